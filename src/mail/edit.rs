@@ -1,0 +1,67 @@
+//! The edits that filters ask for. They never touch the received octets: they are recorded, and rendered where needed.
+
+use super::{Address, FieldName, Line};
+use serde::{Deserialize, Serialize};
+
+/// Which recipients an edit is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    #[default]
+    All,
+    Only(Vec<Address>),
+}
+
+impl Scope {
+    pub fn covers(&self, recipient: &Address) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(addresses) => addresses.contains(recipient),
+        }
+    }
+
+    pub fn is_all(&self) -> bool {
+        *self == Self::All
+    }
+}
+
+/// A change of one header field. What was there before is kept, so that it can be shown and undone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HeaderEdit {
+    /// At the end of the header.
+    Add { name: FieldName, value: Line },
+    /// Before the field with this index, counted from 0.
+    Insert {
+        at: u32,
+        name: FieldName,
+        value: Line,
+    },
+    /// The `nth` field of that name, counted from 1.
+    Change {
+        name: FieldName,
+        nth: u32,
+        value: Line,
+        was: String,
+    },
+    Remove {
+        name: FieldName,
+        nth: u32,
+        was: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edit {
+    Header(HeaderEdit),
+    FileInto { mailbox: String, why: String },
+    AddFlag(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scoped {
+    pub edit: Edit,
+    #[serde(default, skip_serializing_if = "Scope::is_all")]
+    pub scope: Scope,
+}

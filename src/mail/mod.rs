@@ -1,0 +1,32 @@
+//! The vocabulary of mail that every other module speaks: addresses, envelopes, messages, edits, verdicts, journals.
+//! No sockets, no storage, no WASM, no configuration.
+
+mod address;
+mod content;
+mod edit;
+mod envelope;
+mod filter;
+mod header;
+mod id;
+mod journal;
+mod message;
+mod reply;
+mod session;
+mod text;
+mod verdict;
+
+pub use address::{Address, AddressError, ReversePath};
+pub use content::{Content, ContentBuilder, Splice};
+pub use edit::{Edit, HeaderEdit, Scope, Scoped};
+pub use envelope::{Envelope, Recipient};
+pub use filter::{
+    Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, OnError, Outcome, View,
+};
+pub use header::{Field, Header};
+pub use id::TransactionId;
+pub use journal::{Disposition, Journal, LogLine, Turn, Where};
+pub use message::Message;
+pub use reply::{EnhancedCode, Reply};
+pub use session::{Session, Tls};
+pub use text::{FieldName, Line, TextError};
+pub use verdict::{AuthenticationResult, Symbol, Verdict};

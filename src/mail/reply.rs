@@ -1,0 +1,102 @@
+//! What an SMTP client is told: code, enhanced status code and lines (RFC 5321 §4.2, RFC 3463).
+
+use super::Line;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// class.subject.detail (RFC 3463 §2)
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnhancedCode(pub u8, pub u16, pub u16);
+
+impl fmt::Display for EnhancedCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.0, self.1, self.2)
+    }
+}
+
+/// A reply; its code is between 200 and 599 and its lines hold no line ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    pub code: u16,
+    /// Absent where RFC 2034 §4 wants none: the greeting, the replies to HELO and EHLO, 3xx.
+    pub enhanced: Option<EnhancedCode>,
+    pub lines: Vec<Line>,
+}
+
+impl Reply {
+    pub fn new(code: u16, enhanced: EnhancedCode, text: &str) -> Self {
+        Self {
+            code,
+            enhanced: Some(enhanced),
+            lines: text.lines().map(Line::lossy).collect(),
+        }
+    }
+
+    /// A reply without an enhanced code.
+    pub fn plain(code: u16, text: &str) -> Self {
+        Self {
+            code,
+            enhanced: None,
+            lines: text.lines().map(Line::lossy).collect(),
+        }
+    }
+
+    pub fn is_positive(&self) -> bool {
+        self.code < 400
+    }
+
+    pub fn is_temporary(&self) -> bool {
+        (400..500).contains(&self.code)
+    }
+
+    /// As it goes over the wire, CRLF included: `550-5.7.1 first` … `550 5.7.1 last`.
+    pub fn write_to(&self, out: &mut Vec<u8>) {
+        let none = [Line::default()];
+        let lines = if self.lines.is_empty() {
+            none.as_slice()
+        } else {
+            self.lines.as_slice()
+        };
+        for (index, line) in lines.iter().enumerate() {
+            let separator = if index + 1 < lines.len() { '-' } else { ' ' };
+            out.extend_from_slice(format!("{}{separator}", self.code).as_bytes());
+            if let Some(enhanced) = self.enhanced {
+                out.extend_from_slice(format!("{enhanced} ").as_bytes());
+            }
+            out.extend_from_slice(line.as_str().as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.code)?;
+        if let Some(enhanced) = self.enhanced {
+            write!(f, " {enhanced}")?;
+        }
+        for line in &self.lines {
+            write!(f, " {line}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_lines_repeat_both_codes() {
+        let mut out = Vec::new();
+        Reply::new(550, EnhancedCode(5, 7, 1), "no\nreally not").write_to(&mut out);
+        assert_eq!(out, b"550-5.7.1 no\r\n550 5.7.1 really not\r\n");
+    }
+
+    #[test]
+    fn no_text_is_still_a_line() {
+        let mut out = Vec::new();
+        Reply::plain(220, "").write_to(&mut out);
+        assert_eq!(out, b"220 \r\n");
+    }
+}

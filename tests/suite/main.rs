@@ -1,0 +1,8 @@
+//! Black-box suites over real sockets, one module each, in one program (it links once).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
