@@ -1,4 +1,9 @@
 //! wasmilter: a mail pipeline whose filters are sandboxed WebAssembly components.
 
+pub mod ingress;
 pub mod mail;
+pub mod mailbox;
+pub mod net;
+pub mod plugin;
+pub mod proto;
 pub mod store;

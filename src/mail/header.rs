@@ -31,8 +31,7 @@ impl Field {
     fn new(name: &FieldName, value: &Line, origin: Origin) -> Self {
         let mut octets = format!("{name}: ").into_bytes();
         let written = octets.len();
-        // Writing to a Vec cannot fail.
-        let _ = Text::new(value.as_str()).write_header(&mut octets, written);
+        Text::new(value.as_str()).write_header(&mut octets, written);
         if !octets.ends_with(b"\r\n") {
             octets.extend_from_slice(b"\r\n");
         }

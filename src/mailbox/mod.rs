@@ -1,0 +1,1 @@
+//! The IMAP server: drives `proto::imap` over the store.
