@@ -1,5 +1,7 @@
 //! wasmilter: a mail pipeline whose filters are sandboxed WebAssembly components.
 
+pub mod auth;
+pub mod chain;
 pub mod ingress;
 pub mod mail;
 pub mod mailbox;
