@@ -1,5 +1,6 @@
 //! wasmilter: a mail pipeline whose filters are sandboxed WebAssembly components.
 
+pub mod accept;
 pub mod auth;
 pub mod chain;
 pub mod ingress;

@@ -104,7 +104,7 @@ impl Run {
         }
     }
 
-    /// Asks each filter that has the hook, until one does not say `continue`.
+    /// Asks each filter that has the hook, until one does not say `continue`; the answer is that one's.
     async fn ask(
         &mut self,
         call: &Call,
@@ -144,7 +144,6 @@ impl Run {
             self.turns.push(turn);
             match answer {
                 Verdict::Continue => {}
-                Verdict::Accept => break,
                 other => {
                     verdict = other;
                     break;
