@@ -10,8 +10,11 @@ fn scanned(message: &str) -> Entity {
 /// One line an entity: indent, type, header and body as they stand, line ends of the body.
 fn outline(message: &str) -> String {
     fn show(out: &mut String, message: &str, entity: &Entity, depth: usize) {
-        let text =
-            |range: &std::ops::Range<u64>| &message[range.start as usize..range.end as usize];
+        let text = |range: &std::ops::Range<u64>| {
+            message
+                .get(range.start as usize..range.end as usize)
+                .unwrap()
+        };
         writeln!(
             out,
             "{}{} {:?} {:?} {}",
