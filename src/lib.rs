@@ -3,6 +3,7 @@
 pub mod accept;
 pub mod auth;
 pub mod chain;
+pub mod config;
 pub mod ingress;
 pub mod mail;
 pub mod mailbox;
