@@ -1,6 +1,7 @@
 //! wasmilter: a mail pipeline whose filters are sandboxed WebAssembly components.
 
 pub mod accept;
+pub mod admin;
 pub mod auth;
 pub mod chain;
 pub mod config;
