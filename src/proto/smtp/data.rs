@@ -33,10 +33,11 @@ enum At {
     AfterDotCr,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The later one weighs more, so that the reply doesn't depend on how the network cut the octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
-    BareLineEnd,
     TooLarge,
+    BareLineEnd,
 }
 
 #[derive(Debug)]
@@ -100,18 +101,18 @@ impl Receiving {
                 (At::AfterDotCr, b'\n') => return (used + 1, self.end()),
                 (At::AfterDotCr, _) => {
                     // Dot, CR, and no LF. The CR was not given out, but nobody will get this message.
-                    self.fault.get_or_insert(Fault::BareLineEnd);
+                    self.fault = self.fault.max(Some(Fault::BareLineEnd));
                     self.at = At::Text;
                 }
                 _ => {
                     let (count, sound) = self.text(rest);
                     used += count;
                     if !sound {
-                        self.fault.get_or_insert(Fault::BareLineEnd);
+                        self.fault = self.fault.max(Some(Fault::BareLineEnd));
                     }
                     self.size += count as u64;
                     if self.size > self.server.config().size {
-                        self.fault.get_or_insert(Fault::TooLarge);
+                        self.fault = self.fault.max(Some(Fault::TooLarge));
                     }
                     if self.fault.is_none() && count > 0 {
                         let (content, _) = rest.split_at(count);
