@@ -40,7 +40,6 @@ pub enum EngineError {
 pub struct TickingEngine {
     engine: Engine,
     ticker: Option<Ticker>,
-    pooled: bool,
 }
 
 struct Ticker {
@@ -50,33 +49,26 @@ struct Ticker {
 
 impl TickingEngine {
     pub fn new(config: &EngineConfig) -> Result<Self, EngineError> {
-        let (engine, pooled) = match Engine::new(&settings(config, true)) {
-            Ok(engine) => (engine, true),
+        let engine = match Engine::new(&settings(config, true)) {
+            Ok(engine) => engine,
             Err(error) => {
                 tracing::warn!(
                     "no pool of {} WASM instances ({error:#}): each message pays for its own, some 50 µs a filter; \
                      a limit on address space (ulimit -v) is the usual reason",
                     config.instances
                 );
-                let engine = Engine::new(&settings(config, false)).map_err(EngineError::Engine)?;
-                (engine, false)
+                Engine::new(&settings(config, false)).map_err(EngineError::Engine)?
             }
         };
         let ticker = Ticker::start(engine.clone()).map_err(EngineError::Thread)?;
         Ok(Self {
             engine,
             ticker: Some(ticker),
-            pooled,
         })
     }
 
     pub fn engine(&self) -> &Engine {
         &self.engine
-    }
-
-    /// Whether instances come from a pool.
-    pub fn is_pooled(&self) -> bool {
-        self.pooled
     }
 }
 
