@@ -6,3 +6,5 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
+
+mod imports;
