@@ -53,10 +53,10 @@ impl Draft {
             .iter()
             .find(|copy| copy.address == *recipient)
             .and_then(|copy| copy.header.clone());
-        Message {
-            header: own.unwrap_or_else(|| self.message.header.clone()),
-            ..self.message.clone()
-        }
+        own.map_or_else(
+            || self.message.clone(),
+            |header| self.message.with_header(header),
+        )
     }
 
     pub fn filing(&self, recipient: &Address) -> Filing {

@@ -4,6 +4,7 @@ mod account;
 mod check;
 mod demo;
 mod explain;
+mod log;
 mod plugin;
 mod serve;
 

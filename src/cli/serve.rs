@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    super::log::start();
+    super::log::start("info");
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let app = App::start(config).await?;
     let mut out = std::io::stdout().lock();

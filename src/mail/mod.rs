@@ -11,6 +11,7 @@ mod header;
 mod id;
 mod journal;
 mod message;
+pub mod mime;
 mod reply;
 mod session;
 mod text;
