@@ -7,7 +7,9 @@ mod envelope;
 mod input;
 mod pattern;
 mod response;
+pub mod section;
 mod sequence;
+mod structure;
 mod utf7;
 
 pub use encode::{date_time, flags, literal_start, mailbox_name, nstring, string};
@@ -16,4 +18,5 @@ pub use input::{Append, Event, Expect, Input, Invalid, Limits};
 pub use pattern::Pattern;
 pub use response::{Reply, Status};
 pub use sequence::{Ranges, uid_set};
+pub use structure::structure;
 pub use utf7::{decode_mailbox, encode_mailbox};
