@@ -7,5 +7,7 @@
     clippy::string_slice
 )]
 
+mod cli;
+mod crash;
 mod imports;
 mod support;
