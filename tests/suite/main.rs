@@ -8,3 +8,4 @@
 )]
 
 mod imports;
+mod support;

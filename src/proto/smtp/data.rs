@@ -81,6 +81,11 @@ impl Receiving {
         self.server.output()
     }
 
+    /// Says that the connection ends now, in the middle of the message (RFC 5321 §3.8), and gives what is to be sent.
+    pub fn close(self, reply: &Reply) -> Vec<u8> {
+        self.server.close(reply)
+    }
+
     /// How many octets were used, and what they gave.
     pub fn next<'i>(mut self, input: &'i [u8]) -> (usize, Piece<'i>) {
         let mut used = 0;

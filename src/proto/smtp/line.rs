@@ -92,6 +92,10 @@ impl Lines {
         (used, read)
     }
 
+    pub fn in_line(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     fn keep(&mut self, octets: &[u8]) -> Read<'static> {
         if self.partial.len() + octets.len() >= LIMIT {
             let last = octets.last().or(self.partial.last());

@@ -186,9 +186,9 @@ impl Server {
         self.output
     }
 
-    /// Whether nothing would be lost if the connection ended here.
-    pub fn is_idle(&self) -> bool {
-        !matches!(self.phase, Phase::Transaction { .. })
+    /// Whether a command has begun and not ended.
+    pub fn in_line(&self) -> bool {
+        self.lines.in_line()
     }
 
     /// How many octets were used, and what is to be done.
