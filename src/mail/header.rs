@@ -118,16 +118,10 @@ impl Header {
             if rest.starts_with(b"\r\n") || rest.starts_with(b"\n") {
                 break;
             }
-            let end = start + field_length(rest);
-            let octets = octets.slice(start..end);
-            let line_end = memchr(b'\n', &octets).unwrap_or(octets.len());
-            let colon = octets
-                .get(..line_end)
-                .and_then(|line| memchr(b':', line))
-                .filter(|colon| is_field_name(octets.get(..*colon).unwrap_or_default()))
-                .unwrap_or(0);
+            let (length, colon) = first_field(rest);
+            let end = start + length;
             fields.push(Field {
-                octets,
+                octets: octets.slice(start..end),
                 colon,
                 origin: Origin::Received(received.len()),
             });
@@ -239,6 +233,19 @@ impl Header {
         emit(start(next), self.end, &mut inserted);
         splices
     }
+}
+
+/// The field that `rest` starts with: its octets, and of them those before the colon (0 for a line that is not a field).
+pub(super) fn first_field(rest: &[u8]) -> (usize, usize) {
+    let length = field_length(rest);
+    let field = rest.get(..length).unwrap_or(rest);
+    let line_end = memchr(b'\n', field).unwrap_or(length);
+    let colon = field
+        .get(..line_end)
+        .and_then(|line| memchr(b':', line))
+        .filter(|colon| is_field_name(field.get(..*colon).unwrap_or_default()))
+        .unwrap_or(0);
+    (length, colon)
 }
 
 /// Octets of the field that `rest` starts with: its line and the lines that continue it (RFC 5322 §2.2.3).

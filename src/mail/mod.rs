@@ -2,6 +2,7 @@
 //! No sockets, no storage, no WASM, no configuration.
 
 mod address;
+mod clock;
 mod content;
 mod edit;
 mod envelope;
@@ -10,12 +11,14 @@ mod header;
 mod id;
 mod journal;
 mod message;
+pub mod mime;
 mod reply;
 mod session;
 mod text;
 mod verdict;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use clock::{Clock, SystemClock};
 pub use content::{Content, ContentBuilder, Splice};
 pub use edit::{Edit, HeaderEdit, Scope, Scoped};
 pub use envelope::{Envelope, Recipient};

@@ -1,1 +1,3 @@
 //! Protocol cores as sans-I/O state machines: octets and answers in, events and octets out. No sockets, no clock, no configuration.
+
+pub mod smtp;

@@ -6,3 +6,6 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
+
+mod imports;
+mod support;
