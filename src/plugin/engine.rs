@@ -129,7 +129,7 @@ fn pool(engine: &EngineConfig) -> PoolingAllocationConfig {
         .total_tables(count.saturating_mul(TABLES_PER_COMPONENT))
         .max_tables_per_component(TABLES_PER_COMPONENT)
         .total_stacks(count)
-        .max_memory_size(engine.most.memory)
+        .max_memory_size(usize::try_from(engine.most.memory).unwrap_or(usize::MAX))
         .table_keep_resident(16 * 1024)
         .async_stack_keep_resident(64 * 1024)
         .linear_memory_keep_resident(if scan { 8 * 1024 * 1024 } else { 0 })

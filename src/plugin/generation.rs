@@ -19,7 +19,7 @@ pub struct Generation {
     /// From 1; a change of what is in force makes the next.
     pub number: u64,
     /// In the order of the chain.
-    pub filters: Vec<Arc<dyn Filter>>,
+    pub filters: Arc<[Arc<dyn Filter>]>,
     /// All that lie in the directory, those kept out too, by name.
     pub plugins: Vec<PluginStatus>,
     /// Why the directory could not be looked at the last time.
@@ -174,7 +174,7 @@ impl Generation {
     pub fn empty() -> Self {
         Self {
             number: 0,
-            filters: Vec::new(),
+            filters: Arc::new([]),
             plugins: Vec::new(),
             problem: None,
         }
@@ -207,7 +207,7 @@ impl Generation {
     pub fn with_problem(&self, problem: String) -> Self {
         Self {
             number: self.number,
-            filters: self.filters.clone(),
+            filters: Arc::clone(&self.filters),
             plugins: self.plugins.clone(),
             problem: Some(problem),
         }

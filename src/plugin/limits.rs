@@ -3,7 +3,7 @@
 use std::time::Duration;
 use wasmtime::ResourceLimiter;
 
-const MIB: usize = 1024 * 1024;
+const MIB: u64 = 1024 * 1024;
 
 /// The bounds of one call of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Limits {
     /// Until it has answered, waiting included.
     pub wall: Duration,
     /// Octets of linear memory.
-    pub memory: usize,
+    pub memory: u64,
 }
 
 impl Default for Limits {
@@ -27,6 +27,15 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Each of them the larger one.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            cpu: self.cpu.max(other.cpu),
+            wall: self.wall.max(other.wall),
+            memory: self.memory.max(other.memory),
+        }
+    }
+
     /// The most that a manifest can ask for, unless the configuration says otherwise.
     pub const MOST: Self = Self {
         cpu: Duration::from_secs(10),
@@ -48,8 +57,8 @@ impl Limits {
 /// trap alone does not say why.
 #[derive(Debug)]
 pub struct MemoryCount {
-    limit: usize,
-    used: usize,
+    limit: u64,
+    used: u64,
     denied: bool,
 }
 
@@ -57,7 +66,7 @@ pub struct MemoryCount {
 const TABLE_ELEMENTS: usize = 200_000;
 
 impl MemoryCount {
-    pub fn new(limit: usize) -> Self {
+    pub fn new(limit: u64) -> Self {
         Self {
             limit,
             used: 0,
@@ -66,10 +75,10 @@ impl MemoryCount {
     }
 
     pub fn used(&self) -> u64 {
-        self.used as u64
+        self.used
     }
 
-    pub fn limit(&self) -> usize {
+    pub fn limit(&self) -> u64 {
         self.limit
     }
 
@@ -85,7 +94,10 @@ impl ResourceLimiter for MemoryCount {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_sub(current).saturating_add(desired);
+        let used = self
+            .used
+            .saturating_sub(current as u64)
+            .saturating_add(desired as u64);
         if used > self.limit {
             self.denied = true;
             return Ok(false);

@@ -34,9 +34,9 @@ impl AskedLimits {
     /// What it asks, or else the default; never more than the most.
     pub fn within(self, default: Limits, most: Limits) -> Limits {
         let millis = |asked: Option<u64>, default| asked.map_or(default, Duration::from_millis);
-        let memory = self.memory_mib.map_or(default.memory, |mib| {
-            usize::try_from(mib.saturating_mul(1024 * 1024)).unwrap_or(usize::MAX)
-        });
+        let memory = self
+            .memory_mib
+            .map_or(default.memory, |mib| mib.saturating_mul(1024 * 1024));
         Limits {
             cpu: millis(self.cpu_ms, default.cpu).min(most.cpu),
             wall: millis(self.wall_ms, default.wall).min(most.wall),

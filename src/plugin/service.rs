@@ -67,7 +67,8 @@ impl Config {
     pub(super) fn engine(&self) -> EngineConfig {
         EngineConfig {
             instances: self.instances,
-            most: self.most,
+            // What the configuration sets for all, it allows.
+            most: self.most.max(self.limits),
             cache: self.cache.clone(),
         }
     }
@@ -117,6 +118,7 @@ pub(super) struct Shared {
     runtime: Arc<Runtime>,
     current: ArcSwap<Generation>,
     changed: channel::Sender<Arc<Generation>>,
+    number: channel::Sender<u64>,
     /// One reload at a time.
     seen: Mutex<Seen>,
 }
@@ -144,6 +146,7 @@ impl Host {
             runtime: Arc::new(runtime),
             current: ArcSwap::new(Arc::clone(&first)),
             changed: channel::Sender::new(first),
+            number: channel::Sender::new(0),
             seen: Mutex::default(),
             config,
         });
@@ -172,8 +175,13 @@ impl Host {
         self.generation()
     }
 
+    /// The number of the generation in force, as it changes.
+    pub fn subscribe(&self) -> channel::Receiver<u64> {
+        self.shared.number.subscribe()
+    }
+
     /// Changes with each generation, and when a plugin is kept out.
-    pub fn subscribe(&self) -> channel::Receiver<Arc<Generation>> {
+    pub fn changes(&self) -> channel::Receiver<Arc<Generation>> {
         self.shared.changed.subscribe()
     }
 }
@@ -279,6 +287,9 @@ impl Shared {
                 tracing::warn!("the status of the plugins cannot be written: {error}");
             }
         }
+        self.number.send_if_modified(|number| {
+            std::mem::replace(number, generation.number) != generation.number
+        });
         self.changed.send_replace(generation);
     }
 }
