@@ -9,5 +9,6 @@
 mod cli;
 mod crash;
 mod imports;
+mod plugins;
 mod store;
 mod support;
