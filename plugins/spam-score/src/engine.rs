@@ -130,7 +130,11 @@ impl Engine {
         let mut symbols = findings.symbols;
         symbols.extend(
             self.phrases
+<<<<<<< HEAD
                 .symbols(&found, self.weight(normal.len()))
+=======
+                .symbols(&found)
+>>>>>>> main
                 .filter(|symbol| symbol.points != 0.0),
         );
         symbols

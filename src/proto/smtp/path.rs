@@ -2,7 +2,7 @@
 //! What a parameter means is said in `command`.
 
 use super::syntax;
-use crate::mail::Reply;
+use crate::mail::{Address, Reply};
 
 /// The path of `FROM:<path> parameters` without its brackets and source route, and the parameters.
 /// `keyword` is "FROM" or "TO".
@@ -65,10 +65,10 @@ fn without_route(path: &str) -> Result<&str, Reply> {
         })
         .ok_or_else(|| syntax("Syntax error: the source route has no end"))?;
     let (route, rest) = path.split_at(colon);
-    let fine = route.split(',').all(|hop| {
-        hop.strip_prefix('@')
-            .is_some_and(|domain| !domain.is_empty() && !domain.contains(['@', '"', ' ', '<']))
-    });
+    // Each hop is an address without its local part.
+    let fine = route
+        .split(',')
+        .all(|hop| hop.starts_with('@') && Address::parse(&format!("x{hop}")).is_ok());
     match rest.strip_prefix(':') {
         Some(mailbox) if fine && !mailbox.is_empty() => Ok(mailbox),
         _ => Err(syntax("Syntax error in the source route")),

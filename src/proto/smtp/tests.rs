@@ -5,6 +5,7 @@ use crate::mail::{Address, ReversePath};
 use std::sync::Arc;
 
 mod message;
+mod oracle;
 mod splits;
 
 /// What a caller would notice.
@@ -264,6 +265,7 @@ fn one_command_after_ehlo() {
         ("MAIL FROM:<a@-b.test>", "501 5.1.7"),
         ("MAIL FROM:<@x.test:>", "501 5.5.4"),
         ("MAIL FROM:<@x.test>", "501 5.5.4"),
+        ("MAIL FROM:<@.:a@b.test>", "501 5.5.4"),
         ("MAIL FROM:<@x.test,y.test:a@b.test>", "501 5.5.4"),
         ("MAIL FROM:<a@b.test> SIZE=1001", "552 5.3.4"),
         (
