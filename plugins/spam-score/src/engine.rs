@@ -130,11 +130,7 @@ impl Engine {
         let mut symbols = findings.symbols;
         symbols.extend(
             self.phrases
-<<<<<<< HEAD
                 .symbols(&found, self.weight(normal.len()))
-=======
-                .symbols(&found)
->>>>>>> main
                 .filter(|symbol| symbol.points != 0.0),
         );
         symbols
