@@ -8,4 +8,5 @@
 )]
 
 mod imports;
+mod smtp;
 mod support;
