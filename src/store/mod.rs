@@ -1,8 +1,10 @@
 //! Mail at rest: accounts, mailboxes, messages with UIDs, flags and MODSEQ, and the journals of how they got there.
 //! Knows no protocol; passwords are opaque hashes here.
 
+mod sqlite;
 mod types;
 
+pub use sqlite::{Config, SqliteStore, Stats};
 pub use types::{
     Account, AccountId, Append, Changes, Copied, Copying, Delivery, DeliveryCopy, FlagChange,
     FlagOp, Flags, Mailbox, MailboxId, MailboxName, MailboxNameError, MessageMeta, SpecialUse,

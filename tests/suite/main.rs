@@ -6,7 +6,9 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
-
+mod cli;
+mod crash;
 mod imports;
 mod smtp;
+mod store;
 mod support;

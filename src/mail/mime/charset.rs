@@ -1,7 +1,9 @@
 //! Decodes text from its charset to UTF-8 piece by piece.
 //! Knows nothing of transfer encodings; what a charset can't say becomes U+FFFD.
 
-use encoding_rs::{Decoder, Encoding, UTF_8};
+use encoding_rs::{
+    BIG5, Decoder, EUC_JP, EUC_KR, Encoding, GB18030, GBK, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE,
+};
 use mail_parser::decoders::charsets::{DecoderFnc, map::charset_decoder};
 use memchr::memrchr;
 
@@ -24,15 +26,18 @@ impl Charset {
     /// UTF-8 where the charset is not given or not known: it shows what is wrong, and ASCII as it is.
     pub fn new(name: Option<&str>) -> Self {
         let name = name.unwrap_or("utf-8").trim();
-        if let Some(encoding) = Encoding::for_label(name.as_bytes()) {
-            return Self::Streamed(Box::new(encoding.new_decoder_with_bom_removal()));
+        if let Some(encoding) = encoding(name) {
+            return Self::Streamed(Box::new(match encoding {
+                // Its byte order mark says more than its name.
+                e if e == UTF_16LE || e == UTF_16BE => encoding.new_decoder(),
+                _ => encoding.new_decoder_with_bom_removal(),
+            }));
         }
         match charset_decoder(name.as_bytes()) {
-            Some(decode) if name.to_ascii_lowercase().contains("utf") => Self::Utf7 {
+            Some(decode) if is_utf7(name) => Self::Utf7 {
                 decode,
                 line: Vec::new(),
             },
-            // What encoding_rs does not have and mail-parser does has one octet a character, such as IBM850.
             Some(decode) => Self::PerOctet(decode),
             None => Self::Streamed(Box::new(UTF_8.new_decoder_with_bom_removal())),
         }
@@ -63,6 +68,31 @@ impl Charset {
             }
         }
     }
+}
+
+/// The encodings that web browsers know by this name, and further names of those in which a character can have several octets: what
+/// is left to mail-parser but for UTF-7 has one octet a character.
+fn encoding(name: &str) -> Option<&'static Encoding> {
+    let name = name.to_ascii_lowercase();
+    let with_dashes = name.replace('_', "-");
+    Encoding::for_label(name.as_bytes())
+        .or_else(|| Encoding::for_label(with_dashes.as_bytes()))
+        .or(match with_dashes.as_str() {
+            "cp932" => Some(SHIFT_JIS),
+            "extended-unix-code-packed-format-for-japanese" => Some(EUC_JP),
+            "cp936" | "csgbk" | "euc-cn" | "gb-2312-80" | "ms936" | "windows-936" => Some(GBK),
+            "csgb18030" => Some(GB18030),
+            "cp949" | "ks-c-5601-1987" | "ks-c-5601-1989" | "ms949" | "uhc" => Some(EUC_KR),
+            "cp950" => Some(BIG5),
+            "csutf16" | "csutf16le" => Some(UTF_16LE),
+            "csutf16be" => Some(UTF_16BE),
+            _ => None,
+        })
+}
+
+fn is_utf7(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.ends_with("utf-7") || name.ends_with("utf_7") || name.ends_with("utf7")
 }
 
 /// mail-parser drops what ends a shifted sequence, as it must with `-`, and a sequence that nothing ends: so each is given its `-`.
@@ -115,7 +145,11 @@ mod tests {
             (Some("big5"), b"\xa7A\xa6n", "你好"),
             (Some("utf-16le"), b"a\0\xe4\0", "aä"),
             (Some("utf-7"), b"Hi +Jjo-\r\n+AOQ", "Hi ☺\r\nä"),
-            (Some("unicode-1-1-utf-7"), b"1 +- 1", "1 +- 1"),
+            (Some("utf-16"), b"\xfe\xff\0a\0\xe4", "aä"),
+            (Some("csUTF16BE"), b"\0a\0\xe4", "aä"),
+            (Some("utf_8"), "1+ä".as_bytes(), "1+ä"),
+            (Some("CP936"), b"\xc4\xe3\xba\xc3", "你好"),
+            (Some("ks_c_5601_1987"), b"\xbe\xc8", "안"),
         ];
         for (charset, octets, text) in table {
             for piece in 1..9 {

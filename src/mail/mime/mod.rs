@@ -7,6 +7,7 @@ mod fields;
 mod parts;
 mod reader;
 mod scan;
+mod structured;
 mod transfer;
 
 pub use entity::{Disposition, Entity, Inside, Parameter, TransferEncoding};

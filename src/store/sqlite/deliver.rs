@@ -1,0 +1,207 @@
+//! New messages: deliveries with their journal, and APPEND. What can be done before the writer's turn is done before it.
+//! Does not know what the chain decided, only where the copies go.
+
+use super::blobs::{self, Landed};
+use super::encoding::{encode_splices, signed, to_millis};
+use super::flags::Marks;
+use super::journal::Entry;
+use super::messages::{self, Item};
+use super::writer::Change;
+use super::{SqliteStore, mailboxes};
+use crate::mail::{Content, Disposition, Journal, Where};
+use crate::store::{AccountId, Append, Delivery, MailboxId, MailboxName, StoreError};
+use jiff::Timestamp;
+use std::collections::HashMap;
+
+/// A new message that needs only its place.
+#[derive(Debug)]
+struct Draft {
+    marks: Marks,
+    date: i64,
+    size: i64,
+    /// Index of its received octets among those of the same change.
+    octets: usize,
+    splices: Vec<u8>,
+}
+
+/// The contents of a change, each received message once.
+#[derive(Default)]
+struct Distinct {
+    contents: Vec<Content>,
+}
+
+impl Distinct {
+    fn draft(
+        &mut self,
+        content: &Content,
+        flags: &crate::store::Flags,
+        date: Timestamp,
+    ) -> Result<Draft, StoreError> {
+        let known = self.contents.iter().position(|one| same(one, content));
+        let octets = known.unwrap_or_else(|| {
+            self.contents.push(content.received());
+            self.contents.len() - 1
+        });
+        Ok(Draft {
+            marks: Marks::new(flags)?,
+            date: to_millis(date),
+            size: signed(content.len()),
+            octets,
+            splices: encode_splices(content.splices()),
+        })
+    }
+}
+
+/// Whether they are the same received octets: the same ones in memory, not equal ones.
+fn same(a: &Content, b: &Content) -> bool {
+    match (a.in_memory(), b.in_memory()) {
+        (Some(a), Some(b)) => a.as_ptr() == b.as_ptr() && a.len() == b.len(),
+        (None, None) => a.in_file().map(|(path, _)| path) == b.in_file().map(|(path, _)| path),
+        _ => false,
+    }
+}
+
+/// What of a change's octets is in the index already.
+struct Shelf<'s> {
+    landed: &'s [Landed],
+    blobs: Vec<Option<i64>>,
+    versions: HashMap<(i64, &'s [u8]), i64>,
+}
+
+impl<'s> Shelf<'s> {
+    fn new(landed: &'s [Landed]) -> Self {
+        Self {
+            landed,
+            blobs: vec![None; landed.len()],
+            versions: HashMap::new(),
+        }
+    }
+
+    fn file(
+        &mut self,
+        change: &mut Change<'_>,
+        mailbox: MailboxId,
+        draft: &'s Draft,
+    ) -> Result<u32, StoreError> {
+        let blob = self.blob(change, draft.octets)?;
+        let version = self.version(change, blob, &draft.splices)?;
+        let item = Item {
+            marks: draft.marks.clone(),
+            date: draft.date,
+            size: draft.size,
+            blob,
+            version,
+        };
+        messages::insert(change.index, mailbox, &item)
+    }
+
+    fn blob(&mut self, change: &mut Change<'_>, at: usize) -> Result<i64, StoreError> {
+        let absent = || StoreError::Failed("a message has no octets".into());
+        let slot = self.blobs.get_mut(at).ok_or_else(absent)?;
+        match slot {
+            Some(blob) => Ok(*blob),
+            None => {
+                let landed = self.landed.get(at).ok_or_else(absent)?;
+                Ok(*slot.insert(blobs::insert(change, landed)?))
+            }
+        }
+    }
+
+    fn version(
+        &mut self,
+        change: &Change<'_>,
+        blob: i64,
+        splices: &'s [u8],
+    ) -> Result<i64, StoreError> {
+        if splices.is_empty() {
+            return Ok(0);
+        }
+        if let Some(version) = self.versions.get(&(blob, splices)) {
+            return Ok(*version);
+        }
+        let others = self.versions.keys().filter(|(of, _)| *of == blob).count();
+        let version = signed(others as u64 + 1);
+        blobs::insert_splices(change.index, blob, version, splices)?;
+        self.versions.insert((blob, splices), version);
+        Ok(version)
+    }
+}
+
+struct Placement {
+    disposition: usize,
+    account: AccountId,
+    mailbox: MailboxName,
+    draft: Draft,
+}
+
+impl SqliteStore {
+    pub(super) async fn deliver_copies(&self, delivery: Delivery) -> Result<Journal, StoreError> {
+        let Delivery {
+            received_at,
+            mut journal,
+            copies,
+        } = delivery;
+        let mut distinct = Distinct::default();
+        let mut placements = Vec::with_capacity(copies.len());
+        for copy in copies {
+            placements.push(Placement {
+                disposition: copy.disposition,
+                account: copy.account,
+                draft: distinct.draft(&copy.content, &copy.flags, received_at)?,
+                mailbox: copy.mailbox,
+            });
+        }
+        let dispositions = std::mem::take(&mut journal.dispositions);
+        let entry = Entry::new(&journal)?;
+        let landed = self.blobs.land(distinct.contents).await?;
+        let change = move |change: &mut Change<'_>| {
+            let mut dispositions = dispositions.clone();
+            let mut shelf = Shelf::new(&landed);
+            for placement in &placements {
+                let place = dispositions.get_mut(placement.disposition).ok_or_else(|| {
+                    StoreError::Failed("a copy is for no recipient of the journal".into())
+                })?;
+                let mailbox =
+                    mailboxes::find_or_make(change, placement.account, &placement.mailbox)?;
+                let uid = shelf.file(change, mailbox, &placement.draft)?;
+                change.touch(placement.account);
+                fill_in(place, &placement.mailbox, uid);
+            }
+            entry.insert(change.index, &dispositions)?;
+            Ok(dispositions)
+        };
+        journal.dispositions = self.writer.change(change).await?;
+        Ok(journal)
+    }
+
+    pub(super) async fn append_messages(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<Append>,
+    ) -> Result<Vec<u32>, StoreError> {
+        let mut distinct = Distinct::default();
+        let drafts = messages
+            .into_iter()
+            .map(|append| distinct.draft(&append.content, &append.flags, append.internal_date))
+            .collect::<Result<Vec<_>, _>>()?;
+        let landed = self.blobs.land(distinct.contents).await?;
+        let change = move |change: &mut Change<'_>| {
+            let (account, _) = mailboxes::by_id(change.index, mailbox)?;
+            let mut shelf = Shelf::new(&landed);
+            change.touch(account);
+            drafts
+                .iter()
+                .map(|draft| shelf.file(change, mailbox, draft))
+                .collect()
+        };
+        self.writer.change(change).await
+    }
+}
+
+/// Where a copy is in a mailbox for another reason (quarantine), the journal keeps to that.
+fn fill_in(place: &mut Where, name: &MailboxName, number: u32) {
+    if let Disposition::Filed { mailbox, uid, .. } = &mut place.disposition {
+        *mailbox = name.to_string();
+        *uid = number;
+    }
+}

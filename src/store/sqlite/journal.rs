@@ -1,0 +1,89 @@
+//! Journals in the index: JSON by transaction id, found by Message-ID too.
+//! The dispositions stand apart from the rest: they are known only inside the transaction that files the message.
+
+use crate::mail::{Journal, Where};
+use crate::store::StoreError;
+use rusqlite::{Connection, OptionalExtension, Row};
+use sha2::{Digest, Sha256};
+
+/// All but the dispositions, written before it is the writer's turn.
+#[derive(Debug)]
+pub struct Entry {
+    transaction_id: String,
+    message_key: Option<i64>,
+    json: String,
+}
+
+impl Entry {
+    pub fn new(journal: &Journal) -> Result<Self, StoreError> {
+        Ok(Self {
+            transaction_id: journal.id.as_str().to_owned(),
+            message_key: journal.message_id.as_deref().map(message_key),
+            json: to_json(journal)?,
+        })
+    }
+
+    /// A second one of the same transaction takes the place of the first.
+    pub fn insert(&self, index: &Connection, dispositions: &[Where]) -> Result<(), StoreError> {
+        index
+            .prepare_cached(
+                "INSERT INTO journal (transaction_id, message_key, json, dispositions) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (transaction_id) DO UPDATE SET
+                     message_key = excluded.message_key, json = excluded.json, dispositions = excluded.dispositions",
+            )?
+            .execute((
+                &self.transaction_id,
+                self.message_key,
+                &self.json,
+                to_json(dispositions)?,
+            ))?;
+        Ok(())
+    }
+}
+
+pub fn find(index: &Connection, key: &str) -> Result<Option<Journal>, StoreError> {
+    let by_transaction = index
+        .prepare_cached("SELECT json, dispositions FROM journal WHERE transaction_id = ?1")?
+        .query_row([key], texts)
+        .optional()?;
+    if let Some(texts) = by_transaction {
+        return from_json(&texts).map(Some);
+    }
+    let message_id = key.strip_prefix('<').unwrap_or(key);
+    let message_id = message_id.strip_suffix('>').unwrap_or(message_id);
+    let mut by_message = index.prepare_cached(
+        "SELECT json, dispositions FROM journal WHERE message_key = ?1 ORDER BY id DESC",
+    )?;
+    let mut rows = by_message.query([message_key(message_id)])?;
+    while let Some(row) = rows.next()? {
+        let journal = from_json(&texts(row)?)?;
+        // Another Message-ID can have the same key, though it takes 2⁶⁴ tries to make one.
+        if journal.message_id.as_deref() == Some(message_id) {
+            return Ok(Some(journal));
+        }
+    }
+    Ok(None)
+}
+
+fn texts(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}
+
+fn message_key(message_id: &str) -> i64 {
+    let digest: [u8; 32] = Sha256::digest(message_id).into();
+    let [a, b, c, d, e, f, g, h, ..] = digest;
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::Failed(format!("a journal cannot be written: {error}")))
+}
+
+fn from_json((json, dispositions): &(String, String)) -> Result<Journal, StoreError> {
+    let unreadable =
+        |error| StoreError::Failed(format!("a journal of index.sqlite cannot be read: {error}"));
+    let mut journal: Journal = serde_json::from_str(json).map_err(unreadable)?;
+    journal.dispositions = serde_json::from_str(dispositions).map_err(unreadable)?;
+    Ok(journal)
+}

@@ -1,0 +1,121 @@
+//! The store in one directory: an SQLite index with small messages in it, large ones in files beside it.
+//! Knows what each method of `Store` does to the index; when that is written and synced is the writer's business.
+
+mod accounts;
+mod blobs;
+mod checkpoint;
+mod deliver;
+mod directory;
+mod encoding;
+mod flags;
+mod journal;
+mod mailboxes;
+mod messages;
+mod readers;
+mod schema;
+mod service;
+mod writer;
+
+use super::StoreError;
+use blobs::Blobs;
+use directory::{Directory, Use};
+use readers::Readers;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+pub use writer::Stats;
+use writer::{Watchers, Writer};
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Made if it is not there.
+    pub directory: PathBuf,
+    /// The most connections that read at the same time. Each is opened when it is first needed.
+    pub readers: usize,
+    /// The most octets that the index may grow to: what a full disk looks like, for tests.
+    #[doc(hidden)]
+    pub max_bytes: Option<u64>,
+}
+
+impl Config {
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            readers: 4,
+            max_bytes: None,
+        }
+    }
+}
+
+/// Dropping it waits until what was asked for is on the disk.
+pub struct SqliteStore {
+    // Dropped in this order: the locks go when nothing uses the directory any more.
+    readers: Arc<Readers>,
+    writer: Writer,
+    watchers: Arc<Watchers>,
+    blobs: Arc<Blobs>,
+    _directory: Directory,
+}
+
+impl SqliteStore {
+    /// Opens it beside others, a server among them: for tools.
+    pub fn open(config: Config) -> Result<Self, StoreError> {
+        Self::open_as(config, Use::Shared)
+    }
+
+    /// Opens it as the one server of this directory and clears away what an interrupted one left. `Refused` if there is one already.
+    pub fn open_exclusive(config: Config) -> Result<Self, StoreError> {
+        Self::open_as(config, Use::Server)
+    }
+
+    fn open_as(config: Config, usage: Use) -> Result<Self, StoreError> {
+        let (directory, opening) = Directory::open(&config.directory, usage)?;
+        let index = directory.index();
+        let connection = schema::open(&index, config.max_bytes)?;
+        let blobs = Arc::new(Blobs::new(directory.blobs(), directory.staging()));
+        if usage == Use::Server {
+            blobs.empty_staging()?;
+            if opening.alone {
+                blobs.remove_orphans(&blobs::known_files(&connection)?)?;
+            }
+        }
+        drop(opening);
+        let watchers = Arc::new(Watchers::default());
+        Ok(Self {
+            readers: Arc::new(Readers::new(index.clone(), config.readers.max(1))),
+            writer: Writer::start(connection, &index, watchers.clone(), blobs.clone())?,
+            watchers,
+            blobs,
+            _directory: directory,
+        })
+    }
+
+    /// Where messages are staged as they come in: on the same file system, so that taking them over copies nothing.
+    pub fn staging(&self) -> &Path {
+        self.blobs.staging()
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.writer.stats()
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+                Self::Failed("another program holds the lock of the index for too long".into())
+            }
+            _ => Self::Failed(format!("index.sqlite: {error}")),
+        }
+    }
+}
+
+/// The error of a file or directory, with its path.
+fn io_error(path: &Path, error: &std::io::Error) -> StoreError {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    match error.kind() {
+        StorageFull | QuotaExceeded => StoreError::Full,
+        _ => StoreError::Failed(format!("{}: {error}", path.display())),
+    }
+}

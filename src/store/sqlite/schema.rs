@@ -1,0 +1,155 @@
+//! The tables of the index, how they come about, and how a connection to them is set up.
+//! Reads and writes no mail.
+
+use crate::store::StoreError;
+use rusqlite::Connection;
+use std::path::Path;
+use std::time::Duration;
+
+/// One step for each version of the schema; the last one's number is in `user_version`. Never changed, only added to.
+const STEPS: &[&str] = &["
+CREATE TABLE account (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    login TEXT NOT NULL,
+    login_key TEXT NOT NULL UNIQUE, -- in lower case
+    password TEXT NOT NULL
+) STRICT;
+
+-- AUTOINCREMENT: the id of a mailbox that is gone never becomes another one's.
+CREATE TABLE mailbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    special_use TEXT,
+    uid_validity INTEGER NOT NULL,
+    uid_next INTEGER NOT NULL DEFAULT 1,
+    modseq INTEGER NOT NULL DEFAULT 1,
+    messages INTEGER NOT NULL DEFAULT 0,
+    unseen INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (account, name)
+) STRICT;
+
+CREATE TABLE subscription (
+    account INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    PRIMARY KEY (account, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE counter (
+    name TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+INSERT INTO counter VALUES ('uid_validity', 0);
+
+-- The octets of a message as received: here, or in the file of that name.
+CREATE TABLE blob (
+    id INTEGER PRIMARY KEY,
+    file TEXT,
+    octets BLOB
+) STRICT;
+CREATE UNIQUE INDEX blob_file ON blob (file) WHERE file IS NOT NULL;
+
+-- What is laid over them. Not in `message`, so that a listing of a mailbox reads few pages. Version 0 has no row: as received.
+CREATE TABLE splices (
+    blob INTEGER NOT NULL REFERENCES blob ON DELETE CASCADE,
+    version INTEGER NOT NULL,
+    splices BLOB NOT NULL,
+    PRIMARY KEY (blob, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE message (
+    mailbox INTEGER NOT NULL REFERENCES mailbox ON DELETE CASCADE,
+    uid INTEGER NOT NULL,
+    modseq INTEGER NOT NULL,
+    system INTEGER NOT NULL, -- flags of RFC 3501 as bits
+    keywords TEXT NOT NULL,
+    date INTEGER NOT NULL, -- milliseconds since 1970
+    size INTEGER NOT NULL,
+    blob INTEGER NOT NULL REFERENCES blob,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, uid)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX message_modseq ON message (mailbox, modseq);
+CREATE INDEX message_blob ON message (blob);
+CREATE INDEX message_deleted ON message (mailbox, uid) WHERE system & 4 <> 0;
+
+-- UIDs that are gone, in runs from the first to the last.
+CREATE TABLE expunged (
+    mailbox INTEGER NOT NULL REFERENCES mailbox ON DELETE CASCADE,
+    modseq INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, modseq, first)
+) STRICT, WITHOUT ROWID;
+
+-- `message_key`: eight octets of a digest of the Message-ID, which may be of any length.
+CREATE TABLE journal (
+    id INTEGER PRIMARY KEY,
+    transaction_id TEXT NOT NULL UNIQUE,
+    message_key INTEGER,
+    json TEXT NOT NULL,
+    dispositions TEXT NOT NULL
+) STRICT;
+CREATE INDEX journal_message ON journal (message_key) WHERE message_key IS NOT NULL;
+"];
+
+/// How long to wait for another program's write. The writer of a server holds the lock for milliseconds.
+const BUSY: Duration = Duration::from_secs(20);
+const PAGE: u64 = 4096;
+
+/// The connection that writes, with the schema brought up to date.
+pub fn open(index: &Path, max_bytes: Option<u64>) -> Result<Connection, StoreError> {
+    let mut connection = connect(index)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    // With less than FULL, a commit may be lost when the power fails.
+    connection.pragma_update(None, "synchronous", "full")?;
+    // The log is copied into the index by a thread of its own (`checkpoint`).
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    if let Some(max) = max_bytes {
+        let pages = i64::try_from(max / PAGE).unwrap_or(i64::MAX);
+        connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
+    }
+    migrate(&mut connection, index)?;
+    Ok(connection)
+}
+
+/// A connection that only reads.
+pub fn open_reader(index: &Path) -> Result<Connection, StoreError> {
+    let connection = connect(index)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.pragma_update(None, "cache_size", -8 * 1024)?;
+    Ok(connection)
+}
+
+/// No memory mapping: with it, an error of the disk would be a signal that ends the process.
+pub fn connect(index: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(index)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "temp_store", "memory")?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, index: &Path) -> Result<(), StoreError> {
+    let current = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    if found > current {
+        return Err(StoreError::Refused(format!(
+            "{} has schema version {found}, this program knows {current}: it was written by a newer wasmilter; use that one, or restore a backup",
+            index.display()
+        )));
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    for step in STEPS.iter().skip(done) {
+        transaction.execute_batch(step)?;
+    }
+    if found < current {
+        transaction.pragma_update(None, "user_version", current)?;
+    }
+    Ok(transaction.commit()?)
+}

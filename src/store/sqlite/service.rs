@@ -1,0 +1,201 @@
+//! `Store` over the index: which method reads, which one changes.
+//! Decides nothing else.
+
+use super::{SqliteStore, accounts, journal, mailboxes, messages};
+use crate::mail::{Address, Content, Journal};
+use crate::store::{
+    Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Mailbox, MailboxId,
+    MailboxName, MessageMeta, Store, StoreError,
+};
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn add_account(&self, login: &Address, password: &str) -> Result<AccountId, StoreError> {
+        let (login, password) = (login.clone(), password.to_owned());
+        self.writer
+            .change(move |change| accounts::add(change, &login, &password))
+            .await
+    }
+
+    async fn account(&self, login: &Address) -> Result<Option<Account>, StoreError> {
+        let login = login.clone();
+        self.readers
+            .read(move |index| accounts::find(index, &login))
+            .await
+    }
+
+    async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
+        self.readers.read(accounts::list).await
+    }
+
+    async fn set_password(&self, login: &Address, password: &str) -> Result<(), StoreError> {
+        let (login, password) = (login.clone(), password.to_owned());
+        self.writer
+            .change(move |change| accounts::set_password(change, &login, &password))
+            .await
+    }
+
+    async fn remove_account(&self, login: &Address) -> Result<(), StoreError> {
+        let login = login.clone();
+        self.writer
+            .change(move |change| accounts::remove(change, &login))
+            .await
+    }
+
+    async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError> {
+        self.deliver_copies(delivery).await
+    }
+
+    async fn record(&self, journal: &Journal) -> Result<(), StoreError> {
+        let mut journal = journal.clone();
+        let dispositions = std::mem::take(&mut journal.dispositions);
+        let entry = journal::Entry::new(&journal)?;
+        self.writer
+            .change(move |change| entry.insert(change.index, &dispositions))
+            .await
+    }
+
+    async fn journal(&self, key: &str) -> Result<Option<Journal>, StoreError> {
+        let key = key.to_owned();
+        self.readers
+            .read(move |index| journal::find(index, &key))
+            .await
+    }
+
+    async fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
+        self.readers
+            .read(move |index| mailboxes::list(index, account))
+            .await
+    }
+
+    async fn mailbox(&self, account: AccountId, name: &MailboxName) -> Result<Mailbox, StoreError> {
+        let name = name.clone();
+        self.readers
+            .read(move |index| mailboxes::require(index, account, &name))
+            .await
+    }
+
+    async fn create(&self, account: AccountId, name: &MailboxName) -> Result<Mailbox, StoreError> {
+        let name = name.clone();
+        self.writer
+            .change(move |change| {
+                let id = mailboxes::create(change, account, &name)?;
+                mailboxes::by_id(change.index, id).map(|(_, mailbox)| mailbox)
+            })
+            .await
+    }
+
+    async fn delete(&self, account: AccountId, name: &MailboxName) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.writer
+            .change(move |change| mailboxes::delete(change, account, &name))
+            .await
+    }
+
+    async fn rename(
+        &self,
+        account: AccountId,
+        from: &MailboxName,
+        to: &MailboxName,
+    ) -> Result<(), StoreError> {
+        let (from, to) = (from.clone(), to.clone());
+        self.writer
+            .change(move |change| mailboxes::rename(change, account, &from, &to))
+            .await
+    }
+
+    async fn subscribe(
+        &self,
+        account: AccountId,
+        name: &MailboxName,
+        on: bool,
+    ) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.writer
+            .change(move |change| mailboxes::subscribe(change, account, &name, on))
+            .await
+    }
+
+    async fn subscriptions(&self, account: AccountId) -> Result<Vec<MailboxName>, StoreError> {
+        self.readers
+            .read(move |index| mailboxes::subscriptions(index, account))
+            .await
+    }
+
+    async fn messages(&self, mailbox: MailboxId) -> Result<Vec<MessageMeta>, StoreError> {
+        self.readers
+            .read(move |index| messages::list(index, mailbox))
+            .await
+    }
+
+    async fn changes(&self, mailbox: MailboxId, modseq: u64) -> Result<Changes, StoreError> {
+        self.readers
+            .read(move |index| messages::changes(index, mailbox, modseq))
+            .await
+    }
+
+    async fn content(&self, mailbox: MailboxId, uid: u32) -> Result<Content, StoreError> {
+        let blobs = self.blobs.clone();
+        self.readers
+            .read(move |index| messages::content(index, &blobs, mailbox, uid))
+            .await
+    }
+
+    async fn append(
+        &self,
+        mailbox: MailboxId,
+        messages: Vec<Append>,
+    ) -> Result<Vec<u32>, StoreError> {
+        self.append_messages(mailbox, messages).await
+    }
+
+    async fn store_flags(
+        &self,
+        mailbox: MailboxId,
+        uids: &[u32],
+        flags: FlagChange,
+    ) -> Result<Vec<MessageMeta>, StoreError> {
+        let uids = uids.to_vec();
+        self.writer
+            .change(move |change| messages::store_flags(change, mailbox, &uids, &flags))
+            .await
+    }
+
+    async fn copy(&self, copy: Copying<'_>) -> Result<Copied, StoreError> {
+        let Copying {
+            from, to, r#move, ..
+        } = copy;
+        let uids = copy.uids.to_vec();
+        self.writer
+            .change(move |change| {
+                let uids = &uids;
+                messages::copy(
+                    change,
+                    &Copying {
+                        from,
+                        uids,
+                        to,
+                        r#move,
+                    },
+                )
+            })
+            .await
+    }
+
+    async fn expunge(
+        &self,
+        mailbox: MailboxId,
+        uids: Option<&[u32]>,
+    ) -> Result<Vec<u32>, StoreError> {
+        let uids = uids.map(<[u32]>::to_vec);
+        self.writer
+            .change(move |change| messages::expunge(change, mailbox, uids.as_deref()))
+            .await
+    }
+
+    fn watch(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.watchers.watch(account)
+    }
+}

@@ -1,0 +1,408 @@
+//! The one thread that changes the index. What has queued up while the last commit was synced is the next commit: one sync serves
+//! every caller that waits for one. Knows nothing of what the changes are.
+
+use super::blobs::{Blobs, Landing};
+use super::checkpoint::Checkpointer;
+use crate::store::{AccountId, StoreError};
+use rusqlite::Connection;
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::{oneshot, watch};
+
+/// The most changes in one commit, so that none waits long for those that came after it.
+const MOST: usize = 1000;
+
+/// What a change may touch, and what is to be done once it is committed.
+pub struct Change<'c> {
+    pub index: &'c Connection,
+    touched: Vec<AccountId>,
+    landed: Vec<Arc<Landing>>,
+    unlinked: Vec<String>,
+}
+
+impl<'c> Change<'c> {
+    fn new(index: &'c Connection) -> Self {
+        Self {
+            index,
+            touched: Vec::new(),
+            landed: Vec::new(),
+            unlinked: Vec::new(),
+        }
+    }
+
+    /// Something in this account's mailboxes is another.
+    pub fn touch(&mut self, account: AccountId) {
+        self.touched.push(account);
+    }
+
+    /// The file belongs to the index from the commit on.
+    pub fn keep(&mut self, landing: &Arc<Landing>) {
+        self.landed.push(landing.clone());
+    }
+
+    /// The file belongs to nobody from the commit on.
+    pub fn unlink(&mut self, file: String) {
+        self.unlinked.push(file);
+    }
+
+    fn lengths(&self) -> [usize; 3] {
+        [self.touched.len(), self.landed.len(), self.unlinked.len()]
+    }
+
+    fn truncate(&mut self, [touched, landed, unlinked]: [usize; 3]) {
+        self.touched.truncate(touched);
+        self.landed.truncate(landed);
+        self.unlinked.truncate(unlinked);
+    }
+}
+
+trait Job: Send {
+    /// May be called again if what it did was rolled back.
+    fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError>;
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct Task<T, F> {
+    work: F,
+    value: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Task<T, F>
+where
+    T: Send,
+    F: FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send,
+{
+    fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError> {
+        self.value = Some((self.work)(change)?);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let Self { value, reply, .. } = *self;
+        let result = outcome.and_then(|()| value.ok_or_else(stopped));
+        // Nobody may be waiting any more; what was done stays done.
+        let _ = reply.send(result);
+    }
+}
+
+enum Message {
+    Job(Box<dyn Job>),
+    /// Copy what is left of the log into the index; it is short now.
+    Checkpoint,
+    Stop,
+}
+
+/// One of a group.
+struct Slot {
+    job: Box<dyn Job>,
+    outcome: Result<(), StoreError>,
+}
+
+pub struct Writer {
+    queue: Sender<Message>,
+    thread: Option<JoinHandle<()>>,
+    counts: Arc<Counts>,
+}
+
+impl Writer {
+    pub fn start(
+        connection: Connection,
+        index: &Path,
+        watchers: Arc<Watchers>,
+        blobs: Arc<Blobs>,
+    ) -> Result<Self, StoreError> {
+        let (queue, jobs) = channel();
+        let counts = Arc::new(Counts::default());
+        let writer = queue.clone();
+        let checkpointer = Checkpointer::start(index, move || {
+            // It may have stopped; then closing the index does it.
+            let _ = writer.send(Message::Checkpoint);
+        })?;
+        let desk = Desk {
+            connection,
+            jobs,
+            watchers,
+            blobs,
+            counts: counts.clone(),
+            checkpointer,
+        };
+        let thread = std::thread::Builder::new()
+            .name("store-writer".into())
+            .spawn(move || desk.work())
+            .map_err(|error| StoreError::Failed(format!("no thread for the store: {error}")))?;
+        Ok(Self {
+            queue,
+            thread: Some(thread),
+            counts,
+        })
+    }
+
+    /// When this returns `Ok`, the change is on stable storage. `work` runs again if what it did had to be rolled back.
+    /// Once called it is done, whether its caller waits for it or not.
+    pub async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Task {
+            work,
+            value: None,
+            reply,
+        });
+        self.queue.send(Message::Job(job)).map_err(|_| stopped())?;
+        answer.await.map_err(|_| stopped())?
+    }
+
+    pub fn stats(&self) -> Stats {
+        Stats {
+            commits: self.counts.commits.load(Relaxed),
+            changes: self.counts.changes.load(Relaxed),
+            largest_commit: self.counts.largest_commit.load(Relaxed),
+            failed: self.counts.failed.load(Relaxed),
+        }
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let _ = self.queue.send(Message::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn stopped() -> StoreError {
+    StoreError::Failed("its writer has stopped".into())
+}
+
+/// Since the store was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stats {
+    pub commits: u64,
+    /// Changes in them: divided by `commits`, how many share a sync.
+    pub changes: u64,
+    pub largest_commit: u64,
+    /// Changes that were answered with an error.
+    pub failed: u64,
+}
+
+#[derive(Default)]
+struct Counts {
+    commits: AtomicU64,
+    changes: AtomicU64,
+    largest_commit: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Where the writer's thread works.
+struct Desk {
+    connection: Connection,
+    jobs: Receiver<Message>,
+    watchers: Arc<Watchers>,
+    blobs: Arc<Blobs>,
+    counts: Arc<Counts>,
+    checkpointer: Checkpointer,
+}
+
+impl Desk {
+    fn work(self) {
+        while let Ok(message) = self.jobs.recv() {
+            // What came for another purpose while a group was being put together.
+            let mut after = Some(message);
+            while let Some(message) = after.take() {
+                match message {
+                    Message::Job(job) => after = self.group(job),
+                    Message::Checkpoint => self.checkpointer.finish(&self.connection),
+                    Message::Stop => return,
+                }
+            }
+        }
+    }
+
+    /// Commits the job together with those that are waiting. The message that ended the group, if it was not a job.
+    fn group(&self, first: Box<dyn Job>) -> Option<Message> {
+        let mut slots = vec![Slot {
+            job: first,
+            outcome: Ok(()),
+        }];
+        let mut after = None;
+        let outcome = self.commit(&mut slots, || match self.jobs.try_recv().ok()? {
+            Message::Job(job) => Some(job),
+            other => {
+                after = Some(other);
+                None
+            }
+        });
+        match outcome {
+            Ok(()) => slots.into_iter().for_each(|slot| self.answer(slot)),
+            // One of them may be too large for what room is left, or the disk too full for all: see which can be done alone.
+            Err(error) if slots.len() > 1 => {
+                tracing::debug!(jobs = slots.len(), %error, "a group could not be committed; trying each alone");
+                for slot in slots {
+                    self.alone(slot);
+                }
+            }
+            Err(error) => {
+                for slot in slots {
+                    self.answer(Slot {
+                        outcome: Err(self.cause(&error)),
+                        ..slot
+                    });
+                }
+            }
+        }
+        after
+    }
+
+    fn alone(&self, slot: Slot) {
+        let mut slots = vec![slot];
+        let outcome = self.commit(&mut slots, || None);
+        for mut slot in slots {
+            if let Err(error) = &outcome {
+                slot.outcome = Err(self.cause(error));
+            }
+            self.answer(slot);
+        }
+    }
+
+    fn answer(&self, slot: Slot) {
+        if let Err(error) = &slot.outcome {
+            self.counts.failed.fetch_add(1, Relaxed);
+            if let StoreError::Full | StoreError::Failed(_) = error {
+                tracing::error!(%error, "a change of the store failed");
+            }
+        }
+        slot.job.answer(slot.outcome);
+    }
+
+    /// All slots and those that `next` gives, in one transaction. With an error, nothing of any of them happened.
+    fn commit(
+        &self,
+        slots: &mut Vec<Slot>,
+        mut next: impl FnMut() -> Option<Box<dyn Job>>,
+    ) -> Result<(), StoreError> {
+        let mut change = Change::new(&self.connection);
+        let result = self.transaction(&mut change, slots, &mut next);
+        if let Err(error) = result {
+            if !self.connection.is_autocommit() {
+                self.connection.execute_batch("ROLLBACK")?;
+            }
+            if !matches!(error, StoreError::Full) {
+                // A sync that failed may still have reached the disk. Files that the index could then name must not be
+                // gone: those that nobody names are removed when the server starts.
+                change.landed.iter().for_each(|landing| landing.kept());
+            }
+            return Err(error);
+        }
+        change.landed.iter().for_each(|landing| landing.kept());
+        for file in &change.unlinked {
+            self.blobs.remove(file);
+        }
+        self.watchers.wake(&change.touched);
+        let jobs = slots.len() as u64;
+        self.counts.commits.fetch_add(1, Relaxed);
+        self.counts.changes.fetch_add(jobs, Relaxed);
+        self.counts.largest_commit.fetch_max(jobs, Relaxed);
+        self.checkpointer.committed();
+        Ok(())
+    }
+
+    fn transaction(
+        &self,
+        change: &mut Change<'_>,
+        slots: &mut Vec<Slot>,
+        next: &mut dyn FnMut() -> Option<Box<dyn Job>>,
+    ) -> Result<(), StoreError> {
+        self.execute("BEGIN IMMEDIATE")?;
+        let mut at = 0;
+        while let Some(slot) = slots.get_mut(at) {
+            slot.outcome = self.one(change, slot.job.as_mut())?;
+            at += 1;
+            if at == slots.len() && at < MOST {
+                slots.extend(next().map(|job| Slot {
+                    job,
+                    outcome: Ok(()),
+                }));
+            }
+        }
+        self.execute("COMMIT")
+    }
+
+    /// The inner result is the job's own; the outer one is an error when the whole transaction is lost.
+    fn one(
+        &self,
+        change: &mut Change<'_>,
+        job: &mut dyn Job,
+    ) -> Result<Result<(), StoreError>, StoreError> {
+        self.execute("SAVEPOINT job")?;
+        let lengths = change.lengths();
+        let outcome = catch_unwind(AssertUnwindSafe(|| job.run(change)))
+            .unwrap_or_else(|_| Err(StoreError::Failed("a change panicked".into())));
+        let Err(error) = outcome else {
+            self.execute("RELEASE job")?;
+            return Ok(Ok(()));
+        };
+        change.truncate(lengths);
+        if self.connection.is_autocommit() {
+            // SQLite rolls everything back by itself on some errors, such as a full disk.
+            return Err(error);
+        }
+        self.execute("ROLLBACK TO job")?;
+        self.execute("RELEASE job")?;
+        Ok(Err(self.cause(&error)))
+    }
+
+    fn execute(&self, statement: &str) -> Result<(), StoreError> {
+        self.connection.prepare_cached(statement)?.execute([])?;
+        Ok(())
+    }
+
+    /// The error for one caller. Whether the disk is full does not always show in SQLite's code (shared memory, sync): ask it.
+    fn cause(&self, error: &StoreError) -> StoreError {
+        match error {
+            StoreError::NotFound(what) => StoreError::NotFound(what.clone()),
+            StoreError::AlreadyExists(what) => StoreError::AlreadyExists(what.clone()),
+            StoreError::Refused(why) => StoreError::Refused(why.clone()),
+            StoreError::Full => StoreError::Full,
+            StoreError::Failed(_) if self.blobs.disk_is_full() => StoreError::Full,
+            StoreError::Failed(why) => StoreError::Failed(why.clone()),
+        }
+    }
+}
+
+/// Who waits for changes of which account.
+#[derive(Default)]
+pub struct Watchers(Mutex<HashMap<AccountId, watch::Sender<u64>>>);
+
+impl Watchers {
+    pub fn watch(&self, account: AccountId) -> watch::Receiver<u64> {
+        self.map()
+            .entry(account)
+            .or_insert_with(|| watch::channel(0).0)
+            .subscribe()
+    }
+
+    fn wake(&self, accounts: &[AccountId]) {
+        let mut map = self.map();
+        for account in accounts {
+            if let Some(sender) = map.get(account) {
+                if sender.receiver_count() == 0 {
+                    map.remove(account);
+                } else {
+                    sender.send_modify(|value| *value = value.wrapping_add(1));
+                }
+            }
+        }
+    }
+
+    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, watch::Sender<u64>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
