@@ -10,5 +10,6 @@ mod cases;
 mod cli;
 mod crash;
 mod imports;
+mod smtp;
 mod store;
 mod support;
