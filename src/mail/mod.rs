@@ -10,6 +10,7 @@ mod filter;
 mod header;
 mod id;
 mod journal;
+mod mailbox_name;
 mod message;
 pub mod mime;
 mod reply;
@@ -29,6 +30,7 @@ pub use filter::{
 pub use header::{Field, Header};
 pub use id::TransactionId;
 pub use journal::{Disposition, Journal, LogLine, Turn, Where};
+pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use reply::{EnhancedCode, Reply};
 pub use session::{Session, Tls};

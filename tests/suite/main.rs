@@ -6,6 +6,8 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
-
+mod cli;
+mod crash;
 mod imports;
+mod store;
 mod support;

@@ -55,6 +55,8 @@ macro_rules! __export_hook {
                 $function()
             }
         }
+        // Elsewhere these symbols do not link, and a crate with rlib beside cdylib could not be tested.
+        #[cfg(target_family = "wasm")]
         $crate::bindings::load::export_load!($filter with_types_in $crate::bindings::load);
     };
     (connect, $filter:ident, $function:path) => {
@@ -63,6 +65,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function())
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::connect::export_connect!($filter with_types_in $crate::bindings::connect);
     };
     (mail, $filter:ident, $function:path) => {
@@ -71,6 +74,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function())
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::mail::export_mail!($filter with_types_in $crate::bindings::mail);
     };
     (rcpt, $filter:ident, $function:path) => {
@@ -79,6 +83,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function(&address))
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::rcpt::export_rcpt!($filter with_types_in $crate::bindings::rcpt);
     };
     (message, $filter:ident, $function:path) => {
@@ -87,6 +92,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function())
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::message::export_message!($filter with_types_in $crate::bindings::message);
     };
     (deliver, $filter:ident, $function:path) => {
@@ -95,6 +101,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function(&recipient))
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::deliver::export_deliver!($filter with_types_in $crate::bindings::deliver);
     };
     ($other:ident, $filter:ident, $function:path) => {

@@ -17,13 +17,14 @@ pub fn text(journal: &Journal) -> String {
 fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     let (session, envelope) = (&journal.session, &journal.envelope);
     writeln!(out, "Transaction {} at {}", journal.id, journal.at)?;
-    let client = session
-        .client_address
-        .map_or_else(|| "a local client".to_owned(), |address| address.to_string());
-    let tls = session
-        .tls
-        .as_ref()
-        .map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
+    let client = session.client_address.map_or_else(
+        || "a local client".to_owned(),
+        |address| address.to_string(),
+    );
+    let tls = session.tls.as_ref().map_or_else(
+        || "no TLS".to_owned(),
+        |tls| format!("{} {}", tls.version, tls.cipher),
+    );
     writeln!(
         out,
         "  client   {client} ({}), {}, {tls}",
@@ -87,7 +88,9 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
         let whom = whom(scope);
         match edit {
             Edit::Header(edit) => writeln!(out, "    header: {}{whom}", change(edit))?,
-            Edit::FileInto { mailbox, why } => writeln!(out, "    file into {mailbox}{whom}: {why}")?,
+            Edit::FileInto { mailbox, why } => {
+                writeln!(out, "    file into {mailbox}{whom}: {why}")?
+            }
             Edit::AddFlag(flag) => writeln!(out, "    flag {flag}{whom}")?,
         }
     }
