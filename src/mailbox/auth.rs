@@ -86,16 +86,18 @@ pub(super) async fn authenticate(
 async fn ask(context: &mut Context<'_>) -> Result<Result<Vec<u8>, Reply>, End> {
     context.connection.request("");
     let deadline = context.login_deadline();
-    Ok(match context.connection.next(Expect::Answer, deadline).await? {
-        // RFC 3501 §6.2.2
-        Event::Answer(answer) if answer == b"*" => Err(Reply::bad("AUTHENTICATE cancelled")),
-        Event::Answer(answer) => STANDARD
-            .decode(answer)
-            .map_err(|_| Reply::bad("This is not base64")),
-        Event::Invalid(invalid) => Err(session::complaint(&invalid)),
-        Event::Fatal(reason) => return Err(End::Bye(Reply::bye(reason))),
-        _ => Err(Reply::bad("An answer was expected")),
-    })
+    Ok(
+        match context.connection.next(Expect::Answer, deadline).await? {
+            // RFC 3501 §6.2.2
+            Event::Answer(answer) if answer == b"*" => Err(Reply::bad("AUTHENTICATE cancelled")),
+            Event::Answer(answer) => STANDARD
+                .decode(answer)
+                .map_err(|_| Reply::bad("This is not base64")),
+            Event::Invalid(invalid) => Err(session::complaint(&invalid)),
+            Event::Fatal(reason) => return Err(End::Bye(Reply::bye(reason))),
+            _ => Err(Reply::bad("An answer was expected")),
+        },
+    )
 }
 
 /// RFC 4616 §2: authorization identity, NUL, authentication identity, NUL, password.

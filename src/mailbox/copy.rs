@@ -107,4 +107,3 @@ pub(super) async fn expunge(
         Err(error) => refusal(&error),
     }
 }
-

@@ -78,7 +78,11 @@ async fn mark_seen(
         flags: Flags::from(["\\Seen".to_owned()]),
         unchanged_since: None,
     };
-    match context.store().store_flags(selected.id, &uids, change).await {
+    match context
+        .store()
+        .store_flags(selected.id, &uids, change)
+        .await
+    {
         Ok(stored) => {
             for meta in &stored {
                 selected.update(meta);

@@ -36,7 +36,10 @@ impl Plan {
             MacroOrMessageDataItemNames::MessageDataItemNames(items) => items,
         };
         let known = |item: &Name<'_>| {
-            !matches!(item, Name::Binary { .. } | Name::BinarySize { .. } | Name::ModSeq)
+            !matches!(
+                item,
+                Name::Binary { .. } | Name::BinarySize { .. } | Name::ModSeq
+            )
         };
         if items.is_empty() || !items.iter().all(known) {
             return None;
@@ -170,7 +173,11 @@ impl Answer {
             }
             Name::Body | Name::BodyStructure => {
                 let extended = *item == Name::BodyStructure;
-                let name: &[u8] = if extended { b"BODYSTRUCTURE " } else { b"BODY " };
+                let name: &[u8] = if extended {
+                    b"BODYSTRUCTURE "
+                } else {
+                    b"BODY "
+                };
                 self.text.extend_from_slice(name);
                 if let Some(entity) = entity {
                     structure(&mut self.text, content, entity, extended)?;

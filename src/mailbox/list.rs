@@ -54,7 +54,9 @@ pub(super) async fn list(
     wildcard: &ListMailbox<'_>,
 ) -> Result<Reply, End> {
     let Some(pattern) = pattern(reference, wildcard) else {
-        context.connection.write(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
+        context
+            .connection
+            .write(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
         return Ok(Reply::ok("LIST completed"));
     };
     let pattern = match pattern {
@@ -67,8 +69,10 @@ pub(super) async fn list(
     };
     let all = with_levels(mailboxes.iter().map(|mailbox| &mailbox.name));
     let parents: BTreeSet<MailboxName> = all.keys().flat_map(MailboxName::ancestors).collect();
-    let uses: BTreeMap<&MailboxName, &Mailbox> =
-        mailboxes.iter().map(|mailbox| (&mailbox.name, mailbox)).collect();
+    let uses: BTreeMap<&MailboxName, &Mailbox> = mailboxes
+        .iter()
+        .map(|mailbox| (&mailbox.name, mailbox))
+        .collect();
     for (name, exists) in &all {
         if !pattern.matches(&encode_mailbox(name.as_str())) {
             continue;
@@ -99,7 +103,9 @@ pub(super) async fn lsub(
     wildcard: &ListMailbox<'_>,
 ) -> Result<Reply, End> {
     let Some(pattern) = pattern(reference, wildcard) else {
-        context.connection.write(b"* LSUB (\\Noselect) \"/\" \"\"\r\n");
+        context
+            .connection
+            .write(b"* LSUB (\\Noselect) \"/\" \"\"\r\n");
         return Ok(Reply::ok("LSUB completed"));
     };
     let pattern = match pattern {
@@ -115,7 +121,9 @@ pub(super) async fn lsub(
         let shown = match is_subscribed {
             true => pattern.matches(&encode_mailbox(name.as_str())),
             false => {
-                let below = subscriptions.iter().filter(|other| other.ancestors().any(|above| above == *name));
+                let below = subscriptions
+                    .iter()
+                    .filter(|other| other.ancestors().any(|above| above == *name));
                 pattern.matches(&encode_mailbox(name.as_str()))
                     && below
                         .into_iter()

@@ -41,7 +41,10 @@ enum Key {
     Sent(Option<Date>, Option<Date>),
     Header(String, String),
     /// Folded; with the header or without.
-    Text { text: String, in_header: bool },
+    Text {
+        text: String,
+        in_header: bool,
+    },
 }
 
 pub(super) async fn search(
@@ -53,7 +56,10 @@ pub(super) async fn search(
 ) -> Result<Reply, End> {
     if let Some(charset) = charset {
         let known = ["UTF-8", "US-ASCII"];
-        if !known.iter().any(|known| charset.as_ref().eq_ignore_ascii_case(known)) {
+        if !known
+            .iter()
+            .any(|known| charset.as_ref().eq_ignore_ascii_case(known))
+        {
             let reply = Reply::no("Of the charsets, UTF-8 and US-ASCII are known");
             return Ok(reply.code("BADCHARSET (UTF-8 US-ASCII)"));
         }
@@ -221,7 +227,9 @@ fn by_index(key: &Key, number: usize, row: &Row) -> Option<bool> {
             (!unknown).then_some(false)
         }
         Key::Not(key) => by_index(key, number, row).map(|matches| !matches),
-        Key::Sequence(ranges) => Some(u32::try_from(number).is_ok_and(|number| ranges.contains(number))),
+        Key::Sequence(ranges) => {
+            Some(u32::try_from(number).is_ok_and(|number| ranges.contains(number)))
+        }
         Key::Uid(ranges) => Some(ranges.contains(row.uid)),
         Key::Flag(flag) => Some(row.has(flag)),
         Key::Recent => Some(row.recent),
@@ -334,7 +342,6 @@ fn part_has(mime: &Mime, path: &str, text: &str) -> io::Result<bool> {
             break;
         }
         offset += piece.len() as u64;
-        // Line ends are no part of what people search for: a phrase may be wrapped.
         window.push_str(&piece.to_lowercase());
         if window.contains(text) {
             return Ok(true);

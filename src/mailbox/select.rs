@@ -57,14 +57,26 @@ pub(super) async fn select(
     };
     let last = messages.last().map_or(0, |meta| meta.uid);
     let uid_next = mailbox.uid_next.max(last.saturating_add(1));
-    let recent_from = context.mailboxes.recent.from(mailbox.id, uid_next, read_only);
+    let recent_from = context
+        .mailboxes
+        .recent
+        .from(mailbox.id, uid_next, read_only);
     let mut selected = Selected::new(&mailbox, messages, recent_from, read_only);
 
     let out = context.connection.output();
     selected.write_keywords(out);
-    write!(out, "* {} EXISTS\r\n* {} RECENT\r\n", selected.rows.len(), selected.recent())?;
+    write!(
+        out,
+        "* {} EXISTS\r\n* {} RECENT\r\n",
+        selected.rows.len(),
+        selected.recent()
+    )?;
     if let Some(unseen) = selected.rows.iter().position(|row| !row.has("\\Seen")) {
-        write!(out, "* OK [UNSEEN {}] The first that is not seen\r\n", unseen + 1)?;
+        write!(
+            out,
+            "* OK [UNSEEN {}] The first that is not seen\r\n",
+            unseen + 1
+        )?;
     }
     write!(
         out,

@@ -47,7 +47,6 @@ pub(super) enum Expunges {
 #[derive(Debug)]
 pub(super) struct Selected {
     pub id: MailboxId,
-    pub uid_validity: u32,
     pub read_only: bool,
     /// By sequence number. Those that are gone stay until the client is told.
     pub rows: Vec<Row>,
@@ -74,7 +73,6 @@ impl Selected {
     ) -> Self {
         let mut selected = Self {
             id: mailbox.id,
-            uid_validity: mailbox.uid_validity,
             read_only,
             rows: Vec::with_capacity(messages.len()),
             gone: BTreeSet::new(),
@@ -183,9 +181,10 @@ impl Selected {
                 self.changed.insert(meta.uid);
             }
         }
-        let known = changes.expunged.into_iter().filter(|uid| {
-            self.rows.binary_search_by_key(uid, |row| row.uid).is_ok()
-        });
+        let known = changes
+            .expunged
+            .into_iter()
+            .filter(|uid| self.rows.binary_search_by_key(uid, |row| row.uid).is_ok());
         self.gone.extend(known);
         self.modseq = self.modseq.max(changes.highest_modseq);
     }
@@ -242,7 +241,10 @@ impl Selected {
         out.extend_from_slice(b"\r\n* OK [PERMANENTFLAGS ");
         match self.read_only {
             true => flags(out, []),
-            false => flags(out, SYSTEM_FLAGS.into_iter().chain(keywords()).chain(["\\*"])),
+            false => flags(
+                out,
+                SYSTEM_FLAGS.into_iter().chain(keywords()).chain(["\\*"]),
+            ),
         }
         out.extend_from_slice(b"] Flags that stay\r\n");
     }
@@ -309,7 +311,10 @@ mod tests {
         let mut changes = expunged(&[10]);
         changes.changed = vec![meta(101, &[])];
         selected.apply(changes, 100);
-        assert_eq!(told(&mut selected, Expunges::Keep), "* 3 EXISTS\r\n* 1 RECENT\r\n");
+        assert_eq!(
+            told(&mut selected, Expunges::Keep),
+            "* 3 EXISTS\r\n* 1 RECENT\r\n"
+        );
         assert_eq!(told(&mut selected, Expunges::Tell), "* 1 EXPUNGE\r\n");
     }
 
@@ -337,7 +342,9 @@ mod tests {
         };
         selected.apply(changes.clone(), 100);
         let text = told(&mut selected, Expunges::Keep);
-        assert!(text.starts_with("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Label1)\r\n"));
+        assert!(
+            text.starts_with("* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Label1)\r\n")
+        );
         assert!(text.ends_with("* 2 FETCH (UID 20 FLAGS ($Label1 \\Seen))\r\n"));
         selected.apply(changes, 100);
         assert_eq!(told(&mut selected, Expunges::Keep), "");

@@ -3,7 +3,10 @@
 
 use super::connection::{Connection, End};
 use super::selected::{Expunges, Selected};
-use super::{Config, Mailboxes, append, auth, capability, copy, fetch, idle, list, manage, search, select, store};
+use super::{
+    Config, Mailboxes, append, auth, capability, copy, fetch, idle, list, manage, search, select,
+    store,
+};
 use crate::net::{Stream, Tls};
 use crate::proto::imap::{Event, Expect, Invalid, Reply, Status};
 use crate::store::{AccountId, Store, StoreError};
@@ -237,9 +240,7 @@ async fn command_in(
             };
             match attempt {
                 auth::Attempt::LoggedIn(user, reply) => (State::Authenticated(user), reply),
-                auth::Attempt::Refused(reply) => {
-                    (State::NotAuthenticated { failed_logins }, reply)
-                }
+                auth::Attempt::Refused(reply) => (State::NotAuthenticated { failed_logins }, reply),
                 auth::Attempt::Failed(reply) => {
                     let failed_logins = failed_logins + 1;
                     if failed_logins >= Config::FAILED_LOGINS_MAX {
@@ -285,15 +286,18 @@ async fn authenticated(
     let reply = match body {
         C::Namespace => capability::namespace(context),
         C::Enable { .. } => capability::enable(context),
-        C::List { reference, mailbox_wildcard } => {
-            list::list(context, &user, &reference, &mailbox_wildcard).await?
-        }
-        C::Lsub { reference, mailbox_wildcard } => {
-            list::lsub(context, &user, &reference, &mailbox_wildcard).await?
-        }
-        C::Status { mailbox, item_names } => {
-            list::status(context, &user, &mailbox, &item_names).await?
-        }
+        C::List {
+            reference,
+            mailbox_wildcard,
+        } => list::list(context, &user, &reference, &mailbox_wildcard).await?,
+        C::Lsub {
+            reference,
+            mailbox_wildcard,
+        } => list::lsub(context, &user, &reference, &mailbox_wildcard).await?,
+        C::Status {
+            mailbox,
+            item_names,
+        } => list::status(context, &user, &mailbox, &item_names).await?,
         C::Create { mailbox } => manage::create(context, &user, &mailbox).await,
         C::Rename { from, to } => manage::rename(context, &user, &from, &to).await,
         C::Subscribe { mailbox } => manage::subscribe(context, &user, &mailbox, true).await,
@@ -306,9 +310,14 @@ async fn authenticated(
             }
             deleted.reply
         }
-        C::Select { mailbox, parameters } | C::Examine { mailbox, parameters }
-            if !parameters.is_empty() =>
-        {
+        C::Select {
+            mailbox,
+            parameters,
+        }
+        | C::Examine {
+            mailbox,
+            parameters,
+        } if !parameters.is_empty() => {
             let _ = mailbox;
             Reply::bad("This server has no parameters of SELECT")
         }
@@ -346,9 +355,9 @@ async fn in_mailbox(
     use CommandBody as C;
     // Sequence numbers may not change while these are answered (RFC 3501 §7.4.1).
     let expunges = match &body {
-        C::Fetch { uid: false, .. } | C::Store { uid: false, .. } | C::Search { uid: false, .. } => {
-            Expunges::Keep
-        }
+        C::Fetch { uid: false, .. }
+        | C::Store { uid: false, .. }
+        | C::Search { uid: false, .. } => Expunges::Keep,
         _ => Expunges::Tell,
     };
     let mut fresh = true;
@@ -366,34 +375,82 @@ async fn in_mailbox(
         C::ExpungeUid { sequence_set } => {
             copy::expunge(context, &selected, Some(&sequence_set)).await
         }
-        C::Fetch { sequence_set, macro_or_item_names, uid, modifiers } => {
+        C::Fetch {
+            sequence_set,
+            macro_or_item_names,
+            uid,
+            modifiers,
+        } => {
             fresh = false;
             match modifiers.is_empty() {
                 true => {
-                    fetch::fetch(context, &mut selected, &sequence_set, macro_or_item_names, uid)
-                        .await?
+                    fetch::fetch(
+                        context,
+                        &mut selected,
+                        &sequence_set,
+                        macro_or_item_names,
+                        uid,
+                    )
+                    .await?
                 }
                 false => Reply::bad("This server has no modifiers of FETCH"),
             }
         }
-        C::Store { sequence_set, kind, response, flags, uid, modifiers } => {
-            match modifiers.is_empty() {
-                true => {
-                    let change = store::Change { kind, response, flags: &flags };
-                    store::store(context, &mut selected, &sequence_set, change, uid).await
-                }
-                false => Reply::bad("This server has no modifiers of STORE"),
+        C::Store {
+            sequence_set,
+            kind,
+            response,
+            flags,
+            uid,
+            modifiers,
+        } => match modifiers.is_empty() {
+            true => {
+                let change = store::Change {
+                    kind,
+                    response,
+                    flags: &flags,
+                };
+                store::store(context, &mut selected, &sequence_set, change, uid).await
             }
-        }
-        C::Search { charset, criteria, uid } => {
+            false => Reply::bad("This server has no modifiers of STORE"),
+        },
+        C::Search {
+            charset,
+            criteria,
+            uid,
+        } => {
             fresh = false;
             search::search(context, &selected, charset, criteria, uid).await?
         }
-        C::Copy { sequence_set, mailbox, uid } => {
-            copy::copy(context, &user, &selected, &sequence_set, &mailbox, copy::Kind { uid, moves: false }).await
+        C::Copy {
+            sequence_set,
+            mailbox,
+            uid,
+        } => {
+            copy::copy(
+                context,
+                &user,
+                &selected,
+                &sequence_set,
+                &mailbox,
+                copy::Kind { uid, moves: false },
+            )
+            .await
         }
-        C::Move { sequence_set, mailbox, uid } => {
-            copy::copy(context, &user, &selected, &sequence_set, &mailbox, copy::Kind { uid, moves: true }).await
+        C::Move {
+            sequence_set,
+            mailbox,
+            uid,
+        } => {
+            copy::copy(
+                context,
+                &user,
+                &selected,
+                &sequence_set,
+                &mailbox,
+                copy::Kind { uid, moves: true },
+            )
+            .await
         }
         other => {
             let (state, reply) = authenticated(context, user, Some(selected), other).await?;

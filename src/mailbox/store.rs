@@ -77,7 +77,11 @@ pub(super) async fn store(
         flags: flags.clone(),
         unchanged_since: None,
     };
-    let stored = match context.store().store_flags(selected.id, &uids, wanted).await {
+    let stored = match context
+        .store()
+        .store_flags(selected.id, &uids, wanted)
+        .await
+    {
         Ok(stored) => stored,
         Err(error) => return refusal(&error),
     };
@@ -104,6 +108,10 @@ fn applied(op: FlagOp, before: &Flags, flags: &Flags) -> Flags {
     match op {
         FlagOp::Replace => flags.clone(),
         FlagOp::Add => before.union(flags).cloned().collect(),
-        FlagOp::Remove => before.iter().filter(|flag| !is_named(flag)).cloned().collect(),
+        FlagOp::Remove => before
+            .iter()
+            .filter(|flag| !is_named(flag))
+            .cloned()
+            .collect(),
     }
 }

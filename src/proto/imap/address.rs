@@ -18,9 +18,15 @@ pub enum Entry {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token {
     /// An atom, the content of a quoted string, or a domain literal with its brackets.
-    Word { text: Vec<u8>, spaced: bool },
+    Word {
+        text: Vec<u8>,
+        spaced: bool,
+    },
     /// One of `< > , : ; @ .`
-    Special { octet: u8, spaced: bool },
+    Special {
+        octet: u8,
+        spaced: bool,
+    },
     Comment(Vec<u8>),
 }
 
@@ -87,10 +93,7 @@ fn angle(before: &[Token], inside: &[Token]) -> Entry {
         .iter()
         .position(|token| matches!(token, Token::Special { octet: b':', .. }));
     let (route, spec) = match colon.and_then(|at| inside.split_at_checked(at)) {
-        Some((route, rest)) => (
-            Some(joined(route)),
-            rest.get(1..).unwrap_or_default(),
-        ),
+        Some((route, rest)) => (Some(joined(route)), rest.get(1..).unwrap_or_default()),
         None => (None, inside),
     };
     let (local, domain) = local_and_domain(spec);
@@ -243,7 +246,12 @@ mod tests {
         parse(value.as_bytes())
             .iter()
             .map(|entry| match entry {
-                Entry::Address { name, route, local, domain } => format!(
+                Entry::Address {
+                    name,
+                    route,
+                    local,
+                    domain,
+                } => format!(
                     "{}|{}|{}|{}",
                     option(name),
                     option(route),
@@ -261,14 +269,32 @@ mod tests {
         for (value, expected) in [
             ("a@b.test", &["-|-|a|b.test"][..]),
             ("<a@b.test>", &["-|-|a|b.test"]),
-            ("A B <a@b.test>, c@d.test", &["A B|-|a|b.test", "-|-|c|d.test"]),
+            (
+                "A B <a@b.test>, c@d.test",
+                &["A B|-|a|b.test", "-|-|c|d.test"],
+            ),
             ("\"Doe, J.\" <j@b.test>", &["Doe, J.|-|j|b.test"]),
-            ("John Q. Public <j.q@b.test>", &["John Q. Public|-|j.q|b.test"]),
+            (
+                "John Q. Public <j.q@b.test>",
+                &["John Q. Public|-|j.q|b.test"],
+            ),
             ("a@b.test (The (real) A)", &["The (real) A|-|a|b.test"]),
-            ("=?utf-8?q?J=C3=B6rg?= <j@b.test>", &["=?utf-8?q?J=C3=B6rg?=|-|j|b.test"]),
-            ("<@x.test,@y.test:a@b.test>", &["-|@x.test,@y.test|a|b.test"]),
-            ("Friends: a@b.test, C <c@d.test>;", &["{Friends", "-|-|a|b.test", "C|-|c|d.test", "}"]),
-            ("undisclosed-recipients:;", &["{undisclosed-recipients", "}"]),
+            (
+                "=?utf-8?q?J=C3=B6rg?= <j@b.test>",
+                &["=?utf-8?q?J=C3=B6rg?=|-|j|b.test"],
+            ),
+            (
+                "<@x.test,@y.test:a@b.test>",
+                &["-|@x.test,@y.test|a|b.test"],
+            ),
+            (
+                "Friends: a@b.test, C <c@d.test>;",
+                &["{Friends", "-|-|a|b.test", "C|-|c|d.test", "}"],
+            ),
+            (
+                "undisclosed-recipients:;",
+                &["{undisclosed-recipients", "}"],
+            ),
             ("G: a@b.test", &["{G", "-|-|a|b.test", "}"]),
             ("x@[192.0.2.1]", &["-|-|x|[192.0.2.1]"]),
             ("\"odd \\\"one\\\"\"@b.test", &["-|-|odd \"one\"|b.test"]),

@@ -10,7 +10,8 @@ use std::io::Write;
 const QUOTED_MAX: usize = 1000;
 
 pub fn string(out: &mut Vec<u8>, text: &[u8]) {
-    let quotable = text.len() <= QUOTED_MAX && text.iter().all(|b| matches!(b, b'\t' | b' '..=b'~'));
+    let quotable =
+        text.len() <= QUOTED_MAX && text.iter().all(|b| matches!(b, b'\t' | b' '..=b'~'));
     if quotable {
         out.push(b'"');
         for octet in text {
@@ -62,7 +63,9 @@ pub fn date_time(out: &mut Vec<u8>, at: Timestamp) {
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ];
     let at = TimeZone::UTC.to_datetime(at);
-    let month = usize::try_from(at.month() - 1).ok().and_then(|month| MONTHS.get(month));
+    let month = usize::try_from(at.month() - 1)
+        .ok()
+        .and_then(|month| MONTHS.get(month));
     let _ = write!(
         out,
         "\"{:2}-{}-{:04} {:02}:{:02}:{:02} +0000\"",

@@ -37,12 +37,21 @@ pub fn envelope(out: &mut Vec<u8>, header: &Header) {
 fn text(header: &Header, name: &str) -> Option<Vec<u8>> {
     let field = header.get(name).next()?;
     let value = field.value().trim_ascii();
-    Some(value.iter().copied().filter(|b| !matches!(b, b'\r' | b'\n')).collect())
+    Some(
+        value
+            .iter()
+            .copied()
+            .filter(|b| !matches!(b, b'\r' | b'\n'))
+            .collect(),
+    )
 }
 
 /// Of all fields of that name: mail with two To fields is against RFC 5322 §3.6 and common.
 fn addresses(header: &Header, name: &str) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = header.get(name).flat_map(|field| parse(field.value())).collect();
+    let mut entries: Vec<Entry> = header
+        .get(name)
+        .flat_map(|field| parse(field.value()))
+        .collect();
     entries.truncate(ADDRESSES_MAX);
     entries
 }
@@ -54,7 +63,10 @@ fn list(out: &mut Vec<u8>, entries: &[Entry]) {
     }
     out.push(b'(');
     for entry in entries {
-        let mut fields = |name: Option<&[u8]>, route: Option<&[u8]>, local: Option<&[u8]>, domain: Option<&[u8]>| {
+        let mut fields = |name: Option<&[u8]>,
+                          route: Option<&[u8]>,
+                          local: Option<&[u8]>,
+                          domain: Option<&[u8]>| {
             out.push(b'(');
             nstring(out, name);
             out.push(b' ');
@@ -66,7 +78,12 @@ fn list(out: &mut Vec<u8>, entries: &[Entry]) {
             out.push(b')');
         };
         match entry {
-            Entry::Address { name, route, local, domain } => {
+            Entry::Address {
+                name,
+                route,
+                local,
+                domain,
+            } => {
                 fields(name.as_deref(), route.as_deref(), Some(local), Some(domain));
             }
             Entry::GroupStart(name) => fields(None, None, Some(name), None),
@@ -101,7 +118,10 @@ mod tests {
 
     fn shown(header: &'static str) -> String {
         let mut out = Vec::new();
-        envelope(&mut out, &Header::parse(&Bytes::from_static(header.as_bytes())));
+        envelope(
+            &mut out,
+            &Header::parse(&Bytes::from_static(header.as_bytes())),
+        );
         String::from_utf8(out).unwrap()
     }
 

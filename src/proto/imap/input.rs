@@ -75,7 +75,10 @@ enum State {
     Line,
     Literal(u64),
     /// Waits for `accept` or `refuse`.
-    Appending { length: u64, waits: bool },
+    Appending {
+        length: u64,
+        waits: bool,
+    },
     Message(u64),
     AfterMessage,
     Dead,
@@ -230,6 +233,8 @@ impl Input {
                     self.state = State::Line;
                     return Some(Event::AppendEnd);
                 }
+                // Its caller knows the tag.
+                self.command.insert(0, b' ');
                 self.skip_command("APPEND takes one message, and ends with it", false);
             } else if expect == Expect::Answer {
                 let mut answer = std::mem::take(&mut self.command);
@@ -364,11 +369,42 @@ fn tag(line: &[u8]) -> Option<String> {
 /// What to say of a command that could not be read. Nothing of it is repeated: it may hold a password.
 fn complaint(line: &[u8]) -> &'static str {
     const KNOWN: [&str; 36] = [
-        "APPEND", "AUTHENTICATE", "CAPABILITY", "CHECK", "CLOSE", "COPY", "CREATE", "DELETE",
-        "ENABLE", "EXAMINE", "EXPUNGE", "FETCH", "ID", "IDLE", "LIST", "LOGIN", "LOGOUT", "LSUB",
-        "MOVE", "NAMESPACE", "NOOP", "RENAME", "SEARCH", "SELECT", "STARTTLS", "STATUS", "STORE",
-        "SUBSCRIBE", "UID", "UNSELECT", "UNSUBSCRIBE", "SORT", "THREAD", "GETQUOTA",
-        "GETQUOTAROOT", "SETQUOTA",
+        "APPEND",
+        "AUTHENTICATE",
+        "CAPABILITY",
+        "CHECK",
+        "CLOSE",
+        "COPY",
+        "CREATE",
+        "DELETE",
+        "ENABLE",
+        "EXAMINE",
+        "EXPUNGE",
+        "FETCH",
+        "ID",
+        "IDLE",
+        "LIST",
+        "LOGIN",
+        "LOGOUT",
+        "LSUB",
+        "MOVE",
+        "NAMESPACE",
+        "NOOP",
+        "RENAME",
+        "SEARCH",
+        "SELECT",
+        "STARTTLS",
+        "STATUS",
+        "STORE",
+        "SUBSCRIBE",
+        "UID",
+        "UNSELECT",
+        "UNSUBSCRIBE",
+        "SORT",
+        "THREAD",
+        "GETQUOTA",
+        "GETQUOTAROOT",
+        "SETQUOTA",
     ];
     if !line.ends_with(b"\r\n") {
         return "a line ends with CR and LF";
@@ -382,9 +418,16 @@ fn complaint(line: &[u8]) -> &'static str {
     let Some(name) = word(line, 1) else {
         return "a command follows the tag";
     };
-    if KNOWN.iter().any(|known| name.eq_ignore_ascii_case(known.as_bytes())) {
+    if KNOWN
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+    {
         "the arguments are not right (RFC 3501 §9)"
     } else {
         "unknown command"
     }
 }
+
+#[cfg(test)]
+#[path = "input_tests.rs"]
+mod tests;

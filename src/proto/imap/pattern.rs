@@ -50,8 +50,7 @@ impl Pattern {
     }
 
     pub fn matches(&self, name: &str) -> bool {
-        self.at(name.as_bytes())
-            || (name == "INBOX" && self.folded().at(b"inbox"))
+        self.at(name.as_bytes()) || (name == "INBOX" && self.folded().at(b"inbox"))
     }
 
     fn folded(&self) -> Self {

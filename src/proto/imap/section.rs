@@ -74,10 +74,12 @@ pub fn section(
         Section::Mime(part) => find(entity, part).map(|part| Piece::Range(part.header.clone())),
         Section::Header(part) => message(part)?.map(|(_, header, _)| Piece::Range(header)),
         Section::Text(part) => message(part)?.map(|(_, _, body)| Piece::Range(body)),
-        Section::HeaderFields(part, names) => message(part)?
-            .map(|(header, ..)| Piece::Octets(fields(&header, names.as_ref(), true))),
-        Section::HeaderFieldsNot(part, names) => message(part)?
-            .map(|(header, ..)| Piece::Octets(fields(&header, names.as_ref(), false))),
+        Section::HeaderFields(part, names) => {
+            message(part)?.map(|(header, ..)| Piece::Octets(fields(&header, names.as_ref(), true)))
+        }
+        Section::HeaderFieldsNot(part, names) => {
+            message(part)?.map(|(header, ..)| Piece::Octets(fields(&header, names.as_ref(), false)))
+        }
     })
 }
 
@@ -188,7 +190,12 @@ mod tests {
         else {
             panic!("{item}");
         };
-        let MessageDataItemName::BodyExt { section: wanted, partial: range, .. } = &items[0] else {
+        let MessageDataItemName::BodyExt {
+            section: wanted,
+            partial: range,
+            ..
+        } = &items[0]
+        else {
             panic!("{item}");
         };
         let content = Content::from_bytes(message);
@@ -216,17 +223,38 @@ mod tests {
     fn sections() {
         for (item, expected) in [
             ("BODY[]", Some(MESSAGE)),
-            ("BODY[HEADER]", Some(&MESSAGE[..MESSAGE.find("preamble").unwrap()])),
-            ("BODY[TEXT]", Some(&MESSAGE[MESSAGE.find("preamble").unwrap()..])),
-            ("BODY[HEADER.FIELDS (SUBJECT to)]", Some("Subject: outer\r\nTo: c@d,\r\n e@f\r\n\r\n")),
+            (
+                "BODY[HEADER]",
+                Some(&MESSAGE[..MESSAGE.find("preamble").unwrap()]),
+            ),
+            (
+                "BODY[TEXT]",
+                Some(&MESSAGE[MESSAGE.find("preamble").unwrap()..]),
+            ),
+            (
+                "BODY[HEADER.FIELDS (SUBJECT to)]",
+                Some("Subject: outer\r\nTo: c@d,\r\n e@f\r\n\r\n"),
+            ),
             ("BODY[HEADER.FIELDS (X-None)]", Some("\r\n")),
-            ("BODY[HEADER.FIELDS.NOT (Content-Type To)]", Some("From: a@b\r\nSubject: outer\r\n\r\n")),
+            (
+                "BODY[HEADER.FIELDS.NOT (Content-Type To)]",
+                Some("From: a@b\r\nSubject: outer\r\n\r\n"),
+            ),
             ("BODY[1]", Some("first")),
             ("BODY[1.MIME]", Some("Content-Type: text/plain\r\n\r\n")),
             ("BODY[1.HEADER]", None),
-            ("BODY[2.HEADER]", Some("Subject: inner\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n")),
-            ("BODY[2.HEADER.FIELDS (Subject)]", Some("Subject: inner\r\n\r\n")),
-            ("BODY[2.TEXT]", Some("--c\r\n\r\nplain\r\n--c\r\nContent-Type: text/html\r\n\r\n<p>\r\n--c--")),
+            (
+                "BODY[2.HEADER]",
+                Some("Subject: inner\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n"),
+            ),
+            (
+                "BODY[2.HEADER.FIELDS (Subject)]",
+                Some("Subject: inner\r\n\r\n"),
+            ),
+            (
+                "BODY[2.TEXT]",
+                Some("--c\r\n\r\nplain\r\n--c\r\nContent-Type: text/html\r\n\r\n<p>\r\n--c--"),
+            ),
             ("BODY[2.1]", Some("plain")),
             ("BODY[2.2]", Some("<p>")),
             ("BODY[2.2.MIME]", Some("Content-Type: text/html\r\n\r\n")),
@@ -238,7 +266,11 @@ mod tests {
             ("BODY[HEADER.FIELDS (Subject)]<3.4>", Some("ject")),
         ] {
             let got = fetched(MESSAGE, item);
-            assert_eq!(got.as_ref().map(|(_, octets)| octets.as_str()), expected, "{item}");
+            assert_eq!(
+                got.as_ref().map(|(_, octets)| octets.as_str()),
+                expected,
+                "{item}"
+            );
             if let Some((name, _)) = got {
                 let section = &item[5..item.rfind(']').unwrap()];
                 assert_eq!(name, section);
@@ -250,9 +282,15 @@ mod tests {
     fn a_message_without_parts_is_its_own_part_one() {
         let message = "Subject: x\r\n\r\nbody\r\n";
         assert_eq!(fetched(message, "BODY[1]").unwrap().1, "body\r\n");
-        assert_eq!(fetched(message, "BODY[1.MIME]").unwrap().1, "Subject: x\r\n\r\n");
+        assert_eq!(
+            fetched(message, "BODY[1.MIME]").unwrap().1,
+            "Subject: x\r\n\r\n"
+        );
         assert_eq!(fetched(message, "BODY[2]"), None);
-        assert_eq!(fetched("Subject: x\r\n", "BODY[HEADER]").unwrap().1, "Subject: x\r\n");
+        assert_eq!(
+            fetched("Subject: x\r\n", "BODY[HEADER]").unwrap().1,
+            "Subject: x\r\n"
+        );
         assert_eq!(fetched("", "BODY[TEXT]").unwrap().1, "");
     }
 }

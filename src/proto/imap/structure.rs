@@ -41,14 +41,10 @@ pub fn structure(
     Ok(())
 }
 
-fn single(
-    out: &mut Vec<u8>,
-    content: &Content,
-    entity: &Entity,
-    extended: bool,
-) -> io::Result<()> {
+fn single(out: &mut Vec<u8>, content: &Content, entity: &Entity, extended: bool) -> io::Result<()> {
     // With this type a client expects what is inside, which is not known for an encoded or very deep message.
-    let opaque = entity.message().is_none() && entity.media_type == "message"
+    let opaque = entity.message().is_none()
+        && entity.media_type == "message"
         && matches!(entity.subtype.as_str(), "rfc822" | "global");
     let (media_type, subtype) = match opaque {
         true => ("application", "octet-stream"),
@@ -78,10 +74,16 @@ fn single(
     }
     out.push(b' ');
     string(out, entity.encoding.as_bytes());
-    write!(out, " {}", entity.body.end.saturating_sub(entity.body.start))?;
+    write!(
+        out,
+        " {}",
+        entity.body.end.saturating_sub(entity.body.start)
+    )?;
     if let Some(message) = entity.message() {
         let length = message.header.end.saturating_sub(message.header.start);
-        let length = usize::try_from(length).unwrap_or(Header::MAX).min(Header::MAX);
+        let length = usize::try_from(length)
+            .unwrap_or(Header::MAX)
+            .min(Header::MAX);
         let header = Header::parse(&content.read(message.header.start, length)?);
         out.push(b' ');
         envelope(out, &header);
@@ -98,7 +100,10 @@ fn single(
 fn extension(out: &mut Vec<u8>, entity: &Entity) {
     out.push(b' ');
     match &entity.disposition {
-        Some(Disposition { kind, parameters: given }) => {
+        Some(Disposition {
+            kind,
+            parameters: given,
+        }) => {
             out.push(b'(');
             string(out, kind.as_bytes());
             out.push(b' ');
@@ -160,7 +165,10 @@ mod tests {
             "(\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 10 2)"
         );
         assert_eq!(
-            shown("Content-Type: text/html; charset=\"utf-8\"\r\nContent-Transfer-Encoding: Quoted-Printable\r\nContent-Language: de\r\n\r\n<p>\r\n", true),
+            shown(
+                "Content-Type: text/html; charset=\"utf-8\"\r\nContent-Transfer-Encoding: Quoted-Printable\r\nContent-Language: de\r\n\r\n<p>\r\n",
+                true
+            ),
             "(\"text\" \"html\" (\"charset\" \"utf-8\") NIL NIL \"quoted-printable\" 5 1 NIL NIL \"de\" NIL)"
         );
     }
@@ -172,7 +180,7 @@ mod tests {
             shown(message, true),
             "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 2 0 NIL NIL NIL NIL)\
              (\"application\" \"pdf\" (\"name\" \"x.pdf\") \"<1@x>\" NIL \"base64\" 4 NIL (\"attachment\" (\"filename\" \"x.pdf\")) NIL NIL)\
-             (\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 34 (NIL \"inner\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) \
+             (\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 33 (NIL \"inner\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) \
              (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 0 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) \
              \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)"
         );
