@@ -82,7 +82,7 @@ fn what_is_wrong_ends_with_its_line() {
     // The literal belongs to the wrong command: it is not the next one.
     check(
         "a FROB {7+}\r\nb NOOP\r\nc NOOP\r\n",
-        &["bad a", "c NOOP"].as_slice().get(..).unwrap(),
+        &["bad a", "c NOOP"],
     );
 }
 
