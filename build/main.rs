@@ -113,12 +113,10 @@ fn rerun_if_changed(root: &Path, plugins: &[Plugin], guest: &Path) {
     }
 }
 
-/// Beside the outer build's profiles: its lock is another one than theirs, and they share what is compiled.
+/// Beside the outer build's profiles (`TARGET/PROFILE/build/PACKAGE/out`): its lock is another one than theirs, and they share what
+/// is compiled.
 fn target_directory(out: &Path) -> PathBuf {
-    out.ancestors()
-        .find(|directory| directory.join("CACHEDIR.TAG").exists())
-        .unwrap_or(out)
-        .join("plugins")
+    out.ancestors().nth(4).unwrap_or(out).join("plugins")
 }
 
 /// rustup installs the targets of rust-toolchain.toml by itself, but not where RUSTUP_AUTO_INSTALL=0 is set.

@@ -16,7 +16,9 @@ pub fn embed(root: &Path, out: &Path) -> Result<()> {
         .collect();
     files.sort();
     let expected = directory.join("expected.toml");
-    let mut code = format!("const EXPECTED: &str = include_str!({expected:?});\nconst FILES: &[(&str, &[u8])] = &[\n");
+    let mut code = format!(
+        "const EXPECTED: &str = include_str!({expected:?});\nconst FILES: &[(&str, &[u8])] = &[\n"
+    );
     for file in &files {
         let name = file.file_name().unwrap_or_default();
         writeln!(code, "    ({name:?}, include_bytes!({file:?})),")?;

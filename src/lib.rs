@@ -2,8 +2,10 @@
 
 pub mod accept;
 pub mod admin;
+pub mod app;
 pub mod auth;
 pub mod chain;
+pub mod cli;
 pub mod config;
 pub mod ingress;
 pub mod mail;

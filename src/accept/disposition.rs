@@ -2,7 +2,7 @@
 
 use super::transaction::Transaction;
 use super::{Services, local_error, no_room, trace};
-use crate::chain::{Draft, Ended, Ruling};
+use crate::chain::{Draft, Ended, Ruling, total};
 use crate::mail::{
     Content, Disposition, EnhancedCode, Envelope, Header, Journal, Message, Reply, Session,
     TransactionId, Verdict, Where,
@@ -204,7 +204,7 @@ impl Report {
             session: Session::clone(&self.session),
             envelope: Envelope::clone(&self.envelope),
             size: self.size,
-            score: ended.symbols.iter().map(|symbol| symbol.score).sum(),
+            score: total(&ended.symbols),
             turns: ended.turns,
             verdict,
             dispositions,

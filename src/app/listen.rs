@@ -25,9 +25,14 @@ impl Bound {
 }
 
 pub fn endpoint(config: &Config, listener: &ListenerConfig) -> Result<Endpoint, ConfigError> {
-    listener.address.parse().map_err(|error: crate::net::EndpointError| {
-        config.source.error(listener.span.clone(), error.to_string(), "")
-    })
+    listener
+        .address
+        .parse()
+        .map_err(|error: crate::net::EndpointError| {
+            config
+                .source
+                .error(listener.span.clone(), error.to_string(), "")
+        })
 }
 
 pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
@@ -51,7 +56,11 @@ pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
 
 /// None if no listener wants it. Without a certificate in the configuration, a self-signed pair is made.
 pub fn tls(config: &Config) -> Result<Option<Tls>, ConfigError> {
-    if config.listeners.iter().all(|listener| listener.tls == TlsMode::None) {
+    if config
+        .listeners
+        .iter()
+        .all(|listener| listener.tls == TlsMode::None)
+    {
         return Ok(None);
     }
     match &config.tls {
@@ -74,7 +83,11 @@ pub fn certificate(config: &Config, files: &TlsFiles) -> Result<Tls, ConfigError
             TlsError::Read { path, .. } | TlsError::Pem { path, .. } => *path == files.key,
             _ => false,
         };
-        let span = if at_key { &files.key_span } else { &files.certificate_span };
+        let span = if at_key {
+            &files.key_span
+        } else {
+            &files.certificate_span
+        };
         config.source.error(
             span.clone(),
             error.to_string(),
@@ -134,8 +147,9 @@ pub async fn imap(
 pub async fn http(bound: Bound, connections: usize, stop: CancellationToken) {
     let limits = Limits {
         connections,
-        refusal: "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-            .to_owned(),
+        refusal:
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                .to_owned(),
         drain: super::DRAIN,
     };
     let routes = admin::routes();

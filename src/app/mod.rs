@@ -7,7 +7,7 @@ use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
 use crate::config::{Config, ConfigError, Protocol};
 use crate::ingress;
-use crate::mail::{Clock, Filter as _, SystemClock};
+use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::net::{Endpoint, Tls};
 use crate::plugin::{self, Host};
@@ -59,22 +59,28 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// The store beside a running server, for commands.
+pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
+    SqliteStore::open(store::Config::new(&config.data_dir))
+}
+
 impl App {
     /// All of it, or nothing: sockets are bound first and served last.
     pub async fn start(config: &Config) -> Result<Self, ConfigError> {
         let bound = listen::bind(config).await?;
-        let tls = listen::tls(config)?;
         let failed = |what: &str, error: &dyn fmt::Display| {
             ConfigError::general(format!("{what} {}: {error}", config.data_dir.display()))
         };
-        let store = SqliteStore::open_exclusive(store::SqliteConfig::new(&config.data_dir))
+        let store = SqliteStore::open_exclusive(store::Config::new(&config.data_dir))
             .map_err(|error| failed("the store cannot be opened in", &error))?;
         let store = Arc::new(store);
+        let tls = listen::tls(config)?;
         let host = match &config.plugins.directory {
             None => None,
             Some(directory) => {
                 let host = Host::start(plugins(config, directory.clone())).await;
-                let host = host.map_err(|error| ConfigError::general(format!("plugins: {error}")))?;
+                let host =
+                    host.map_err(|error| ConfigError::general(format!("plugins: {error}")))?;
                 Some(Arc::new(host))
             }
         };
@@ -219,9 +225,7 @@ struct Services {
 
 fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {
     plugin::Config {
-        cpu: config.plugins.cpu,
-        wall: config.plugins.wall,
-        memory: config.plugins.memory,
+        limits: config.plugins.limits,
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..plugin::Config::new(directory)

@@ -7,7 +7,7 @@ mod run;
 
 pub use draft::{Draft, Filing};
 pub use policy::{Policy, Ruling};
-pub use run::{Ended, Run};
+pub use run::{Ended, Run, total};
 
 use crate::mail::Filter;
 use std::sync::Arc;

@@ -62,7 +62,7 @@ impl Run {
     }
 
     pub fn score(&self) -> f32 {
-        self.symbols.iter().map(|symbol| symbol.score).sum()
+        total(&self.symbols)
     }
 
     pub async fn connect(&mut self) -> Verdict {
@@ -153,6 +153,11 @@ impl Run {
         self.elapsed += started.elapsed();
         verdict
     }
+}
+
+/// Not `sum`: that of nothing is -0.0.
+pub fn total(symbols: &[Symbol]) -> f32 {
+    symbols.iter().fold(0.0, |sum, symbol| sum + symbol.score)
 }
 
 fn message_for(draft: &Draft, call: &Call) -> Message {

@@ -1,9 +1,10 @@
 //! `wasmilter account`: who has mail here. Works beside a running server.
 
 use super::ConfigFile;
+use crate::app;
 use crate::auth;
 use crate::mail::Address;
-use crate::store::{SqliteStore, Store};
+use crate::store::Store;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use std::io::{BufRead, IsTerminal};
@@ -47,24 +48,24 @@ impl Account {
                     );
                 }
                 let hash = auth::hash(&password()?)?;
-                let store = SqliteStore::open(&config.data_dir)?;
+                let store = app::open_store(&config)?;
                 store.add_account(&one.address, &hash).await?;
                 println!("added {}", one.address);
             }
             Self::List(file) => {
-                let store = SqliteStore::open(&file.load()?.data_dir)?;
+                let store = app::open_store(&file.load()?)?;
                 for account in store.accounts().await? {
                     println!("{}", account.login);
                 }
             }
             Self::Passwd(one) => {
-                let store = SqliteStore::open(&one.file.load()?.data_dir)?;
+                let store = app::open_store(&one.file.load()?)?;
                 let hash = auth::hash(&password()?)?;
                 store.set_password(&one.address, &hash).await?;
                 println!("changed the password of {}", one.address);
             }
             Self::Remove(one) => {
-                let store = SqliteStore::open(&one.file.load()?.data_dir)?;
+                let store = app::open_store(&one.file.load()?)?;
                 store.remove_account(&one.address).await?;
                 println!("removed {} and its mail", one.address);
             }
@@ -85,7 +86,9 @@ fn password() -> anyhow::Result<String> {
         .context("the password could not be read from standard input")?;
     let password = line.trim_end_matches(['\r', '\n']);
     if password.is_empty() {
-        bail!("no password on standard input; give one line, such as: echo secret | wasmilter account add …");
+        bail!(
+            "no password on standard input; give one line, such as: echo secret | wasmilter account add …"
+        );
     }
     Ok(password.to_owned())
 }

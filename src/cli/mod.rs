@@ -16,7 +16,11 @@ use std::process::ExitCode;
 
 /// A mail pipeline whose filters are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = "Start with `wasmilter demo`: it needs nothing and shows everything.")]
+#[command(
+    version,
+    about,
+    after_help = "Start with `wasmilter demo`: it needs nothing and shows everything."
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,

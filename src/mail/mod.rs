@@ -10,11 +10,13 @@ mod filter;
 mod header;
 mod id;
 mod journal;
+mod mailbox_name;
 mod message;
 pub mod mime;
 mod reply;
 mod session;
 mod text;
+mod unstructured;
 mod verdict;
 
 pub use address::{Address, AddressError, ReversePath};
@@ -28,6 +30,7 @@ pub use filter::{
 pub use header::{Field, Header};
 pub use id::TransactionId;
 pub use journal::{Disposition, Journal, LogLine, Turn, Where};
+pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use reply::{EnhancedCode, Reply};
 pub use session::{Session, Tls};

@@ -39,6 +39,8 @@ impl Answer for Option<Verdict> {
 #[macro_export]
 macro_rules! export {
     ($($hook:ident = $function:path),+ $(,)?) => {
+        // Off wasm nothing calls the hooks.
+        #[allow(dead_code)]
         const _: () = {
             struct Filter;
             $( $crate::__export_hook!($hook, Filter, $function); )+
@@ -55,6 +57,8 @@ macro_rules! __export_hook {
                 $function()
             }
         }
+        // Elsewhere these symbols do not link, and a crate with rlib beside cdylib could not be tested.
+        #[cfg(target_family = "wasm")]
         $crate::bindings::load::export_load!($filter with_types_in $crate::bindings::load);
     };
     (connect, $filter:ident, $function:path) => {
@@ -63,6 +67,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function())
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::connect::export_connect!($filter with_types_in $crate::bindings::connect);
     };
     (mail, $filter:ident, $function:path) => {
@@ -71,6 +76,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function())
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::mail::export_mail!($filter with_types_in $crate::bindings::mail);
     };
     (rcpt, $filter:ident, $function:path) => {
@@ -79,6 +85,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function(&address))
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::rcpt::export_rcpt!($filter with_types_in $crate::bindings::rcpt);
     };
     (message, $filter:ident, $function:path) => {
@@ -87,6 +94,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function())
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::message::export_message!($filter with_types_in $crate::bindings::message);
     };
     (deliver, $filter:ident, $function:path) => {
@@ -95,6 +103,7 @@ macro_rules! __export_hook {
                 $crate::Answer::verdict($function(&recipient))
             }
         }
+        #[cfg(target_family = "wasm")]
         $crate::bindings::deliver::export_deliver!($filter with_types_in $crate::bindings::deliver);
     };
     ($other:ident, $filter:ident, $function:path) => {

@@ -30,8 +30,17 @@ impl Client {
     }
 
     /// The answer to the end of data, or the first refusal before it.
-    pub async fn send(&mut self, from: &str, to: &[String], message: &[u8]) -> anyhow::Result<Answer> {
-        let eight_bit = if message.is_ascii() { "" } else { " BODY=8BITMIME" };
+    pub async fn send(
+        &mut self,
+        from: &str,
+        to: &[String],
+        message: &[u8],
+    ) -> anyhow::Result<Answer> {
+        let eight_bit = if message.is_ascii() {
+            ""
+        } else {
+            " BODY=8BITMIME"
+        };
         let mut commands = vec![format!("MAIL FROM:<{from}>{eight_bit}")];
         commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>")));
         for command in commands {

@@ -44,7 +44,10 @@ impl Demo {
             };
             let Some(journal) = journal else {
                 wrong += 1;
-                println!("WRONG  {:24}  no journal; {} {}", sample.name, answer.code, answer.text);
+                println!(
+                    "WRONG  {:24}  no journal; {} {}",
+                    sample.name, answer.code, answer.text
+                );
                 continue;
             };
             let ends = ends(&journal);
@@ -53,14 +56,26 @@ impl Demo {
                 .all(|(recipient, end)| sample.end.of(recipient) == Some(end));
             wrong += usize::from(!right);
             println!("{}", line(sample, &journal, &ends, right));
+            if !right {
+                println!(
+                    "       {} should have ended in {:?}",
+                    sample.about, sample.end
+                );
+            }
         }
 
         let swap = flow::run(&stage).await?;
         println!("\n{swap}");
         if wrong == 0 {
-            println!("\nAll {} sample messages ended where they should.", samples.len());
+            println!(
+                "\nAll {} sample messages ended where they should.",
+                samples.len()
+            );
         } else {
-            println!("\n{wrong} of {} sample messages did NOT end where they should.", samples.len());
+            println!(
+                "\n{wrong} of {} sample messages did NOT end where they should.",
+                samples.len()
+            );
         }
         if !self.exit {
             println!("\n{}", stage.how_to_use(&last_id(&stage, &samples).await));
@@ -69,7 +84,11 @@ impl Demo {
         }
         stage.app.stop().await;
         let fine = wrong == 0 && swap.is_right();
-        Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        Ok(if fine {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
+        })
     }
 }
 

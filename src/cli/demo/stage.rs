@@ -1,12 +1,12 @@
 //! The demo's server: its directory, configuration, accounts, and how to reach it.
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::auth;
 use crate::config::{Config, Protocol};
 use crate::mail::Address;
 use crate::net::Endpoint;
 use crate::plugin::embedded;
-use crate::store::{SqliteStore, Store};
+use crate::store::Store;
 use anyhow::Context;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ reject = 15.0
         std::fs::write(&file, text)?;
         let config = Config::load(&file)?;
         {
-            let store = SqliteStore::open(&config.data_dir)?;
+            let store = app::open_store(&config)?;
             let hash = auth::hash(PASSWORD)?;
             for account in ACCOUNTS {
                 store.add_account(&Address::parse(account)?, &hash).await?;
@@ -119,7 +119,7 @@ reject = 15.0
   send a message
     swaks --server {smtp} --from {bob} --to {alice} --header "Subject: hello"
   read the mailbox
-    curl --user {alice}:{PASSWORD} imap://{imap}/INBOX -X "FETCH 1:* (FLAGS BODY.PEEK[HEADER.FIELDS (FROM SUBJECT)])"
+    curl --user {alice}:{PASSWORD} imap://{imap}/INBOX -X "FETCH 1:* (FLAGS ENVELOPE)"
     mutt -f imap://{user}:{PASSWORD}@{imap}/INBOX
   with Thunderbird
     incoming: IMAP, server 127.0.0.1, port {imap_port}, connection security none, normal password

@@ -5,7 +5,8 @@ mod render;
 mod tests;
 
 use super::ConfigFile;
-use crate::store::{SqliteStore, Store};
+use crate::app;
+use crate::store::Store;
 use anyhow::Context;
 use clap::Args;
 use std::process::ExitCode;
@@ -24,7 +25,7 @@ pub struct Explain {
 impl Explain {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.file.load()?;
-        let store = SqliteStore::open(&config.data_dir)?;
+        let store = app::open_store(&config)?;
         let journal = store.journal(&self.id).await?.with_context(|| {
             format!(
                 "no transaction or message {:?} in {}",
@@ -41,4 +42,4 @@ impl Explain {
     }
 }
 
-pub use render::text;
+pub use render::{time, turns};

@@ -9,21 +9,33 @@ pub fn text(journal: &Journal) -> String {
     // Writing to a String cannot fail.
     let _ = head(&mut out, journal)
         .and_then(|()| filters(&mut out, journal))
-        .and_then(|()| header(&mut out, journal))
+        .and_then(|()| header(&mut out, &journal.turns))
         .and_then(|()| end(&mut out, journal));
+    out
+}
+
+/// The turns alone, without a transaction around them.
+pub fn turns(turns: &[Turn]) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = turns
+        .iter()
+        .try_for_each(|turn| filter(&mut out, turn))
+        .and_then(|()| header(&mut out, turns));
     out
 }
 
 fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     let (session, envelope) = (&journal.session, &journal.envelope);
     writeln!(out, "Transaction {} at {}", journal.id, journal.at)?;
-    let client = session
-        .client_address
-        .map_or_else(|| "a local client".to_owned(), |address| address.to_string());
-    let tls = session
-        .tls
-        .as_ref()
-        .map_or_else(|| "no TLS".to_owned(), |tls| format!("{} {}", tls.version, tls.cipher));
+    let client = session.client_address.map_or_else(
+        || "a local client".to_owned(),
+        |address| address.to_string(),
+    );
+    let tls = session.tls.as_ref().map_or_else(
+        || "no TLS".to_owned(),
+        |tls| format!("{} {}", tls.version, tls.cipher),
+    );
     writeln!(
         out,
         "  client   {client} ({}), {}, {tls}",
@@ -87,7 +99,9 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
         let whom = whom(scope);
         match edit {
             Edit::Header(edit) => writeln!(out, "    header: {}{whom}", change(edit))?,
-            Edit::FileInto { mailbox, why } => writeln!(out, "    file into {mailbox}{whom}: {why}")?,
+            Edit::FileInto { mailbox, why } => {
+                writeln!(out, "    file into {mailbox}{whom}: {why}")?
+            }
             Edit::AddFlag(flag) => writeln!(out, "    flag {flag}{whom}")?,
         }
     }
@@ -119,10 +133,10 @@ fn change(edit: &HeaderEdit) -> String {
     }
 }
 
-fn header(out: &mut String, journal: &Journal) -> std::fmt::Result {
-    let edits = journal
-        .turns
-        .iter()
+/// What the filters changed of the header, as a diff.
+fn header<'a>(out: &mut String, turns: impl IntoIterator<Item = &'a Turn>) -> std::fmt::Result {
+    let edits = turns
+        .into_iter()
         .flat_map(|turn| &turn.edits)
         .filter_map(|scoped| match &scoped.edit {
             Edit::Header(edit) => Some((edit, &scoped.scope)),

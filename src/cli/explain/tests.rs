@@ -1,7 +1,7 @@
 use super::render::text;
 use crate::mail::{
-    Address, Disposition, Edit, Envelope, Failure, FailureKind, FieldName, HeaderEdit, Hook, Journal,
-    Line, Scope, Scoped, Session, Symbol, TransactionId, Turn, Verdict, Where,
+    Address, Disposition, Edit, Envelope, Failure, FailureKind, FieldName, HeaderEdit, Hook,
+    Journal, Line, Scope, Scoped, Session, Symbol, TransactionId, Turn, Verdict, Where,
 };
 use std::time::Duration;
 
@@ -81,7 +81,9 @@ fn a_journal_reads_as_a_story() {
                         scope: Scope::Only(vec![alice.clone()]),
                     },
                 ],
-                refused: vec!["header-edit.add \"a b\": a space cannot stand in a field name".into()],
+                refused: vec![
+                    "header-edit.add \"a b\": a space cannot stand in a field name".into(),
+                ],
                 ..turn("rewrite", Hook::Message)
             },
             Turn {

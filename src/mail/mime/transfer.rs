@@ -101,6 +101,15 @@ impl Base64 {
     }
 }
 
+/// All of it at once.
+pub(in crate::mail) fn decode_base64(octets: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut decoder = Base64::default();
+    decoder.push(octets, &mut out);
+    decoder.flush(&mut out);
+    out
+}
+
 /// RFC 2045 §6.7.
 #[derive(Debug, Default)]
 pub(super) struct QuotedPrintable {

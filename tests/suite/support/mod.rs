@@ -1,14 +1,16 @@
 //! A server of our own in a temporary directory, on ports that the system chooses, and programs to talk to it with.
 
+pub mod process;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use wasmilter::app::App;
+use wasmilter::app::{self, App};
 use wasmilter::auth;
 use wasmilter::config::{Config, Protocol};
 use wasmilter::mail::Address;
 use wasmilter::net::Endpoint;
-use wasmilter::store::{SqliteConfig, SqliteStore, Store};
+use wasmilter::store::Store;
 
 pub const ALICE: &str = "alice@example.test";
 pub const BOB: &str = "bob@example.test";
@@ -85,7 +87,7 @@ pub fn config(home: &Path, more: &str) -> Config {
 }
 
 pub async fn accounts(config: &Config) {
-    let store = SqliteStore::open(SqliteConfig::new(&config.data_dir)).unwrap();
+    let store = app::open_store(config).unwrap();
     let hash = auth::hash(PASSWORD).unwrap();
     for account in [ALICE, BOB] {
         let login = Address::parse(account).unwrap();

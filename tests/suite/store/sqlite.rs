@@ -1,0 +1,438 @@
+//! What only the SQLite store can show: its files, its limits, its process being killed.
+
+use super::{Backend, Place, address, assert_error, delivery, journal, name, splice, time};
+use rusqlite::Connection;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use wasmilter::mail::{Content, ContentBuilder};
+use wasmilter::store::{
+    Append, Config, Copying, Delivery, DeliveryCopy, FlagOp, Flags, SqliteStore, Store, StoreError,
+};
+
+pub struct Sqlite;
+
+impl Backend for Sqlite {
+    fn open(directory: &Path) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open_exclusive(Config::new(directory)).unwrap())
+    }
+}
+
+fn files(directory: &Path) -> usize {
+    let shelves = std::fs::read_dir(directory.join("blobs")).unwrap();
+    let count = |shelf: std::fs::DirEntry| std::fs::read_dir(shelf.path()).unwrap().count();
+    shelves.map(|shelf| count(shelf.unwrap())).sum()
+}
+
+fn rows(directory: &Path, table: &str) -> i64 {
+    let index = Connection::open(directory.join("index.sqlite")).unwrap();
+    index
+        .query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+            row.get(0)
+        })
+        .unwrap()
+}
+
+fn staged(directory: &Path, text: &str) -> Content {
+    let mut builder = ContentBuilder::new(&directory.join("staging"), 4);
+    builder.push(text.as_bytes()).unwrap();
+    builder.finish().unwrap()
+}
+
+#[tokio::test]
+async fn octets_are_stored_once_and_go_with_the_last_message() {
+    for in_file in [false, true] {
+        let place = Place::<Sqlite>::new().await;
+        let directory = place.directory.path();
+        let stored = || (rows(directory, "blob"), files(directory));
+        let one = (1, usize::from(in_file));
+        let content = match in_file {
+            true => staged(directory, "0123456789"),
+            false => Content::from_bytes("0123456789"),
+        };
+        let copies = (0..50).map(|at| DeliveryCopy {
+            disposition: at,
+            account: place.alice,
+            mailbox: name(if at % 2 == 0 { "INBOX" } else { "other" }),
+            flags: Flags::new(),
+            content: content
+                .with_splices(vec![splice(0, 0, &format!("{}\r\n", at % 3))])
+                .unwrap(),
+        });
+        let delivery = Delivery {
+            received_at: time(1),
+            journal: journal(1, &["alice@example.test"; 50]),
+            copies: copies.collect(),
+        };
+        place.store.deliver(delivery).await.unwrap();
+        drop(content);
+        assert_eq!(
+            std::fs::read_dir(directory.join("staging"))
+                .unwrap()
+                .count(),
+            0
+        );
+        assert_eq!(stored(), one);
+        assert_eq!(rows(directory, "splices"), 3);
+        let inbox = place.inbox().await.id;
+        assert_eq!(place.text(inbox, 2).await, "2\r\n0123456789");
+        let trash = place.mailbox("Trash").await.id;
+        let copying = Copying {
+            from: inbox,
+            uids: &[1],
+            to: trash,
+            r#move: false,
+        };
+        place.store.copy(copying).await.unwrap();
+        let uids: Vec<_> = (1..=25).collect();
+        place
+            .change_flags(inbox, &uids, FlagOp::Add, "\\Deleted")
+            .await;
+        place.store.expunge(inbox, None).await.unwrap();
+        assert_eq!(stored(), one);
+        place
+            .store
+            .delete(place.alice, &name("other"))
+            .await
+            .unwrap();
+        assert_eq!(stored(), one);
+        // Who is reading goes on reading.
+        let reading = place.store.content(trash, 1).await.unwrap();
+        place
+            .change_flags(trash, &[1], FlagOp::Add, "\\Deleted")
+            .await;
+        place.store.expunge(trash, None).await.unwrap();
+        assert_eq!((stored(), rows(directory, "splices")), ((0, 0), 0));
+        assert_eq!(&reading.bytes().unwrap()[..], b"0\r\n0123456789");
+    }
+}
+
+#[tokio::test]
+async fn removing_an_account_removes_the_octets() {
+    let place = Place::<Sqlite>::new().await;
+    let directory = place.directory.path();
+    let inbox = place.inbox().await.id;
+    let append = |content| Append {
+        content,
+        flags: Flags::new(),
+        internal_date: time(1),
+    };
+    let messages = vec![
+        append(staged(directory, "012345")),
+        append(Content::from_bytes("x")),
+    ];
+    place.store.append(inbox, messages).await.unwrap();
+    assert_eq!((rows(directory, "blob"), files(directory)), (2, 1));
+    place
+        .store
+        .remove_account(&address("alice@example.test"))
+        .await
+        .unwrap();
+    for table in ["blob", "message", "mailbox", "subscription", "splices"] {
+        assert_eq!(rows(directory, table), 0, "{table}");
+    }
+    assert_eq!(files(directory), 0);
+}
+
+#[tokio::test]
+async fn a_refused_delivery_leaves_no_file() {
+    let place = Place::<Sqlite>::new().await;
+    place
+        .store
+        .remove_account(&address("alice@example.test"))
+        .await
+        .unwrap();
+    let mut late = delivery(1, place.alice, "INBOX", "");
+    late.copies[0].content = staged(place.directory.path(), "0123456789");
+    assert_error!(place.store.deliver(late).await, StoreError::NotFound(_));
+    assert_eq!(files(place.directory.path()), 0);
+}
+
+#[tokio::test]
+async fn a_file_of_somebody_else_is_copied() {
+    let place = Place::<Sqlite>::new().await;
+    let theirs = place.directory.path().join("theirs.eml");
+    std::fs::write(&theirs, "as it was").unwrap();
+    let mut delivery = delivery(1, place.alice, "INBOX", "");
+    delivery.copies[0].content = Content::open(&theirs).unwrap();
+    place.store.deliver(delivery).await.unwrap();
+    std::fs::write(&theirs, "something else").unwrap();
+    let inbox = place.inbox().await.id;
+    assert_eq!(place.text(inbox, 1).await, "as it was");
+}
+
+#[tokio::test]
+async fn a_full_disk_is_temporary() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config {
+        max_bytes: Some(2 << 20),
+        ..Config::new(directory.path())
+    };
+    let store = Arc::new(SqliteStore::open_exclusive(config).unwrap());
+    let alice = store
+        .add_account(&address("alice@example.test"), "x")
+        .await
+        .unwrap();
+    let text = "x".repeat(8000);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..400 {
+        let (store, text) = (store.clone(), text.clone());
+        tasks.spawn(async move {
+            let outcome = store.deliver(delivery(number, alice, "INBOX", &text)).await;
+            (number, outcome)
+        });
+    }
+    let outcomes = tasks.join_all().await;
+    let mut delivered = 0;
+    for (number, outcome) in &outcomes {
+        let known = store
+            .journal(journal(*number, &[]).id.as_str())
+            .await
+            .unwrap();
+        match outcome {
+            Ok(_) => delivered += 1,
+            Err(error) => assert!(matches!(error, StoreError::Full), "{error}"),
+        }
+        assert_eq!(known.is_some(), outcome.is_ok());
+    }
+    assert!((50..400).contains(&delivered), "{delivered}");
+    let inbox = store.mailbox(alice, &name("INBOX")).await.unwrap();
+    assert_eq!(inbox.messages, delivered);
+    // What is smaller than what is left still goes in, what makes room does too, beside what does not.
+    let too_large = || Content::from_bytes(text.repeat(100));
+    let large = Append {
+        content: too_large(),
+        flags: Flags::new(),
+        internal_date: time(1),
+    };
+    let (large, removal) = tokio::join!(store.append(inbox.id, vec![large]), async {
+        store.delete(alice, &name("Sent")).await
+    });
+    assert_error!(large, StoreError::Full);
+    removal.unwrap();
+    store
+        .rename(alice, &name("INBOX"), &name("old"))
+        .await
+        .unwrap();
+    store.delete(alice, &name("old")).await.unwrap();
+    store
+        .deliver(delivery(1000, alice, "INBOX", &text))
+        .await
+        .unwrap();
+    drop(store);
+    let store = SqliteStore::open(Config::new(directory.path())).unwrap();
+    let inbox = store.mailbox(alice, &name("INBOX")).await.unwrap();
+    assert_eq!(inbox.messages, 1);
+}
+
+#[tokio::test]
+async fn one_server_and_any_number_of_tools() {
+    let place = Place::<Sqlite>::new().await;
+    let directory = place.directory.path();
+    let second = SqliteStore::open_exclusive(Config::new(directory)).map(drop);
+    assert_error!(second, StoreError::Refused(_));
+    let tool = SqliteStore::open(Config::new(directory)).unwrap();
+    let bob = tool
+        .add_account(&address("bob@example.test"), "x")
+        .await
+        .unwrap();
+    assert!(
+        place
+            .store
+            .account(&address("bob@example.test"))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    place
+        .store
+        .deliver(delivery(1, bob, "INBOX", "x"))
+        .await
+        .unwrap();
+    assert_eq!(tool.mailbox(bob, &name("INBOX")).await.unwrap().messages, 1);
+    // Both write at the same time.
+    let (tool, server) = (Arc::new(tool), &place.store);
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..40 {
+        let store: Arc<dyn Store> = if number % 2 == 0 {
+            tool.clone()
+        } else {
+            server.clone()
+        };
+        tasks.spawn(async move {
+            store
+                .deliver(delivery(number, bob, "INBOX", "x"))
+                .await
+                .unwrap()
+        });
+    }
+    tasks.join_all().await;
+    assert_eq!(
+        server.mailbox(bob, &name("INBOX")).await.unwrap().messages,
+        41
+    );
+}
+
+#[tokio::test]
+async fn a_server_clears_away_what_was_interrupted() {
+    let place = Place::<Sqlite>::new().await;
+    let directory = place.directory.path().to_owned();
+    let mut large = delivery(1, place.alice, "INBOX", "");
+    large.copies[0].content = staged(&directory, "0123456789");
+    place.store.deliver(large).await.unwrap();
+    std::fs::create_dir_all(directory.join("blobs/ff")).unwrap();
+    std::fs::write(directory.join("blobs/ff/ff00"), "orphan").unwrap();
+    std::fs::write(directory.join("staging/staged-x"), "half").unwrap();
+    drop(SqliteStore::open(Config::new(&directory)).unwrap());
+    assert_eq!(files(&directory), 2);
+    let place = place.reopened();
+    assert_eq!(files(&directory), 1);
+    assert_eq!(
+        std::fs::read_dir(directory.join("staging"))
+            .unwrap()
+            .count(),
+        0
+    );
+    let inbox = place.inbox().await.id;
+    assert_eq!(place.text(inbox, 1).await, "0123456789");
+}
+
+#[tokio::test]
+async fn an_index_of_a_newer_version_is_refused() {
+    let place = Place::<Sqlite>::new().await;
+    let index = Connection::open(place.directory.path().join("index.sqlite")).unwrap();
+    index.pragma_update(None, "user_version", 99).unwrap();
+    drop(place.store);
+    let error = SqliteStore::open(Config::new(place.directory.path()))
+        .map(drop)
+        .unwrap_err();
+    assert!(error.to_string().contains("newer wasmilter"), "{error}");
+}
+
+#[tokio::test]
+async fn waiting_changes_share_commits_and_the_log_stays_short() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(SqliteStore::open_exclusive(Config::new(directory.path())).unwrap());
+    let alice = store
+        .add_account(&address("alice@example.test"), "x")
+        .await
+        .unwrap();
+    let text = "x".repeat(20_000);
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..100 {
+        let (store, text) = (store.clone(), text.clone());
+        tasks.spawn(async move {
+            for number in 0..50 {
+                let delivery = delivery(task * 100 + number, alice, "INBOX", &text);
+                store.deliver(delivery).await.unwrap();
+            }
+        });
+    }
+    tasks.join_all().await;
+    let stats = store.stats();
+    assert_eq!((stats.changes, stats.failed), (5001, 0));
+    assert!(
+        stats.commits < 2000 && stats.largest_commit > 10,
+        "{stats:?}"
+    );
+    // 100 MB went through it.
+    let log = std::fs::metadata(directory.path().join("index.sqlite-wal"))
+        .unwrap()
+        .len();
+    assert!(log < 80 << 20, "{log}");
+}
+
+const CHILD: &str = "WASMILTER_TEST_DELIVER_INTO";
+
+/// Not a test: the process that the next one kills.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run by acknowledged_messages_outlive_sigkill"]
+async fn child_that_delivers() {
+    let Some(directory) = std::env::var_os(CHILD) else {
+        return;
+    };
+    let store = Sqlite::open(Path::new(&directory));
+    let round = std::process::id() as u64 * 1_000_000;
+    let alice = store
+        .account(&address("alice@example.test"))
+        .await
+        .unwrap()
+        .unwrap()
+        .id;
+    for task in 0..20 {
+        let (store, directory) = (store.clone(), directory.clone());
+        tokio::spawn(async move {
+            for number in 0.. {
+                let number = round + task * 10_000 + number;
+                let text = format!("message {number}");
+                let mut delivery = delivery(number, alice, "INBOX", &text);
+                if number % 3 == 0 {
+                    delivery.copies[0].content = staged(Path::new(&directory), &text);
+                }
+                let journal = store.deliver(delivery).await.unwrap();
+                println!("\nack {} {}", journal.id, super::filed(&journal)[0].1);
+            }
+        });
+    }
+    std::future::pending().await
+}
+
+#[tokio::test]
+async fn acknowledged_messages_outlive_sigkill() {
+    let mut place = Place::<Sqlite>::new().await;
+    let mut acknowledged = Vec::new();
+    for round in 1..=3 {
+        let directory = place.directory.path().to_owned();
+        drop(place.store);
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "store::sqlite::child_that_delivers",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(CHILD, &directory)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let acks = lines.map_while(Result::ok).filter_map(|line| {
+            let (id, uid) = line.strip_prefix("ack ")?.split_once(' ')?;
+            Some((id.to_owned(), uid.parse::<u32>().ok()?))
+        });
+        for (count, ack) in acks.enumerate() {
+            acknowledged.push(ack);
+            if count == 300 * round {
+                child.kill().unwrap();
+            }
+        }
+        child.wait().unwrap();
+        place.store = Sqlite::open(&directory);
+    }
+    assert!(acknowledged.len() > 1800, "{}", acknowledged.len());
+    let inbox = place.inbox().await;
+    for (id, uid) in &acknowledged {
+        let journal = place.store.journal(id).await.unwrap().unwrap();
+        assert_eq!(super::filed(&journal)[0].1, *uid);
+        let text = place.text(inbox.id, *uid).await;
+        let number = journal.message_id.unwrap();
+        assert_eq!(
+            Some(text.as_str()),
+            number
+                .strip_suffix("@example.test")
+                .map(|n| format!("message {n}"))
+                .as_deref()
+        );
+    }
+    let messages = place.store.messages(inbox.id).await.unwrap();
+    assert_eq!(messages.len(), inbox.messages as usize);
+    // Files are those of messages, no more.
+    let in_files = rows(place.directory.path(), "blob WHERE file IS NOT NULL");
+    assert_eq!(files(place.directory.path()) as i64, in_files);
+    let index = Connection::open(place.directory.path().join("index.sqlite")).unwrap();
+    let check: String = index
+        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(check, "ok");
+}
