@@ -10,6 +10,7 @@ mod cases;
 mod cli;
 mod crash;
 mod imports;
+mod plugins;
 mod smtp;
 mod store;
 mod support;
