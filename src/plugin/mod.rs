@@ -1,43 +1,28 @@
 //! The plugin host: loads WASM components as filters, runs them in their bounds, swaps generations. Knows nothing of where mail goes.
 
+mod abi;
+mod component;
+mod digest;
 pub mod embedded;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
-pub struct Config {
-    pub cpu: Duration,
-    pub wall: Duration,
-    pub memory: u64,
-    pub cache: Option<PathBuf>,
-    pub status_file: Option<PathBuf>,
-}
-impl Config {
-    pub fn new(_: PathBuf) -> Self {
-        Self {
-            cpu: Duration::ZERO,
-            wall: Duration::ZERO,
-            memory: 0,
-            cache: None,
-            status_file: None,
-        }
-    }
-}
-pub struct Generation {
-    pub number: u64,
-    pub filters: Arc<[Arc<dyn crate::mail::Filter>]>,
-}
-pub struct Host;
-impl Host {
-    pub async fn start(_: Config) -> Result<Self, String> {
-        Ok(Self)
-    }
-    pub fn generation(&self) -> Arc<Generation> {
-        Arc::new(Generation {
-            number: 1,
-            filters: Arc::new([]),
-        })
-    }
-    pub fn subscribe(&self) -> tokio::sync::watch::Receiver<u64> {
-        tokio::sync::watch::channel(0).1
-    }
-}
+mod engine;
+mod filter;
+mod generation;
+mod guest;
+mod limits;
+mod loader;
+mod manifest;
+mod output;
+mod run;
+mod service;
+mod snapshot;
+mod state;
+mod watch;
+
+pub use component::LoadError;
+pub use digest::Digest;
+pub use engine::EngineError;
+pub use generation::{Generation, PluginState, PluginStatus};
+pub use limits::Limits;
+pub use manifest::{Manifest, ManifestError};
+pub use run::{Input, Ran, RunError, run_file};
+pub use service::{Config, Host, StartError, StatusFile, Watching};

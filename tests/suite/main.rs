@@ -6,8 +6,10 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
+mod cases;
 mod cli;
 mod crash;
 mod imports;
+mod smtp;
 mod store;
 mod support;

@@ -29,7 +29,9 @@ impl Mailbox {
     }
 
     pub fn domain(&self) -> &str {
-        self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
+        self.address
+            .rsplit_once('@')
+            .map_or("", |(_, domain)| domain)
     }
 
     pub fn local_part(&self) -> &str {
@@ -46,19 +48,33 @@ pub fn site(host: &str) -> &str {
     let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
     let (last, second, third) = (dots.next(), dots.next(), dots.next());
     let country = last.is_some_and(|last| host.len() - last == 3);
-    let short = |a: Option<usize>, b: Option<usize>| matches!((a, b), (Some(a), Some(b)) if a - b <= 4);
-    let cut = if country && short(last, second) { third } else { second };
+    let short =
+        |a: Option<usize>, b: Option<usize>| matches!((a, b), (Some(a), Some(b)) if a - b <= 4);
+    let cut = if country && short(last, second) {
+        third
+    } else {
+        second
+    };
     cut.and_then(|at| host.get(at + 1..)).unwrap_or(host)
 }
 
 /// An address inside of text, such as a display name.
 pub fn address_within(text: &str) -> Option<&str> {
-    text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '[' | ']'))
-        .find(|word| {
-            word.rsplit_once('@').is_some_and(|(local, domain)| {
-                !local.is_empty() && domain.contains('.') && !domain.starts_with('.') && !domain.ends_with('.')
-            })
+    text.split(|c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '"' | '\'' | '<' | '>' | '(' | ')' | ',' | ';' | ':' | '[' | ']'
+            )
+    })
+    .find(|word| {
+        word.rsplit_once('@').is_some_and(|(local, domain)| {
+            !local.is_empty()
+                && domain.contains('.')
+                && !domain.starts_with('.')
+                && !domain.ends_with('.')
         })
+    })
 }
 
 #[cfg(test)]
@@ -68,16 +84,36 @@ mod tests {
     #[test]
     fn mailboxes() {
         for (value, name, address) in [
-            ("Ines <ines@harbour.example>", "Ines", "ines@harbour.example"),
-            ("\"Okafor, Ines\" <ines@harbour.example>", "Okafor, Ines", "ines@harbour.example"),
+            (
+                "Ines <ines@harbour.example>",
+                "Ines",
+                "ines@harbour.example",
+            ),
+            (
+                "\"Okafor, Ines\" <ines@harbour.example>",
+                "Okafor, Ines",
+                "ines@harbour.example",
+            ),
             ("ines@harbour.example", "", "ines@harbour.example"),
-            ("ines@harbour.example (Ines)", "Ines", "ines@harbour.example"),
-            ("\"a <b@c.example>\" <d@e.example>", "a <b@c.example>", "d@e.example"),
+            (
+                "ines@harbour.example (Ines)",
+                "Ines",
+                "ines@harbour.example",
+            ),
+            (
+                "\"a <b@c.example>\" <d@e.example>",
+                "a <b@c.example>",
+                "d@e.example",
+            ),
             ("", "", ""),
             ("<", "", ""),
         ] {
             let mailbox = Mailbox::parse(value);
-            assert_eq!((mailbox.name.as_str(), mailbox.address.as_str()), (name, address), "{value:?}");
+            assert_eq!(
+                (mailbox.name.as_str(), mailbox.address.as_str()),
+                (name, address),
+                "{value:?}"
+            );
         }
     }
 
@@ -97,7 +133,10 @@ mod tests {
 
     #[test]
     fn addresses_in_names() {
-        assert_eq!(address_within("Bank service@bank.example"), Some("service@bank.example"));
+        assert_eq!(
+            address_within("Bank service@bank.example"),
+            Some("service@bank.example")
+        );
         assert_eq!(address_within("Tom @ home"), None);
     }
 }

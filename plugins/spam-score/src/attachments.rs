@@ -6,7 +6,12 @@ use crate::message::{Message, Part};
 use crate::rules::Rule;
 use crate::text::quote;
 
-pub(crate) fn apply(engine: &Engine, message: &Message, body: &Body<'_>, findings: &mut Findings<'_>) {
+pub(crate) fn apply(
+    engine: &Engine,
+    message: &Message,
+    body: &Body<'_>,
+    findings: &mut Findings<'_>,
+) {
     let lists = &engine.lists;
     let mut given = Given::default();
     for part in message.parts.iter().filter(|part| part.text.is_none()) {
@@ -15,39 +20,80 @@ pub(crate) fn apply(engine: &Engine, message: &Message, body: &Body<'_>, finding
         let extension = extension(name);
         let program = listed(&lists.programs, extension) || is_program(&part.start);
         if program && given.first(Rule::AttachedProgram) {
-            findings.because(Rule::AttachedProgram, format!("a program is attached: {}", shown()));
+            findings.because(
+                Rule::AttachedProgram,
+                format!("a program is attached: {}", shown()),
+            );
         }
-        let before = name.rsplit_once('.').map_or("", |(stem, _)| self::extension(stem.trim_end()));
-        if program && listed(&lists.documents, before) && given.first(Rule::AttachedDoubleExtension) {
-            findings.because(Rule::AttachedDoubleExtension, format!("a program is attached that looks like a document: {}", shown()));
+        let before = name
+            .rsplit_once('.')
+            .map_or("", |(stem, _)| self::extension(stem.trim_end()));
+        if program && listed(&lists.documents, before) && given.first(Rule::AttachedDoubleExtension)
+        {
+            findings.because(
+                Rule::AttachedDoubleExtension,
+                format!(
+                    "a program is attached that looks like a document: {}",
+                    shown()
+                ),
+            );
         }
         if listed(&lists.macros, extension) && given.first(Rule::AttachedMacros) {
-            findings.because(Rule::AttachedMacros, format!("a document with macros is attached: {}", shown()));
+            findings.because(
+                Rule::AttachedMacros,
+                format!("a document with macros is attached: {}", shown()),
+            );
         }
         let zip = part.start.starts_with(b"PK\x03\x04");
-        if let Some(entry) = zip.then(|| program_in_zip(&part.start, |name| listed(&lists.programs, self::extension(name)))).flatten()
+        if let Some(entry) = zip
+            .then(|| {
+                program_in_zip(&part.start, |name| {
+                    listed(&lists.programs, self::extension(name))
+                })
+            })
+            .flatten()
             && !program
             && given.first(Rule::AttachedProgramInArchive)
         {
-            findings.because(Rule::AttachedProgramInArchive, format!("{} holds a program: {}", shown(), quote(&entry)));
+            findings.because(
+                Rule::AttachedProgramInArchive,
+                format!("{} holds a program: {}", shown(), quote(&entry)),
+            );
         }
         let archive = zip || listed(&lists.archives, extension);
         // Bit 0 of the general purpose flag of the first entry (APPNOTE 4.4.4).
         let locked = zip && part.start.get(6).is_some_and(|flags| flags & 1 == 1);
         if locked && given.first(Rule::AttachedLockedArchive) {
-            findings.because(Rule::AttachedLockedArchive, format!("an encrypted archive is attached: {}", shown()));
+            findings.because(
+                Rule::AttachedLockedArchive,
+                format!("an encrypted archive is attached: {}", shown()),
+            );
         }
         if archive && body.archive_password && given.first(Rule::AttachedWithPassword) {
             findings.give(Rule::AttachedWithPassword);
         }
-        if !program && let Some(is) = mislabelled(part, extension)
+        if !program
+            && let Some(is) = mislabelled(part, extension)
             && given.first(Rule::AttachedMislabelled)
         {
-            findings.because(Rule::AttachedMislabelled, format!("{} is labelled {} and is {is}", shown(), quote(&part.media_type)));
+            findings.because(
+                Rule::AttachedMislabelled,
+                format!(
+                    "{} is labelled {} and is {is}",
+                    shown(),
+                    quote(&part.media_type)
+                ),
+            );
         }
-        let page = matches!(extension.to_ascii_lowercase().as_str(), "htm" | "html" | "shtml" | "xhtml" | "svg");
+        let page = matches!(
+            extension.to_ascii_lowercase().as_str(),
+            "htm" | "html" | "shtml" | "xhtml" | "svg"
+        );
         if page && part.attachment && given.first(Rule::AttachedHtml) {
-            findings.because(Rule::AttachedHtml, format!("a web page is attached: {}", shown()));
+            findings.because(
+                Rule::AttachedHtml,
+                format!("a web page is attached: {}", shown()),
+            );
         }
     }
 }
@@ -67,7 +113,8 @@ impl Given {
 }
 
 fn extension(name: &str) -> &str {
-    name.rsplit_once('.').map_or("", |(_, extension)| extension.trim_end())
+    name.rsplit_once('.')
+        .map_or("", |(_, extension)| extension.trim_end())
 }
 
 /// Programs of Windows and Linux.
@@ -79,11 +126,20 @@ fn is_program(start: &[u8]) -> bool {
 fn program_in_zip(start: &[u8], is_program: impl Fn(&str) -> bool) -> Option<String> {
     let number = |at: usize, octets: usize| -> Option<usize> {
         let bytes = start.get(at..at + octets)?;
-        Some(bytes.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)))
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
+        )
     };
     let mut at = 0;
     while start.get(at..at + 4) == Some(b"PK\x03\x04") {
-        let (packed, name, extra) = (number(at + 18, 4)?, number(at + 26, 2)?, number(at + 28, 2)?);
+        let (packed, name, extra) = (
+            number(at + 18, 4)?,
+            number(at + 26, 2)?,
+            number(at + 28, 2)?,
+        );
         let entry = String::from_utf8_lossy(start.get(at + 30..at + 30 + name)?);
         if is_program(&entry) {
             return Some(entry.into_owned());
@@ -104,7 +160,10 @@ fn mislabelled(part: &Part, extension: &str) -> Option<&'static str> {
         (b"Rar!", "an archive"),
         (b"\xd0\xcf\x11\xe0", "an Office document"),
     ];
-    let is = MAGIC.iter().find(|(magic, _)| part.start.starts_with(magic)).map(|(_, is)| *is);
+    let is = MAGIC
+        .iter()
+        .find(|(magic, _)| part.start.starts_with(magic))
+        .map(|(_, is)| *is);
     let claims = match part.media_type.as_str() {
         "application/pdf" => "a PDF",
         "image/png" | "image/gif" | "image/jpeg" | "image/jpg" => "a picture",

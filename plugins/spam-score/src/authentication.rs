@@ -17,7 +17,12 @@ pub(crate) fn apply(message: &Message, findings: &mut Findings<'_>) {
         }
     }
     // Of several signatures one good one is enough: lists break those that came with the message.
-    let dkim = |wanted: &str| message.authentication.iter().any(|(method, outcome)| method == "dkim" && outcome == wanted);
+    let dkim = |wanted: &str| {
+        message
+            .authentication
+            .iter()
+            .any(|(method, outcome)| method == "dkim" && outcome == wanted)
+    };
     if dkim("pass") {
         findings.give(Rule::DkimPass);
     } else if dkim("fail") && !message.is_list() {

@@ -31,10 +31,7 @@ pub fn message(limits: &Limits) -> Message {
 fn field(field: header::Field) -> Field {
     let (value, broken) = match String::from_utf8(field.value) {
         Ok(value) => (value, false),
-        Err(error) => (
-            String::from_utf8_lossy(error.as_bytes()).into_owned(),
-            true,
-        ),
+        Err(error) => (String::from_utf8_lossy(error.as_bytes()).into_owned(), true),
     };
     Field {
         name: field.name,

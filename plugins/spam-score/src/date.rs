@@ -29,7 +29,9 @@ fn month(name: &str) -> Option<i64> {
         "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
     ];
     let start = name.get(..3)?;
-    let index = NAMES.iter().position(|name| name.eq_ignore_ascii_case(start))?;
+    let index = NAMES
+        .iter()
+        .position(|name| name.eq_ignore_ascii_case(start))?;
     i64::try_from(index).ok().map(|index| index + 1)
 }
 

@@ -68,11 +68,15 @@ impl Engine {
         }
         for (name, group) in &config.phrases {
             if Rule::ALL.iter().any(|rule| rule.name() == name) {
-                return Err(format!("[config.phrases.{name}]: {name} is the name of a rule in code; take another"));
+                return Err(format!(
+                    "[config.phrases.{name}]: {name} is the name of a rule in code; take another"
+                ));
             }
             let symbol = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
             if name.is_empty() || name.len() > 64 || !name.bytes().all(symbol) {
-                return Err(format!("[config.phrases.{name}]: a symbol is made of A-Z, 0-9 and _, 64 at the most"));
+                return Err(format!(
+                    "[config.phrases.{name}]: a symbol is made of A-Z, 0-9 and _, 64 at the most"
+                ));
             }
             if group.any.is_empty() {
                 return Err(format!("[config.phrases.{name}]: `any` lists no phrase"));
@@ -103,21 +107,46 @@ impl Engine {
         text::normalise(message.subject.as_deref().unwrap_or_default(), &mut normal);
         self.phrases.find(&normal, Place::Subject, &mut found);
         normal.clear();
-        for text in body.plain.iter().copied().chain(body.html.iter().map(|html| html.visible.as_str())) {
+        for text in body
+            .plain
+            .iter()
+            .copied()
+            .chain(body.html.iter().map(|html| html.visible.as_str()))
+        {
             text::normalise(text, &mut normal);
         }
         self.phrases.find(&normal, Place::Body, &mut found);
         body.archive_password = found.archive_password;
 
-        let mut findings = Findings { points: &self.points, symbols: Vec::new() };
+        let mut findings = Findings {
+            points: &self.points,
+            symbols: Vec::new(),
+        };
         header::apply(self, message, &body, &mut findings);
         authentication::apply(message, &mut findings);
         html_rules(message, &body, &mut findings);
         links::apply(self, message, &body, &mut findings);
         attachments::apply(self, message, &body, &mut findings);
         let mut symbols = findings.symbols;
-        symbols.extend(self.phrases.symbols(&found).filter(|symbol| symbol.points != 0.0));
+        symbols.extend(
+            self.phrases
+                .symbols(&found, self.weight(normal.len()))
+                .filter(|symbol| symbol.points != 0.0),
+        );
         symbols
+    }
+}
+
+impl Engine {
+    /// A long text holds any phrase by chance.
+    #[allow(clippy::cast_precision_loss)]
+    fn weight(&self, length: usize) -> f32 {
+        let full = self.limits.phrase_text;
+        if length > full {
+            full as f32 / length as f32
+        } else {
+            1.0
+        }
     }
 }
 
@@ -149,7 +178,11 @@ fn html_rules(message: &Message, body: &Body<'_>, findings: &mut Findings<'_>) {
     let sum = |of: fn(&Html) -> usize| body.html.iter().map(of).sum::<usize>();
     let dark = body.html.iter().any(|html| html.dark);
     let hidden = sum(|html| html.hidden);
-    let allowed = if message.can_unsubscribe() { PREVIEW } else { HIDDEN };
+    let allowed = if message.can_unsubscribe() {
+        PREVIEW
+    } else {
+        HIDDEN
+    };
     findings.give_if(hidden > allowed, Rule::HtmlHiddenText);
     findings.give_if(!dark && sum(|html| html.white) > 12, Rule::HtmlWhiteText);
     findings.give_if(sum(|html| html.splits) >= 2, Rule::HtmlSplitWords);
@@ -159,15 +192,24 @@ fn html_rules(message: &Message, body: &Body<'_>, findings: &mut Findings<'_>) {
     findings.give_if(sum(|html| html.gaudy) >= 2, Rule::HtmlGaudy);
     let letters = sum(|html| html.visible.chars().filter(|c| c.is_alphanumeric()).count());
     let picture = sum(|html| html.images) > 0 && sum(|html| html.links.len()) > 0;
-    findings.give_if(picture && !plain && letters < TEXT_BESIDE_PICTURE, Rule::HtmlImageOnly);
+    findings.give_if(
+        picture && !plain && letters < TEXT_BESIDE_PICTURE,
+        Rule::HtmlImageOnly,
+    );
     text_in_base64(message, findings);
 }
 
 /// English text has no need of base64 (RFC 2045 §6.8). It is seen by its size where the part has no header field here.
 fn text_in_base64(message: &Message, findings: &mut Findings<'_>) {
-    let of_message = message.field("Content-Transfer-Encoding").map(|value| value.eq_ignore_ascii_case("base64"));
+    let of_message = message
+        .field("Content-Transfer-Encoding")
+        .map(|value| value.eq_ignore_ascii_case("base64"));
     let needless = message.parts.iter().any(|part| {
-        let Some(text) = part.text.as_deref().filter(|text| text.is_ascii() && text.len() >= 200) else {
+        let Some(text) = part
+            .text
+            .as_deref()
+            .filter(|text| text.is_ascii() && text.len() >= 200)
+        else {
             return false;
         };
         match (part.path.as_str(), of_message) {
@@ -185,8 +227,20 @@ fn text_in_base64(message: &Message, findings: &mut Findings<'_>) {
 impl Lists {
     /// Lower case, without the dots that people write before extensions and domains.
     fn make_ready(&mut self) {
-        let Self { freemail, shorteners, tlds, programs, macros, archives, documents, disguised, archive_password: _ } = self;
-        for list in [freemail, shorteners, tlds, programs, macros, archives, documents, disguised] {
+        let Self {
+            freemail,
+            shorteners,
+            tlds,
+            programs,
+            macros,
+            archives,
+            documents,
+            disguised,
+            archive_password: _,
+        } = self;
+        for list in [
+            freemail, shorteners, tlds, programs, macros, archives, documents, disguised,
+        ] {
             for word in list.iter_mut() {
                 *word = word.trim().trim_start_matches('.').to_lowercase();
             }
@@ -202,5 +256,6 @@ pub(crate) fn listed(list: &[String], word: &str) -> bool {
         let word = word.to_ascii_lowercase();
         return list.binary_search(&word).is_ok();
     }
-    list.binary_search_by(|entry| entry.as_str().cmp(word)).is_ok()
+    list.binary_search_by(|entry| entry.as_str().cmp(word))
+        .is_ok()
 }

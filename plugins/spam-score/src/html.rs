@@ -146,7 +146,10 @@ impl<'a> Reader<'a> {
             return after;
         }
         let name = name.trim_end_matches('/');
-        if ["script", "style", "title"].iter().any(|raw| raw.eq_ignore_ascii_case(name)) {
+        if ["script", "style", "title"]
+            .iter()
+            .any(|raw| raw.eq_ignore_ascii_case(name))
+        {
             if name.eq_ignore_ascii_case("script") {
                 self.out.scripts += 1;
             }
@@ -181,7 +184,10 @@ impl<'a> Reader<'a> {
                     }
                 }
                 k if k.eq_ignore_ascii_case("size") && name.eq_ignore_ascii_case("font") => {
-                    if matches!(value.trim(), "5" | "6" | "7" | "+2" | "+3" | "+4" | "+5" | "+6") {
+                    if matches!(
+                        value.trim(),
+                        "5" | "6" | "7" | "+2" | "+3" | "+4" | "+5" | "+6"
+                    ) {
                         self.out.gaudy += 1;
                     }
                 }
@@ -194,7 +200,10 @@ impl<'a> Reader<'a> {
                 if let Some(href) = href {
                     self.close_link();
                     self.link = Some((self.out.links.len(), self.out.visible.len()));
-                    self.out.links.push(Link { href: decode(href), text: String::new() });
+                    self.out.links.push(Link {
+                        href: decode(href),
+                        text: String::new(),
+                    });
                 }
             }
             n if n.eq_ignore_ascii_case("img") => {
@@ -217,14 +226,23 @@ impl<'a> Reader<'a> {
         if is_block(name) {
             self.gap();
         }
-        if self.empty.take().is_some_and(|open| open.eq_ignore_ascii_case(name)) && self.within_word(after) {
+        if self
+            .empty
+            .take()
+            .is_some_and(|open| open.eq_ignore_ascii_case(name))
+            && self.within_word(after)
+        {
             self.out.splits += 1;
         }
         if name.eq_ignore_ascii_case("a") {
             self.close_link();
         }
         // What was opened within it and not closed is closed with it.
-        if let Some(at) = self.open.iter().rposition(|(open, _)| open.eq_ignore_ascii_case(name)) {
+        if let Some(at) = self
+            .open
+            .iter()
+            .rposition(|(open, _)| open.eq_ignore_ascii_case(name))
+        {
             if let Some((_, look)) = self.open.get(at) {
                 self.look = *look;
             }
@@ -236,7 +254,9 @@ impl<'a> Reader<'a> {
         let Some((index, from)) = self.link.take() else {
             return;
         };
-        if let (Some(link), Some(text)) = (self.out.links.get_mut(index), self.out.visible.get(from..)) {
+        if let (Some(link), Some(text)) =
+            (self.out.links.get_mut(index), self.out.visible.get(from..))
+        {
             link.text = text.trim().to_owned();
         }
     }
@@ -249,7 +269,9 @@ impl<'a> Reader<'a> {
             let value = value.trim();
             match property.trim() {
                 p if p.eq_ignore_ascii_case("display") => look.hidden |= starts_with(value, "none"),
-                p if p.eq_ignore_ascii_case("visibility") => look.hidden |= starts_with(value, "hidden"),
+                p if p.eq_ignore_ascii_case("visibility") => {
+                    look.hidden |= starts_with(value, "hidden")
+                }
                 p if p.eq_ignore_ascii_case("font-size") => look.hidden |= is_tiny(value),
                 p if p.eq_ignore_ascii_case("opacity") => look.hidden |= value == "0",
                 p if p.eq_ignore_ascii_case("color") => {
@@ -259,7 +281,9 @@ impl<'a> Reader<'a> {
                     }
                 }
                 p if starts_with(p, "background") => {
-                    self.out.dark |= !is_white(value) && !contains(value, "transparent") && !contains(value, "none");
+                    self.out.dark |= !is_white(value)
+                        && !contains(value, "transparent")
+                        && !contains(value, "none");
                 }
                 _ => {}
             }
@@ -297,10 +321,17 @@ fn tag_end(text: &str) -> (&str, &str) {
     for (at, byte) in text.bytes().enumerate() {
         match (quote, byte) {
             (None, b'>') => {
-                return (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+                return (
+                    text.get(..at).unwrap_or_default(),
+                    text.get(at + 1..).unwrap_or_default(),
+                );
             }
             // Only after "=": an apostrophe elsewhere is no quote.
-            (None, b'"' | b'\'') if text.get(..at).is_some_and(|before| before.trim_end().ends_with('=')) => {
+            (None, b'"' | b'\'')
+                if text
+                    .get(..at)
+                    .is_some_and(|before| before.trim_end().ends_with('=')) =>
+            {
                 quote = Some(byte);
             }
             (Some(open), byte) if open == byte => quote = None,
@@ -329,7 +360,9 @@ impl<'t> Iterator for Attributes<'t> {
     type Item = (&'t str, &'t str);
 
     fn next(&mut self) -> Option<Self::Item> {
-        let text = self.0.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
+        let text = self
+            .0
+            .trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '/');
         if text.is_empty() {
             return None;
         }
@@ -348,7 +381,9 @@ impl<'t> Iterator for Attributes<'t> {
                 let inner = rest.get(1..).unwrap_or_default();
                 inner.split_once(quote).unwrap_or((inner, ""))
             }
-            _ => rest.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((rest, "")),
+            _ => rest
+                .split_once(|c: char| c.is_ascii_whitespace())
+                .unwrap_or((rest, "")),
         };
         self.0 = rest;
         Some((key, value))
@@ -373,8 +408,33 @@ fn decode(value: &str) -> String {
 
 fn is_block(name: &str) -> bool {
     const BLOCKS: [&str; 27] = [
-        "p", "br", "div", "td", "tr", "th", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "center",
-        "blockquote", "pre", "body", "html", "head", "form", "input", "dt", "dd",
+        "p",
+        "br",
+        "div",
+        "td",
+        "tr",
+        "th",
+        "li",
+        "ul",
+        "ol",
+        "table",
+        "h1",
+        "h2",
+        "h3",
+        "h4",
+        "h5",
+        "h6",
+        "hr",
+        "center",
+        "blockquote",
+        "pre",
+        "body",
+        "html",
+        "head",
+        "form",
+        "input",
+        "dt",
+        "dd",
     ];
     BLOCKS.iter().any(|block| block.eq_ignore_ascii_case(name))
 }
@@ -382,26 +442,39 @@ fn is_block(name: &str) -> bool {
 fn is_void(name: &str) -> bool {
     // A list item is seldom closed, and seldom hides anything.
     const VOID: [&str; 13] = [
-        "br", "img", "hr", "input", "meta", "link", "area", "base", "col", "wbr", "li", "!doctype", "?xml",
+        "br", "img", "hr", "input", "meta", "link", "area", "base", "col", "wbr", "li", "!doctype",
+        "?xml",
     ];
     VOID.iter().any(|void| void.eq_ignore_ascii_case(name))
 }
 
 fn is_white(colour: &str) -> bool {
     let colour = colour.trim().trim_matches(['"', '\'']);
-    ["white", "#fff", "#ffffff", "ffffff", "#fefefe", "rgb(255,255,255)", "rgb(255, 255, 255)"]
-        .iter()
-        .any(|white| colour.eq_ignore_ascii_case(white))
+    [
+        "white",
+        "#fff",
+        "#ffffff",
+        "ffffff",
+        "#fefefe",
+        "rgb(255,255,255)",
+        "rgb(255, 255, 255)",
+    ]
+    .iter()
+    .any(|white| colour.eq_ignore_ascii_case(white))
 }
 
 fn is_red(colour: &str) -> bool {
     let colour = colour.trim();
-    ["red", "#f00", "#ff0000", "ff0000"].iter().any(|red| colour.eq_ignore_ascii_case(red))
+    ["red", "#f00", "#ff0000", "ff0000"]
+        .iter()
+        .any(|red| colour.eq_ignore_ascii_case(red))
 }
 
 /// 0 or 1 pixel or point.
 fn is_tiny(size: &str) -> bool {
-    let digits = size.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(size.len());
+    let digits = size
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(size.len());
     let (number, unit) = size.split_at_checked(digits).unwrap_or((size, ""));
     let unit = unit.trim();
     number.parse::<f32>().is_ok_and(|number| {
@@ -419,23 +492,41 @@ mod tests {
             ("<p>Hello <b>you</b></p>", "Hello you\n"),
             ("Vi<b></b>agra", "Viagra"),
             ("a<!-- x > y -->b", "ab"),
-            ("&lt;a&gt; &amp; &#118;&#x69; &unknown; &", "<a> & vi &unknown; &"),
-            ("<style>p{color:red}</style>x<script>if(a<b){}</script>y", "xy"),
-            ("<div style=\"display:none\">hidden<b>too</b></div>seen", "seen"),
+            (
+                "&lt;a&gt; &amp; &#118;&#x69; &unknown; &",
+                "<a> & vi &unknown; &",
+            ),
+            (
+                "<style>p{color:red}</style>x<script>if(a<b){}</script>y",
+                "xy",
+            ),
+            (
+                "<div style=\"display:none\">hidden<b>too</b></div>seen",
+                "seen",
+            ),
             ("1 < 2 <3", "1 < 2 "),
             ("<a title=\"a > b\">x</a>", "x"),
             ("<p class=\"never closed>x", "x"),
             ("<", "<"),
             ("<!doctype html><html>", ""),
         ] {
-            assert_eq!(read(html).visible.trim_start_matches('\n'), visible, "{html:?}");
+            assert_eq!(
+                read(html).visible.trim_start_matches('\n'),
+                visible,
+                "{html:?}"
+            );
         }
     }
 
     #[test]
     fn tricks_are_counted() {
-        let html = read("Vi<b></b>ag<!-- q -->ra <font color=#FFFFFF size=7>white</font><form action=x><div style='font-size: 0px'>zero</div>");
-        assert_eq!((html.splits, html.white, html.forms, html.hidden, html.gaudy), (2, 5, 1, 4, 1));
+        let html = read(
+            "Vi<b></b>ag<!-- q -->ra <font color=#FFFFFF size=7>white</font><form action=x><div style='font-size: 0px'>zero</div>",
+        );
+        assert_eq!(
+            (html.splits, html.white, html.forms, html.hidden, html.gaudy),
+            (2, 5, 1, 4, 1)
+        );
         assert!(!html.dark);
         assert!(read("<td bgcolor=navy>").dark);
         assert!(!read("<body bgcolor=\"#FFFFFF\" style=\"background: white\">").dark);
@@ -444,9 +535,18 @@ mod tests {
 
     #[test]
     fn links_keep_their_text() {
-        let html = read("<A HREF = 'http://a.example/?x=1&amp;y=2'>go <b>there</b></a> and <a href=http://b.example>on");
-        let expected = [("http://a.example/?x=1&y=2", "go there"), ("http://b.example", "on")];
-        let links: Vec<_> = html.links.iter().map(|link| (link.href.as_str(), link.text.as_str())).collect();
+        let html = read(
+            "<A HREF = 'http://a.example/?x=1&amp;y=2'>go <b>there</b></a> and <a href=http://b.example>on",
+        );
+        let expected = [
+            ("http://a.example/?x=1&y=2", "go there"),
+            ("http://b.example", "on"),
+        ];
+        let links: Vec<_> = html
+            .links
+            .iter()
+            .map(|link| (link.href.as_str(), link.text.as_str()))
+            .collect();
         assert_eq!(links, expected);
     }
 }

@@ -8,7 +8,12 @@ use crate::rules::Rule;
 use crate::text::quote;
 use crate::url::{self, Url};
 
-pub(crate) fn apply(engine: &Engine, message: &Message, body: &Body<'_>, findings: &mut Findings<'_>) {
+pub(crate) fn apply(
+    engine: &Engine,
+    message: &Message,
+    body: &Body<'_>,
+    findings: &mut Findings<'_>,
+) {
     let mut seen = Seen::default();
     for text in &body.plain {
         for url in url::in_text(text) {
@@ -23,12 +28,18 @@ pub(crate) fn apply(engine: &Engine, message: &Message, body: &Body<'_>, finding
             };
             seen.url(engine, &url);
             // Newsletters count clicks: their links go by way of their own server.
-            let own = message.can_unsubscribe() || message.is_list() || site(url.host).eq_ignore_ascii_case(site(from.domain()));
+            let own = message.can_unsubscribe()
+                || message.is_list()
+                || site(url.host).eq_ignore_ascii_case(site(from.domain()));
             if let Some(named) = url::named_host(&link.text).filter(|_| !own)
                 && !site(named).eq_ignore_ascii_case(site(url.host))
                 && seen.elsewhere.is_none()
             {
-                seen.elsewhere = Some(format!("a link says {} and leads to {}", quote(named), quote(url.host)));
+                seen.elsewhere = Some(format!(
+                    "a link says {} and leads to {}",
+                    quote(named),
+                    quote(url.host)
+                ));
             }
         }
         for url in html.other.iter().filter_map(|text| Url::parse(text)) {
@@ -64,7 +75,11 @@ impl Seen {
             return;
         }
         let site = site(url.host);
-        if self.sites.iter().any(|seen| seen.eq_ignore_ascii_case(site)) {
+        if self
+            .sites
+            .iter()
+            .any(|seen| seen.eq_ignore_ascii_case(site))
+        {
             return;
         }
         if listed(&engine.lists.shorteners, url.host) {

@@ -22,14 +22,24 @@ pub struct Phrases {
 /// What was found in a message.
 #[derive(Debug)]
 pub struct Found {
-    /// For each group the first phrase found and how many different ones.
-    groups: Vec<(Option<usize>, u32)>,
+    groups: Vec<InGroup>,
     seen: Vec<bool>,
     pub archive_password: bool,
 }
 
+#[derive(Debug, Clone, Copy, Default)]
+struct InGroup {
+    first: Option<usize>,
+    /// Different phrases.
+    count: u32,
+    in_subject: bool,
+}
+
 impl Phrases {
-    pub fn new(groups: BTreeMap<String, Group>, archive_password: &[String]) -> Result<Self, String> {
+    pub fn new(
+        groups: BTreeMap<String, Group>,
+        archive_password: &[String],
+    ) -> Result<Self, String> {
         let mut patterns = Vec::new();
         let mut owners = Vec::new();
         let mut add = |symbol: &str, owner, phrases: &[String]| {
@@ -53,12 +63,17 @@ impl Phrases {
             .match_kind(MatchKind::Standard)
             .build(&patterns)
             .map_err(|error| format!("[config.phrases]: {error}"))?;
-        Ok(Self { automaton, owners, patterns, groups })
+        Ok(Self {
+            automaton,
+            owners,
+            patterns,
+            groups,
+        })
     }
 
     pub fn nothing(&self) -> Found {
         Found {
-            groups: vec![(None, 0); self.groups.len()],
+            groups: vec![InGroup::default(); self.groups.len()],
             seen: vec![false; self.patterns.len()],
             archive_password: false,
         }
@@ -67,18 +82,25 @@ impl Phrases {
     /// Looks through a text of the message, which must be normalised.
     pub fn find(&self, text: &str, place: Place, found: &mut Found) {
         let bytes = text.as_bytes();
-        let word = |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
+        let word =
+            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
         let edge = |a: Option<&u8>, b: Option<&u8>| !(word(a) && word(b));
         let input = Input::new(bytes).anchored(Anchored::No);
         let mut state = OverlappingState::start();
         // The only error is an anchored search, which this is not.
-        while self.automaton.try_find_overlapping(&input, &mut state).is_ok() {
+        while self
+            .automaton
+            .try_find_overlapping(&input, &mut state)
+            .is_ok()
+        {
             let Some(hit) = state.get_match() else {
                 break;
             };
             let pattern = hit.pattern().as_usize();
             let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
-            if !edge(before, bytes.get(hit.start())) || !edge(bytes.get(hit.end() - 1), bytes.get(hit.end())) {
+            if !edge(before, bytes.get(hit.start()))
+                || !edge(bytes.get(hit.end() - 1), bytes.get(hit.end()))
+            {
                 continue;
             }
             match self.owners.get(pattern) {
@@ -90,34 +112,54 @@ impl Phrases {
     }
 
     fn note(&self, group: usize, pattern: usize, place: Place, found: &mut Found) {
-        let (Some((_, rule)), Some(count), Some(seen)) =
-            (self.groups.get(group), found.groups.get_mut(group), found.seen.get_mut(pattern))
-        else {
+        let (Some((_, rule)), Some(count), Some(seen)) = (
+            self.groups.get(group),
+            found.groups.get_mut(group),
+            found.seen.get_mut(pattern),
+        ) else {
             return;
         };
         if *seen || rule.only.is_some_and(|only| only != place) {
             return;
         }
         *seen = true;
-        count.0.get_or_insert(pattern);
-        count.1 += 1;
+        count.first.get_or_insert(pattern);
+        count.count += 1;
+        count.in_subject |= place == Place::Subject;
     }
 
-    pub fn symbols<'a>(&'a self, found: &'a Found) -> impl Iterator<Item = Symbol> + 'a {
-        self.groups.iter().zip(&found.groups).filter_map(|((name, group), (first, count))| {
-            let first = self.patterns.get((*first)?)?;
-            let further = count.saturating_sub(1);
-            // Counts of phrases are small: exact as f32.
-            #[allow(clippy::cast_precision_loss)]
-            let points = group.score + group.further * further as f32;
-            let points = group.most.map_or(points, |most| points.min(most));
-            let more = if further > 0 { format!(" and {further} more") } else { String::new() };
-            Some(Symbol {
-                name: name.clone(),
-                points,
-                reason: format!("{}: \"{first}\"{more}", group.reason),
+    /// `weight` is for what was found in the body alone: of a long text a part of the points.
+    pub fn symbols<'a>(
+        &'a self,
+        found: &'a Found,
+        weight: f32,
+    ) -> impl Iterator<Item = Symbol> + 'a {
+        self.groups
+            .iter()
+            .zip(&found.groups)
+            .filter_map(move |((name, group), found)| {
+                let first = self.patterns.get(found.first?)?;
+                let further = found.count.saturating_sub(1);
+                // Counts of phrases are small: exact as f32.
+                #[allow(clippy::cast_precision_loss)]
+                let points = group.score + group.further * further as f32;
+                let points = group.most.map_or(points, |most| points.min(most));
+                let points = if found.in_subject {
+                    points
+                } else {
+                    points * weight
+                };
+                let more = if further > 0 {
+                    format!(" and {further} more")
+                } else {
+                    String::new()
+                };
+                Some(Symbol {
+                    name: name.clone(),
+                    points: (points * 10.0).round() / 10.0,
+                    reason: format!("{}: \"{first}\"{more}", group.reason),
+                })
             })
-        })
     }
 }
 
@@ -134,7 +176,11 @@ mod tests {
             only,
             any: any.iter().map(|&s| s.into()).collect(),
         };
-        Phrases::new([("X".to_owned(), group)].into(), &["archive password".into()]).unwrap()
+        Phrases::new(
+            [("X".to_owned(), group)].into(),
+            &["archive password".into()],
+        )
+        .unwrap()
     }
 
     fn points(phrases: &Phrases, subject: &str, body: &str) -> f32 {
@@ -144,7 +190,10 @@ mod tests {
             text::normalise(text, &mut normal);
             phrases.find(&normal, place, &mut found);
         }
-        phrases.symbols(&found).map(|symbol| symbol.points).sum()
+        phrases
+            .symbols(&found, 1.0)
+            .map(|symbol| symbol.points)
+            .sum()
     }
 
     #[test]
@@ -178,6 +227,6 @@ mod tests {
         let mut found = phrases.nothing();
         phrases.find("the archive password: 12", Place::Body, &mut found);
         assert!(found.archive_password);
-        assert_eq!(phrases.symbols(&found).count(), 0);
+        assert_eq!(phrases.symbols(&found, 1.0).count(), 0);
     }
 }

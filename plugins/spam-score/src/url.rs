@@ -16,13 +16,22 @@ impl<'a> Url<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim();
         let rest = match text.split_once("://") {
-            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") => rest,
+            Some((scheme, rest))
+                if scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https") =>
+            {
+                rest
+            }
             Some(_) => return None,
             None if crate::text::starts_with(text, "www.") => text,
             None => return None,
         };
         let end = rest
-            .find(|c: char| matches!(c, '/' | '?' | '#' | '\\' | '"' | '<' | '>' | ')' | ']' | ',' | ';') || c.is_whitespace())
+            .find(|c: char| {
+                matches!(
+                    c,
+                    '/' | '?' | '#' | '\\' | '"' | '<' | '>' | ')' | ']' | ',' | ';'
+                ) || c.is_whitespace()
+            })
             .unwrap_or(rest.len());
         let authority = rest.get(..end)?;
         let (user, host) = match authority.rsplit_once('@') {
@@ -40,7 +49,9 @@ impl<'a> Url<'a> {
     /// 192.0.2.1, or the same as one number or in hexadecimal, which only those write who hide.
     pub fn is_ip(&self) -> bool {
         let number = |label: &str| {
-            let hex = label.strip_prefix("0x").or_else(|| label.strip_prefix("0X"));
+            let hex = label
+                .strip_prefix("0x")
+                .or_else(|| label.strip_prefix("0X"));
             !label.is_empty()
                 && match hex {
                     Some(hex) => !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit()),
@@ -58,14 +69,18 @@ impl<'a> Url<'a> {
     }
 
     pub fn is_punycode(&self) -> bool {
-        self.host.split('.').any(|label| crate::text::starts_with(label, "xn--"))
+        self.host
+            .split('.')
+            .any(|label| crate::text::starts_with(label, "xn--"))
     }
 
     /// Percent-encoded host, user part, or a port that is none of the usual ones.
     pub fn is_odd(&self) -> bool {
         self.user.is_some()
             || self.host.contains('%')
-            || self.port.is_some_and(|port| !matches!(port, "" | "80" | "443" | "8080" | "8443" | "8000" | "8888"))
+            || self.port.is_some_and(|port| {
+                !matches!(port, "" | "80" | "443" | "8080" | "8443" | "8000" | "8888")
+            })
     }
 
     pub fn tld(&self) -> &'a str {
@@ -76,9 +91,12 @@ impl<'a> Url<'a> {
 /// URLs in plain text: from "http://", "https://" or "www." to the next space.
 pub fn in_text(text: &str) -> impl Iterator<Item = Url<'_>> {
     let absolute = text.match_indices("://").filter_map(|(at, _)| {
-        let from = ["https", "http"]
-            .iter()
-            .find_map(|scheme| at.checked_sub(scheme.len()).filter(|from| text.get(*from..at).is_some_and(|s| s.eq_ignore_ascii_case(scheme))))?;
+        let from = ["https", "http"].iter().find_map(|scheme| {
+            at.checked_sub(scheme.len()).filter(|from| {
+                text.get(*from..at)
+                    .is_some_and(|s| s.eq_ignore_ascii_case(scheme))
+            })
+        })?;
         Url::parse(first_word(text.get(from..)?))
     });
     let bare = text.match_indices("www.").filter_map(|(at, _)| {
@@ -92,7 +110,10 @@ pub fn in_text(text: &str) -> impl Iterator<Item = Url<'_>> {
 }
 
 fn first_word(text: &str) -> &str {
-    let end = text.bytes().take(300).position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'"' | b'<'));
+    let end = text
+        .bytes()
+        .take(300)
+        .position(|b| b.is_ascii_whitespace() || matches!(b, b'>' | b'"' | b'<'));
     let end = end.unwrap_or(text.len());
     text.get(..end).unwrap_or_default()
 }
@@ -108,8 +129,11 @@ pub fn named_host(text: &str) -> Option<&str> {
     }
     let host = text.split('/').next()?;
     let tld = host.rsplit_once('.')?.1;
-    let plausible = matches!(tld, "com" | "org" | "net" | "info" | "biz" | "gov" | "edu") || (text.contains('/') && tld.len() == 2);
-    let name = host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
+    let plausible = matches!(tld, "com" | "org" | "net" | "info" | "biz" | "gov" | "edu")
+        || (text.contains('/') && tld.len() == 2);
+    let name = host
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'));
     (plausible && name).then_some(host)
 }
 
@@ -120,18 +144,49 @@ mod tests {
     #[test]
     fn urls() {
         for (text, host, ip, odd) in [
-            ("http://www.bank.example/login?x", "www.bank.example", false, false),
+            (
+                "http://www.bank.example/login?x",
+                "www.bank.example",
+                false,
+                false,
+            ),
             ("HTTPS://bank.example.:443", "bank.example", false, false),
-            ("http://bank.example@203.0.113.5/", "203.0.113.5", true, true),
+            (
+                "http://bank.example@203.0.113.5/",
+                "203.0.113.5",
+                true,
+                true,
+            ),
             ("http://3405803781/x", "3405803781", true, false),
-            ("http://0xCB.0x00.0x71.0x05/", "0xCB.0x00.0x71.0x05", true, false),
-            ("http://www.%62ank.example/", "www.%62ank.example", false, true),
+            (
+                "http://0xCB.0x00.0x71.0x05/",
+                "0xCB.0x00.0x71.0x05",
+                true,
+                false,
+            ),
+            (
+                "http://www.%62ank.example/",
+                "www.%62ank.example",
+                false,
+                true,
+            ),
             ("http://bank.example:81/", "bank.example", false, true),
         ] {
             let url = Url::parse(text).unwrap();
-            assert_eq!((url.host, url.is_ip(), url.is_odd()), (host, ip, odd), "{text}");
+            assert_eq!(
+                (url.host, url.is_ip(), url.is_odd()),
+                (host, ip, odd),
+                "{text}"
+            );
         }
-        for text in ["mailto:a@b.example", "ftp://a.example", "/relative", "", "http://", "cid:x"] {
+        for text in [
+            "mailto:a@b.example",
+            "ftp://a.example",
+            "/relative",
+            "",
+            "http://",
+            "cid:x",
+        ] {
             assert_eq!(Url::parse(text), None, "{text}");
         }
     }
@@ -140,7 +195,10 @@ mod tests {
     fn urls_in_text() {
         let text = "see <http://a.example/x>, https://b.example and www.c.example. Not awww.d.example or http://www.e.example";
         let hosts: Vec<_> = in_text(text).map(|url| url.host).collect();
-        assert_eq!(hosts, ["a.example", "b.example", "www.e.example", "www.c.example"]);
+        assert_eq!(
+            hosts,
+            ["a.example", "b.example", "www.e.example", "www.c.example"]
+        );
     }
 
     #[test]

@@ -56,6 +56,12 @@ impl Demo {
                 .all(|(recipient, end)| sample.end.of(recipient) == Some(end));
             wrong += usize::from(!right);
             println!("{}", line(sample, &journal, &ends, right));
+            if !right {
+                println!(
+                    "       {} should have ended in {:?}",
+                    sample.about, sample.end
+                );
+            }
         }
 
         let swap = flow::run(&stage).await?;
