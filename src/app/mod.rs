@@ -225,11 +225,7 @@ struct Services {
 
 fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {
     plugin::Config {
-        limits: plugin::Limits {
-            cpu: config.plugins.cpu,
-            wall: config.plugins.wall,
-            memory: config.plugins.memory,
-        },
+        limits: config.plugins.limits,
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..plugin::Config::new(directory)

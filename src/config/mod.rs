@@ -88,9 +88,8 @@ pub struct TlsFiles {
 pub struct Plugins {
     /// None: no filters.
     pub directory: Option<PathBuf>,
-    pub cpu: std::time::Duration,
-    pub wall: std::time::Duration,
-    pub memory: u64,
+    /// For a plugin whose manifest says nothing.
+    pub limits: crate::plugin::Limits,
 }
 
 #[derive(Debug, Clone)]

@@ -163,9 +163,11 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
     let memory = raw.memory.map_or(ByteSize::mib(64), Spanned::into_inner).0;
     Ok(Plugins {
         directory,
-        cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
-        wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),
-        memory,
+        limits: crate::plugin::Limits {
+            cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
+            wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),
+            memory,
+        },
     })
 }
 

@@ -16,6 +16,7 @@ pub mod mime;
 mod reply;
 mod session;
 mod text;
+mod unstructured;
 mod verdict;
 
 pub use address::{Address, AddressError, ReversePath};

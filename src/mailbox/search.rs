@@ -342,7 +342,6 @@ fn part_has(mime: &Mime, path: &str, text: &str) -> io::Result<bool> {
             break;
         }
         offset += piece.len() as u64;
-        // Line ends are no part of what people search for: a phrase may be wrapped.
         window.push_str(&piece.to_lowercase());
         if window.contains(text) {
             return Ok(true);

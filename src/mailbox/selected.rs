@@ -47,7 +47,6 @@ pub(super) enum Expunges {
 #[derive(Debug)]
 pub(super) struct Selected {
     pub id: MailboxId,
-    pub uid_validity: u32,
     pub read_only: bool,
     /// By sequence number. Those that are gone stay until the client is told.
     pub rows: Vec<Row>,
@@ -74,7 +73,6 @@ impl Selected {
     ) -> Self {
         let mut selected = Self {
             id: mailbox.id,
-            uid_validity: mailbox.uid_validity,
             read_only,
             rows: Vec::with_capacity(messages.len()),
             gone: BTreeSet::new(),

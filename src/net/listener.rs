@@ -206,7 +206,8 @@ impl Listener {
             match Arc::clone(&room).try_acquire_owned() {
                 Ok(permit) => {
                     full = false;
-                    let run = handler(stream);
+                    // On the heap once; moved into the task and its select it would be there twice.
+                    let run = Box::pin(handler(stream));
                     let cut = cut.clone();
                     tasks.spawn(async move {
                         tokio::select! {

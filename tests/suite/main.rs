@@ -6,9 +6,11 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
+mod cases;
 mod cli;
 mod crash;
 mod imports;
 mod plugins;
+mod smtp;
 mod store;
 mod support;

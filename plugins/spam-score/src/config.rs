@@ -24,6 +24,8 @@ pub struct Config {
 pub struct Limits {
     /// Octets of decoded text that are looked at.
     pub text: usize,
+    /// In text of more octets phrases count for less, in proportion.
+    pub phrase_text: usize,
     /// Octets of each attachment that are looked at.
     pub attachment: usize,
     /// Parts that are looked at.
@@ -40,6 +42,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             text: 256 * 1024,
+            phrase_text: 3000,
             attachment: 4 * 1024,
             parts: 24,
             date_hours: 72,

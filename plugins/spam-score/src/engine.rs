@@ -130,10 +130,23 @@ impl Engine {
         let mut symbols = findings.symbols;
         symbols.extend(
             self.phrases
-                .symbols(&found)
+                .symbols(&found, self.weight(normal.len()))
                 .filter(|symbol| symbol.points != 0.0),
         );
         symbols
+    }
+}
+
+impl Engine {
+    /// A long text holds any phrase by chance.
+    #[allow(clippy::cast_precision_loss)]
+    fn weight(&self, length: usize) -> f32 {
+        let full = self.limits.phrase_text;
+        if length > full {
+            full as f32 / length as f32
+        } else {
+            1.0
+        }
     }
 }
 

@@ -22,10 +22,17 @@ pub struct Phrases {
 /// What was found in a message.
 #[derive(Debug)]
 pub struct Found {
-    /// For each group the first phrase found and how many different ones.
-    groups: Vec<(Option<usize>, u32)>,
+    groups: Vec<InGroup>,
     seen: Vec<bool>,
     pub archive_password: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct InGroup {
+    first: Option<usize>,
+    /// Different phrases.
+    count: u32,
+    in_subject: bool,
 }
 
 impl Phrases {
@@ -66,7 +73,7 @@ impl Phrases {
 
     pub fn nothing(&self) -> Found {
         Found {
-            groups: vec![(None, 0); self.groups.len()],
+            groups: vec![InGroup::default(); self.groups.len()],
             seen: vec![false; self.patterns.len()],
             archive_password: false,
         }
@@ -116,21 +123,32 @@ impl Phrases {
             return;
         }
         *seen = true;
-        count.0.get_or_insert(pattern);
-        count.1 += 1;
+        count.first.get_or_insert(pattern);
+        count.count += 1;
+        count.in_subject |= place == Place::Subject;
     }
 
-    pub fn symbols<'a>(&'a self, found: &'a Found) -> impl Iterator<Item = Symbol> + 'a {
+    /// `weight` is for what was found in the body alone: of a long text a part of the points.
+    pub fn symbols<'a>(
+        &'a self,
+        found: &'a Found,
+        weight: f32,
+    ) -> impl Iterator<Item = Symbol> + 'a {
         self.groups
             .iter()
             .zip(&found.groups)
-            .filter_map(|((name, group), (first, count))| {
-                let first = self.patterns.get((*first)?)?;
-                let further = count.saturating_sub(1);
+            .filter_map(move |((name, group), found)| {
+                let first = self.patterns.get(found.first?)?;
+                let further = found.count.saturating_sub(1);
                 // Counts of phrases are small: exact as f32.
                 #[allow(clippy::cast_precision_loss)]
                 let points = group.score + group.further * further as f32;
                 let points = group.most.map_or(points, |most| points.min(most));
+                let points = if found.in_subject {
+                    points
+                } else {
+                    points * weight
+                };
                 let more = if further > 0 {
                     format!(" and {further} more")
                 } else {
@@ -138,7 +156,7 @@ impl Phrases {
                 };
                 Some(Symbol {
                     name: name.clone(),
-                    points,
+                    points: (points * 10.0).round() / 10.0,
                     reason: format!("{}: \"{first}\"{more}", group.reason),
                 })
             })
@@ -172,7 +190,10 @@ mod tests {
             text::normalise(text, &mut normal);
             phrases.find(&normal, place, &mut found);
         }
-        phrases.symbols(&found).map(|symbol| symbol.points).sum()
+        phrases
+            .symbols(&found, 1.0)
+            .map(|symbol| symbol.points)
+            .sum()
     }
 
     #[test]
@@ -206,6 +227,6 @@ mod tests {
         let mut found = phrases.nothing();
         phrases.find("the archive password: 12", Place::Body, &mut found);
         assert!(found.archive_password);
-        assert_eq!(phrases.symbols(&found).count(), 0);
+        assert_eq!(phrases.symbols(&found, 1.0).count(), 0);
     }
 }

@@ -39,6 +39,8 @@ impl Answer for Option<Verdict> {
 #[macro_export]
 macro_rules! export {
     ($($hook:ident = $function:path),+ $(,)?) => {
+        // Off wasm nothing calls the hooks.
+        #[allow(dead_code)]
         const _: () = {
             struct Filter;
             $( $crate::__export_hook!($hook, Filter, $function); )+

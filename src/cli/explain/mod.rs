@@ -42,4 +42,4 @@ impl Explain {
     }
 }
 
-pub use render::time;
+pub use render::{time, turns};

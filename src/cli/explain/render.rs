@@ -9,8 +9,19 @@ pub fn text(journal: &Journal) -> String {
     // Writing to a String cannot fail.
     let _ = head(&mut out, journal)
         .and_then(|()| filters(&mut out, journal))
-        .and_then(|()| header(&mut out, journal))
+        .and_then(|()| header(&mut out, &journal.turns))
         .and_then(|()| end(&mut out, journal));
+    out
+}
+
+/// The turns alone, without a transaction around them.
+pub fn turns(turns: &[Turn]) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = turns
+        .iter()
+        .try_for_each(|turn| filter(&mut out, turn))
+        .and_then(|()| header(&mut out, turns));
     out
 }
 
@@ -122,10 +133,10 @@ fn change(edit: &HeaderEdit) -> String {
     }
 }
 
-fn header(out: &mut String, journal: &Journal) -> std::fmt::Result {
-    let edits = journal
-        .turns
-        .iter()
+/// What the filters changed of the header, as a diff.
+fn header<'a>(out: &mut String, turns: impl IntoIterator<Item = &'a Turn>) -> std::fmt::Result {
+    let edits = turns
+        .into_iter()
         .flat_map(|turn| &turn.edits)
         .filter_map(|scoped| match &scoped.edit {
             Edit::Header(edit) => Some((edit, &scoped.scope)),

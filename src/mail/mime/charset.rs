@@ -11,7 +11,7 @@ use memchr::memrchr;
 const MAX_LINE: usize = 64 * 1024;
 
 /// Takes text in pieces of any size.
-pub(super) enum Charset {
+pub(in crate::mail) enum Charset {
     Streamed(Box<Decoder>),
     /// One octet is one character.
     PerOctet(DecoderFnc),

@@ -10,6 +10,9 @@ mod scan;
 mod structured;
 mod transfer;
 
+pub(super) use charset::Charset;
+pub(super) use transfer::decode_base64;
+
 pub use entity::{Disposition, Entity, Inside, Parameter, TransferEncoding};
 pub use parts::{Mime, PartError};
 pub use reader::MAX_READ;

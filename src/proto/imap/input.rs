@@ -203,7 +203,7 @@ impl Input {
             }
             let start = line.get(..line.len().min(TAG_MAX + 1)).unwrap_or_default();
             self.command.extend_from_slice(start);
-            self.skip_command("the command is too long", true);
+            self.skip_command(tag(&self.command), "the command is too long", true);
         }
         self.skipped += length as u64;
         let tail = line.get(length.saturating_sub(TAIL)..).unwrap_or_default();
@@ -213,9 +213,9 @@ impl Input {
         end.is_some()
     }
 
-    fn skip_command(&mut self, reason: &'static str, too_large: bool) {
+    fn skip_command(&mut self, tag: Option<String>, reason: &'static str, too_large: bool) {
         self.skip = Some(Skip::Invalid(Invalid {
-            tag: tag(&self.command),
+            tag,
             reason,
             too_large,
         }));
@@ -233,7 +233,9 @@ impl Input {
                     self.state = State::Line;
                     return Some(Event::AppendEnd);
                 }
-                self.skip_command("APPEND takes one message, and ends with it", false);
+                // The line is the end of a command: no tag is in it.
+                let reason = "APPEND takes one message, and ends with it";
+                self.skip_command(None, reason, false);
             } else if expect == Expect::Answer {
                 let mut answer = std::mem::take(&mut self.command);
                 answer.truncate(answer.trim_ascii_end().len());
@@ -268,12 +270,12 @@ impl Input {
                     self.state = State::Appending { length, waits };
                     return Some(Event::Append(append));
                 }
-                Err(reason) => self.skip_command(reason, false),
+                Err(reason) => self.skip_command(tag(&self.command), reason, false),
                 Ok(None) if self.command.len() as u64 + length <= self.limits.command as u64 => {
                     self.state = State::Literal(length);
                     return waits.then_some(Event::Continue);
                 }
-                Ok(None) => self.skip_command("the literal is too large", true),
+                Ok(None) => self.skip_command(tag(&self.command), "the literal is too large", true),
             }
         }
         if waits {
@@ -425,3 +427,7 @@ fn complaint(line: &[u8]) -> &'static str {
         "unknown command"
     }
 }
+
+#[cfg(test)]
+#[path = "input_tests.rs"]
+mod tests;

@@ -180,7 +180,7 @@ mod tests {
             shown(message, true),
             "((\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 2 0 NIL NIL NIL NIL)\
              (\"application\" \"pdf\" (\"name\" \"x.pdf\") \"<1@x>\" NIL \"base64\" 4 NIL (\"attachment\" (\"filename\" \"x.pdf\")) NIL NIL)\
-             (\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 34 (NIL \"inner\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) \
+             (\"message\" \"rfc822\" NIL NIL NIL \"7bit\" 33 (NIL \"inner\" ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) ((NIL NIL \"a\" \"b\")) NIL NIL NIL NIL NIL) \
              (\"text\" \"plain\" (\"charset\" \"us-ascii\") NIL NIL \"7bit\" 4 0 NIL NIL NIL NIL) 3 NIL NIL NIL NIL) \
              \"mixed\" (\"boundary\" \"b\") NIL NIL NIL)"
         );

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn what_is_not_modified_utf7() {
         for bad in [
-            "&", "a&b", "&Jjo", "&A-", "&AAA-", "&====-", "&2D0-", "&Jjo!-",
+            "&", "a&b", "&Jjo", "&A-", "&====-", "&2D0-", "&Jjo!-",
         ] {
             assert_eq!(decode_mailbox(bad.as_bytes()), None, "{bad}");
         }
