@@ -9,6 +9,7 @@
 mod cases;
 mod cli;
 mod crash;
+mod imap;
 mod imports;
 mod smtp;
 mod store;
