@@ -30,7 +30,7 @@ pub(super) async fn settle(transaction: Transaction, content: Content) -> io::Re
     let received = message.header.clone();
     let mut draft = Draft::new(message, &envelope.recipients);
     let verdict = match run.message(&envelope, &mut draft).await {
-        Verdict::Continue => rule(&services, run.score(), &mut draft),
+        Verdict::Continue => rule(&services, &id, run.score(), &mut draft),
         other => other,
     };
     let report = Report {
@@ -128,7 +128,7 @@ pub(super) async fn settle(transaction: Transaction, content: Content) -> io::Re
     Ok(answer(&id, stored.map(|_| "stored")))
 }
 
-fn rule(services: &Services, score: f32, draft: &mut Draft) -> Verdict {
+fn rule(services: &Services, id: &TransactionId, score: f32, draft: &mut Draft) -> Verdict {
     match services.config.policy.rule(score) {
         Ruling::Deliver => Verdict::Continue,
         Ruling::Junk => {
@@ -141,7 +141,7 @@ fn rule(services: &Services, score: f32, draft: &mut Draft) -> Verdict {
         Ruling::Reject => Verdict::Reject(Reply::new(
             550,
             EnhancedCode(5, 7, 1),
-            &format!("The message was judged to be spam (score {score:.1})"),
+            &format!("Refused as {id}: judged to be spam (score {score:.1})"),
         )),
     }
 }

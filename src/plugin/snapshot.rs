@@ -63,7 +63,7 @@ async fn image(
         return Ok((runtime.compile(Arc::clone(&bytes)).await?, Start::Plain));
     };
     let pre = link(&runtime, &component)?;
-    let limits = profile.limits.for_load();
+    let limits = profile.load;
     let mut guest = Guest::start(&runtime, &profile, &pre, limits)
         .await
         .map_err(LoadError::Start)?;
@@ -83,8 +83,11 @@ async fn image(
         ));
     }
     let instance = guest.instance().map_err(LoadError::Start)?;
+    let store = guest.store();
+    // A memory is read in one piece, however large.
+    store.set_hostcall_fuel(usize::try_from(limits.memory).unwrap_or(usize::MAX));
     let mut reader = Reader {
-        store: guest.store(),
+        store,
         instance,
         problem: None,
     };
@@ -151,8 +154,10 @@ impl ComponentInstanceState for Reader<'_> {
         func: &str,
         contents: impl FnOnce(&[u8]) + Send,
     ) {
-        if let Some(list) = self.read::<WasmList<u8>>(instance, func).await {
-            contents(list.as_le_slice(&*self.store));
+        match self.read::<WasmList<u8>>(instance, func).await {
+            Some(list) => contents(list.as_le_slice(&*self.store)),
+            // It relies on being called; the image is not used.
+            None => contents(&[]),
         }
     }
 

@@ -8,9 +8,11 @@
 )]
 mod cases;
 mod cli;
+mod corpus;
 mod crash;
 mod imap;
 mod imports;
+mod plugins;
 mod smtp;
 mod store;
 mod support;

@@ -36,11 +36,7 @@ impl Demo {
                 .await?;
             let journal = match transaction_of(&answer.text) {
                 Some(id) => stage.app.store().journal(id).await?,
-                // A refusal doesn't name the transaction: the message's id does.
-                None => match message_id(sample) {
-                    Some(id) => stage.app.store().journal(&id).await?,
-                    None => None,
-                },
+                None => None,
             };
             let Some(journal) = journal else {
                 wrong += 1;
@@ -92,9 +88,10 @@ impl Demo {
     }
 }
 
-/// `250 2.0.0 Ok: stored as ID`
+/// `2.0.0 Ok: stored as ID`, `5.7.1 Refused as ID: …`
 fn transaction_of(reply: &str) -> Option<&str> {
-    reply.split_once(" as ").map(|(_, id)| id.trim())
+    let (_, rest) = reply.split_once(" as ")?;
+    rest.split(':').next()
 }
 
 fn message_id(sample: &Sample) -> Option<String> {

@@ -2,6 +2,7 @@
 //! Knows nothing of charsets.
 
 use super::TransferEncoding;
+use memchr::memchr3;
 
 /// The most blanks held back until it is known whether they end a line; RFC 5322 §2.1.1 allows no longer line.
 const MAX_BLANKS: usize = 998;
@@ -133,8 +134,28 @@ enum Quoted {
 impl QuotedPrintable {
     fn push(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         out.reserve(octets.len());
-        for octet in octets {
-            self.octet(*octet, out);
+        let mut rest = octets;
+        while !rest.is_empty() {
+            if let Quoted::Text = self.state {
+                // All but the blanks at its end is known to stand as it is.
+                let end = memchr3(b'=', b'\r', b'\n', rest).unwrap_or(rest.len());
+                let (run, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+                let blanks = run.iter().rev().take_while(|octet| is_blank(**octet));
+                let kept = run.len() - blanks.count();
+                let (kept, blanks) = run.split_at_checked(kept).unwrap_or((run, &[]));
+                if !kept.is_empty() {
+                    out.append(&mut self.blanks);
+                    out.extend_from_slice(kept);
+                }
+                for blank in blanks {
+                    self.text(*blank, out);
+                }
+                rest = after;
+            }
+            if let Some((octet, after)) = rest.split_first() {
+                self.octet(*octet, out);
+                rest = after;
+            }
         }
     }
 
@@ -211,6 +232,10 @@ impl QuotedPrintable {
         self.blanks.clear();
         self.state = Quoted::Text;
     }
+}
+
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
 }
 
 fn hex(digit: u8) -> u8 {

@@ -159,6 +159,7 @@ proptest! {
     #[test]
     fn any_value_is_survived(value in "[a-z/;=*'\"%0-9() \\\\\r\n?-]{0,80}", octets: Vec<u8>) {
         read(format!("Content-Type: {value}\r\nContent-Disposition: {value}").as_bytes());
+        read(format!("Content-Type: a/b; name*={value}; boundary*0={value}").as_bytes());
         let mut header = b"Content-Type: a/b; name*=".to_vec();
         header.extend(octets);
         read(&header);
