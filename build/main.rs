@@ -1,1 +1,238 @@
-fn main() {}
+//! Compiles the plugins of this repository to WASM and embeds them and the sample mail, so that no step is needed before `cargo run` or `cargo test`.
+//! Knows nothing of what they do. It runs again only when their sources, the SDK's or the lock file change.
+
+mod samples;
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+const TARGET: &str = "wasm32-wasip2";
+const PROFILE: &str = "plugin";
+/// The filter that the tests of the plugin host script. Compiled with the others, not embedded.
+const TEST_GUEST: &str = "tests/guest";
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() {
+    if let Err(error) = run() {
+        for line in error.to_string().lines() {
+            println!("cargo::error={line}");
+        }
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<()> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    samples::embed(&root, &out)?;
+    let plugins = plugins(&root.join("plugins"))?;
+    let guest = root.join(TEST_GUEST);
+    rerun_if_changed(&root, &plugins, &guest);
+    add_target(&root)?;
+
+    let target = target_directory(&out);
+    let guest_package = package_name(&guest)?;
+    let mut packages: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
+    packages.push(&guest_package);
+    compile(&root, &target, &packages)?;
+
+    let compiled = |package: &str| {
+        target
+            .join(TARGET)
+            .join(PROFILE)
+            .join(format!("{}.wasm", package.replace('-', "_")))
+    };
+    embed(&out, &plugins, &compiled)?;
+    let test_guest = out.join("test-guest.wasm");
+    fs::copy(compiled(&guest_package), &test_guest)?;
+    println!(
+        "cargo::rustc-env=WASMILTER_TEST_GUEST={}",
+        test_guest.display()
+    );
+    Ok(())
+}
+
+struct Plugin {
+    directory: PathBuf,
+    name: String,
+}
+
+fn plugins(directory: &Path) -> Result<Vec<Plugin>> {
+    let mut plugins = Vec::new();
+    for entry in
+        fs::read_dir(directory).map_err(|error| format!("{}: {error}", directory.display()))?
+    {
+        let directory = entry?.path();
+        if directory.join("Cargo.toml").is_file() {
+            let name = package_name(&directory)?;
+            plugins.push(Plugin { directory, name });
+        }
+    }
+    plugins.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(plugins)
+}
+
+fn package_name(directory: &Path) -> Result<String> {
+    let path = directory.join("Cargo.toml");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .find(|(key, _)| key.trim() == "name")
+        .map(|(_, value)| value.trim().trim_matches('"').to_owned())
+        .ok_or_else(|| format!("{}: the package has no name", path.display()).into())
+}
+
+fn rerun_if_changed(root: &Path, plugins: &[Plugin], guest: &Path) {
+    let mut paths: Vec<PathBuf> = [
+        "build",
+        "sdk/rust",
+        "sdk/wit",
+        "Cargo.lock",
+        "Cargo.toml",
+        "rust-toolchain.toml",
+    ]
+    .iter()
+    .map(|path| root.join(path))
+    .collect();
+    // Not the whole folders: their cases are no input.
+    for directory in plugins
+        .iter()
+        .map(|plugin| plugin.directory.as_path())
+        .chain([guest])
+    {
+        paths.extend(["src", "Cargo.toml"].map(|name| directory.join(name)));
+        // A path that does not exist would make the script run each time.
+        paths.extend(Some(directory.join("plugin.toml")).filter(|path| path.exists()));
+    }
+    for path in paths {
+        println!("cargo::rerun-if-changed={}", path.display());
+    }
+}
+
+/// Beside the outer build's profiles (`TARGET/PROFILE/build/PACKAGE/out`): its lock is another one than theirs, and they share what
+/// is compiled.
+fn target_directory(out: &Path) -> PathBuf {
+    out.ancestors().nth(4).unwrap_or(out).join("plugins")
+}
+
+/// rustup installs the targets of rust-toolchain.toml by itself, but not where RUSTUP_AUTO_INSTALL=0 is set.
+fn add_target(root: &Path) -> Result<()> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(root)
+        .output()?;
+    let libraries = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && Path::new(libraries.trim()).exists() {
+        return Ok(());
+    }
+    let toolchain = env::var("RUSTUP_TOOLCHAIN").ok();
+    let mut arguments = vec!["target", "add", TARGET];
+    if let Some(toolchain) = &toolchain {
+        arguments.extend(["--toolchain", toolchain.as_str()]);
+    }
+    let status = Command::new("rustup")
+        .args(&arguments)
+        .current_dir(root)
+        .status();
+    if status.is_ok_and(|status| status.success()) {
+        return Ok(());
+    }
+    Err(format!(
+        "the plugins are compiled for {TARGET}, which this toolchain does not have, and rustup did not add it; run:\n    rustup {}",
+        arguments.join(" ")
+    )
+    .into())
+}
+
+fn compile(root: &Path, target: &Path, packages: &[&str]) -> Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command
+        .current_dir(root)
+        .args([
+            "build",
+            "--locked",
+            "--target",
+            TARGET,
+            "--profile",
+            PROFILE,
+        ])
+        .arg("--target-dir")
+        .arg(target);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    for (key, _) in env::vars_os() {
+        if key.to_str().is_some_and(is_of_the_outer_build) {
+            command.env_remove(key);
+        }
+    }
+    let status = command.status()?;
+    if !status.success() {
+        return Err(format!(
+            "the plugins did not compile ({}); what rustc says about them is below, under \"--- stderr\"",
+            packages.join(", ")
+        )
+        .into());
+    }
+    Ok(())
+}
+
+/// What is meant for the host's compiler: flags, profile, features, clippy as the compiler. The jobserver, the network
+/// settings and the choice of toolchain are for both.
+fn is_of_the_outer_build(key: &str) -> bool {
+    const EXACT: [&str; 12] = [
+        "RUSTFLAGS",
+        "RUSTDOCFLAGS",
+        "RUSTC_WORKSPACE_WRAPPER",
+        "RUSTC_LINKER",
+        "CLIPPY_ARGS",
+        "CLIPPY_CONF_DIR",
+        "TARGET",
+        "HOST",
+        "OUT_DIR",
+        "OPT_LEVEL",
+        "DEBUG",
+        "PROFILE",
+    ];
+    const KEPT: [&str; 7] = [
+        "CARGO_HOME",
+        "CARGO_MAKEFLAGS",
+        "CARGO_NET_",
+        "CARGO_HTTP_",
+        "CARGO_REGISTR",
+        "CARGO_SOURCE_",
+        "CARGO_ALIAS_",
+    ];
+    EXACT.contains(&key)
+        || (key.starts_with("CARGO") && !KEPT.iter().any(|kept| key.starts_with(kept)))
+}
+
+/// Writes `plugins.rs`, which `src/plugin/embedded.rs` includes.
+fn embed(out: &Path, plugins: &[Plugin], compiled: &dyn Fn(&str) -> PathBuf) -> Result<()> {
+    let mut code = String::from("pub static EMBEDDED: &[EmbeddedPlugin] = &[\n");
+    for Plugin { directory, name } in plugins {
+        let wasm = out.join(format!("{name}.wasm"));
+        let from = compiled(name);
+        fs::copy(&from, &wasm).map_err(|error| format!("{}: {error}", from.display()))?;
+        let manifest = directory.join("plugin.toml");
+        let manifest = if manifest.exists() {
+            fs::read_to_string(manifest)?
+        } else {
+            String::new()
+        };
+        writeln!(
+            code,
+            "    EmbeddedPlugin {{ name: {name:?}, manifest: {manifest:?}, bytes: include_bytes!({:?}) }},",
+            wasm.display().to_string()
+        )?;
+    }
+    code.push_str("];\n");
+    fs::write(out.join("plugins.rs"), code)?;
+    Ok(())
+}

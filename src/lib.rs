@@ -1,5 +1,12 @@
 //! wasmilter: a mail pipeline whose filters are sandboxed WebAssembly components.
 
+pub mod accept;
+pub mod admin;
+pub mod app;
+pub mod auth;
+pub mod chain;
+pub mod cli;
+pub mod config;
 pub mod ingress;
 pub mod mail;
 pub mod mailbox;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The wasmilter program: see `wasmilter --help`.
+
+fn main() -> std::process::ExitCode {
+    wasmilter::cli::run()
+}

@@ -1,1 +1,4 @@
 //! The ways in: each turns the events of a protocol core into calls of `accept`.
+//! They decide nothing about mail.
+
+pub mod smtp;

@@ -60,9 +60,6 @@ pub enum Disposition {
     Refused {
         reply: String,
     },
-    Quarantined {
-        why: String,
-    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //! No sockets, no storage, no WASM, no configuration.
 
 mod address;
+mod clock;
 mod content;
 mod edit;
 mod envelope;
@@ -9,13 +10,17 @@ mod filter;
 mod header;
 mod id;
 mod journal;
+mod mailbox_name;
 mod message;
+pub mod mime;
 mod reply;
 mod session;
 mod text;
+mod unstructured;
 mod verdict;
 
 pub use address::{Address, AddressError, ReversePath};
+pub use clock::{Clock, SystemClock};
 pub use content::{Content, ContentBuilder, Splice};
 pub use edit::{Edit, HeaderEdit, Scope, Scoped};
 pub use envelope::{Envelope, Recipient};
@@ -25,6 +30,7 @@ pub use filter::{
 pub use header::{Field, Header};
 pub use id::TransactionId;
 pub use journal::{Disposition, Journal, LogLine, Turn, Where};
+pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use reply::{EnhancedCode, Reply};
 pub use session::{Session, Tls};

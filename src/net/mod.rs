@@ -1,1 +1,12 @@
-//! Sockets: listeners, TLS, and the driver that runs a protocol core over a connection. Speaks no protocol itself.
+//! Sockets: listeners, streams, TLS, and the reading side of a driver that runs a protocol core over a connection.
+//! Speaks no protocol itself.
+
+mod input;
+mod listener;
+mod stream;
+mod tls;
+
+pub use input::Input;
+pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
+pub use stream::{Peer, Stream};
+pub use tls::{Tls, TlsError};

@@ -6,4 +6,13 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
+mod cases;
+mod cli;
+mod corpus;
+mod crash;
+mod imap;
+mod imports;
+mod plugins;
+mod smtp;
 mod store;
+mod support;

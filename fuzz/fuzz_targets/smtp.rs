@@ -1,0 +1,97 @@
+//! The SMTP core: nothing that a client sends makes it panic, and how the network cuts the octets changes nothing.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use std::sync::Arc;
+use wasmilter::mail::{EnhancedCode, Reply};
+use wasmilter::proto::smtp::{Config, Piece, Receiving, Security, Server, Step};
+
+enum Machine {
+    Commands(Server),
+    Message(Receiving),
+    Gone,
+}
+
+/// Says yes to everything. What was sent, and the messages that were taken.
+fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let config = Arc::new(Config {
+        size: 500,
+        recipients: 3,
+        ..Config::default()
+    });
+    let yes = Reply::new(250, EnhancedCode(2, 0, 0), "Taken");
+    let mut machine = Machine::Commands(Server::new(config, Security::Plain));
+    let (mut sent, mut content, mut messages) = (Vec::new(), Vec::new(), Vec::new());
+    for mut input in pieces {
+        loop {
+            let (used, waits);
+            (machine, used, waits) = match machine {
+                Machine::Commands(server) => {
+                    let (used, step) = server.next(input);
+                    let mut waits = false;
+                    let next = match step {
+                        Step::Read(mut server) => {
+                            sent.append(server.output());
+                            waits = true;
+                            Machine::Commands(server)
+                        }
+                        Step::Hello(asked) => Machine::Commands(asked.accept()),
+                        Step::Mail(asked) => Machine::Commands(asked.accept()),
+                        Step::Rcpt(asked) => Machine::Commands(asked.accept()),
+                        Step::Data(asked) => Machine::Message(asked.accept()),
+                        Step::Reset(server) => Machine::Commands(server),
+                        Step::StartTls(_) => unreachable!("it is not offered"),
+                        Step::Close(rest) => {
+                            sent.extend(rest);
+                            Machine::Gone
+                        }
+                    };
+                    (next, used, waits)
+                }
+                Machine::Message(receiving) => {
+                    let (used, piece) = receiving.next(input);
+                    let mut waits = false;
+                    let next = match piece {
+                        Piece::Read(mut receiving) => {
+                            sent.append(receiving.output());
+                            waits = true;
+                            Machine::Message(receiving)
+                        }
+                        Piece::Content(receiving, octets) => {
+                            content.extend_from_slice(octets);
+                            assert!(content.len() <= 500);
+                            Machine::Message(receiving)
+                        }
+                        Piece::End(ended) => {
+                            messages.push(std::mem::take(&mut content));
+                            Machine::Commands(ended.reply(&yes))
+                        }
+                        Piece::Refused(server) => {
+                            content.clear();
+                            Machine::Commands(server)
+                        }
+                    };
+                    (next, used, waits)
+                }
+                Machine::Gone => return (sent, messages),
+            };
+            input = &input[used..];
+            if waits && input.is_empty() {
+                break;
+            }
+        }
+    }
+    (sent, messages)
+}
+
+fuzz_target!(|said: &[u8]| {
+    let Some((cut, said)) = said.split_first() else {
+        return;
+    };
+    let whole = converse(std::iter::once(said));
+    for message in &whole.1 {
+        let text = String::from_utf8_lossy(message).replace("\r\n", "");
+        assert!(!text.contains(['\r', '\n']), "a bare line end got through");
+    }
+    assert_eq!(whole, converse(said.chunks(usize::from(*cut) + 1)));
+});

@@ -1,0 +1,93 @@
+//! The body of the message, as received. Nothing before `message`. It is pulled in pieces: a filter that asks for
+//! no part copies nothing.
+
+use crate::Refusal;
+use crate::bindings::body;
+pub use crate::bindings::body::Part;
+
+/// What one call into the host fetches: the cheapest piece.
+const PIECE: u32 = 64 * 1024;
+
+/// Octets of the message as received, header included. Free.
+pub fn size() -> u64 {
+    body::size()
+}
+
+/// The leaves of the MIME tree, in order: what is not multipart. An attached message counts as a leaf.
+/// The first call in a transaction parses the message, about 2 µs a KiB.
+pub fn parts() -> Vec<Part> {
+    body::parts()
+}
+
+/// The text of all text/* parts that are not attachments, decoded to UTF-8, one after the other with a line end between
+/// them, `limit` octets at the most. HTML comes as it is. Parts that cannot be decoded are left out.
+pub fn text(limit: usize) -> String {
+    let mut all = String::new();
+    for part in parts() {
+        if all.len() >= limit {
+            break;
+        }
+        if !part.is_text() || part.is_attachment() {
+            continue;
+        }
+        if !all.is_empty() {
+            all.push('\n');
+        }
+        all.push_str(
+            &part
+                .text(limit.saturating_sub(all.len()))
+                .unwrap_or_default(),
+        );
+    }
+    all
+}
+
+/// A range of the message as received, header and body, undecoded; 1 MiB at the most, shorter only at the end.
+pub fn raw(offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
+    body::raw(offset, length)
+}
+
+impl Part {
+    /// text/plain, text/html …
+    pub fn is_text(&self) -> bool {
+        self.media_type.starts_with("text/")
+    }
+
+    pub fn is_attachment(&self) -> bool {
+        self.disposition.as_deref() == Some("attachment")
+    }
+
+    /// The text of a text/* part, its transfer encoding and charset decoded, `limit` octets at the most, cut at a
+    /// character's end.
+    pub fn text(&self, limit: usize) -> Result<String, Refusal> {
+        let mut all = String::new();
+        while let Some(length) = next_length(all.len(), limit) {
+            let piece = body::text(&self.path, all.len() as u64, length)?;
+            if piece.is_empty() {
+                break;
+            }
+            all.push_str(&piece);
+        }
+        Ok(all)
+    }
+
+    /// The octets of the part, its transfer encoding decoded, `limit` at the most.
+    pub fn octets(&self, limit: usize) -> Result<Vec<u8>, Refusal> {
+        let mut all = Vec::new();
+        while let Some(length) = next_length(all.len(), limit) {
+            let piece = body::octets(&self.path, all.len() as u64, length)?;
+            if piece.is_empty() {
+                break;
+            }
+            all.extend_from_slice(&piece);
+        }
+        Ok(all)
+    }
+}
+
+fn next_length(have: usize, limit: usize) -> Option<u32> {
+    let rest = u32::try_from(limit.saturating_sub(have))
+        .unwrap_or(PIECE)
+        .min(PIECE);
+    (rest > 0).then_some(rest)
+}

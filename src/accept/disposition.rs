@@ -1,0 +1,214 @@
+//! From the chain's verdict to what becomes of the message, and the commit that makes it so.
+
+use super::transaction::Transaction;
+use super::{Services, local_error, no_room, trace};
+use crate::chain::{Draft, Ended, Ruling, total};
+use crate::mail::{
+    Content, Disposition, EnhancedCode, Envelope, Header, Journal, Message, Reply, Session,
+    TransactionId, Verdict, Where,
+};
+use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
+use jiff::Timestamp;
+use std::io;
+use std::sync::Arc;
+
+/// Where quarantined mail is set aside, in each recipient's account.
+const QUARANTINE: &str = "Quarantine";
+const JUNK: &str = "Junk";
+
+/// Runs the rest of the chain over the message and commits what comes of it. Only reading the message back can fail here.
+pub(super) async fn settle(transaction: Transaction, content: Content) -> io::Result<Reply> {
+    let Transaction {
+        services,
+        id,
+        session,
+        envelope,
+        accounts,
+        mut run,
+    } = transaction;
+    let message = Message::new(content.clone())?;
+    let received = message.header.clone();
+    let mut draft = Draft::new(message, &envelope.recipients);
+    let verdict = match run.message(&envelope, &mut draft).await {
+        Verdict::Continue => rule(&services, &id, run.score(), &mut draft),
+        other => other,
+    };
+    let report = Report {
+        id,
+        session,
+        envelope: Arc::clone(&envelope),
+        received,
+        size: content.len(),
+        at: services.clock.now(),
+    };
+    let quarantined = match &verdict {
+        Verdict::Continue | Verdict::Accept => None,
+        Verdict::Quarantine(why) => Some(why.clone()),
+        Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
+            let disposition = Disposition::Refused {
+                reply: reply.to_string(),
+            };
+            let journal = report.journal(run.end(), verdict.clone(), |_| disposition.clone());
+            // The client keeps the message: a journal that cannot be written loses nothing.
+            if let Err(error) = services.store.record(&journal).await {
+                tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
+            }
+            return Ok(reply.clone());
+        }
+        Verdict::Discard => {
+            let why = "a filter discarded it";
+            let journal = report.journal(run.end(), verdict.clone(), |_| discarded(why));
+            let stored = services.store.record(&journal).await;
+            return Ok(answer(&journal.id, stored.map(|()| "taken")));
+        }
+    };
+
+    let mut copies = Vec::with_capacity(accounts.len());
+    let mut dispositions = Vec::with_capacity(accounts.len());
+    for (index, (recipient, account)) in envelope.recipients.iter().zip(accounts).enumerate() {
+        let address = &recipient.address;
+        let answer = match quarantined {
+            Some(_) => Verdict::Continue,
+            None => run.deliver(address.clone(), &envelope, &mut draft).await,
+        };
+        let (mailbox, why) = match answer {
+            Verdict::Continue | Verdict::Accept => match &quarantined {
+                Some(why) => (QUARANTINE.to_owned(), why.clone()),
+                None => draft.filing(address).mailbox.unwrap_or_else(|| {
+                    (MailboxName::INBOX.to_owned(), "no filter filed it".into())
+                }),
+            },
+            Verdict::Quarantine(why) => (QUARANTINE.to_owned(), why),
+            Verdict::Discard => {
+                dispositions.push(discarded("a filter discarded it at deliver"));
+                continue;
+            }
+            Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
+                dispositions.push(discarded(&format!(
+                    "a filter refused it at deliver: {reply}"
+                )));
+                continue;
+            }
+        };
+        let name = MailboxName::new(&mailbox).unwrap_or_else(|error| {
+            tracing::warn!(transaction = report.id.as_str(), mailbox, %error, "filed into INBOX instead");
+            MailboxName::inbox()
+        });
+        let header = draft.message_for(address).header;
+        let fields = trace::fields(&report.id, &report.session, &envelope, address, report.at);
+        copies.push(DeliveryCopy {
+            disposition: index,
+            account,
+            mailbox: name.clone(),
+            flags: draft.filing(address).flags,
+            content: trace::render(&content, &header, &fields)?,
+        });
+        dispositions.push(Disposition::Filed {
+            mailbox: name.as_str().to_owned(),
+            uid: 0,
+            why,
+        });
+    }
+    let at = report.at;
+    let mut dispositions = dispositions.into_iter();
+    let journal = report.journal(run.end(), verdict, |_| {
+        dispositions
+            .next()
+            .unwrap_or_else(|| discarded("no verdict"))
+    });
+    let id = journal.id.clone();
+    let stored = services
+        .store
+        .deliver(Delivery {
+            received_at: at,
+            journal,
+            copies,
+        })
+        .await;
+    Ok(answer(&id, stored.map(|_| "stored")))
+}
+
+fn rule(services: &Services, id: &TransactionId, score: f32, draft: &mut Draft) -> Verdict {
+    match services.config.policy.rule(score) {
+        Ruling::Deliver => Verdict::Continue,
+        Ruling::Junk => {
+            draft.file_by_default(
+                JUNK,
+                &format!("score {score:.1} reaches the policy's junk threshold"),
+            );
+            Verdict::Continue
+        }
+        Ruling::Reject => Verdict::Reject(Reply::new(
+            550,
+            EnhancedCode(5, 7, 1),
+            &format!("Refused as {id}: judged to be spam (score {score:.1})"),
+        )),
+    }
+}
+
+fn discarded(why: &str) -> Disposition {
+    Disposition::Discarded {
+        why: why.to_owned(),
+    }
+}
+
+fn answer(id: &TransactionId, stored: Result<&str, StoreError>) -> Reply {
+    match stored {
+        Ok(what) => Reply::new(250, EnhancedCode(2, 0, 0), &format!("Ok: {what} as {id}")),
+        Err(StoreError::Full) => {
+            tracing::error!(transaction = id.as_str(), "no room to store a message");
+            no_room()
+        }
+        Err(error) => {
+            tracing::error!(transaction = id.as_str(), %error, "storing a message failed");
+            local_error()
+        }
+    }
+}
+
+/// What the journal says besides what the chain did.
+struct Report {
+    id: TransactionId,
+    session: Arc<Session>,
+    envelope: Arc<Envelope>,
+    received: Header,
+    size: u64,
+    at: Timestamp,
+}
+
+impl Report {
+    fn journal(
+        self,
+        ended: Ended,
+        verdict: Verdict,
+        mut disposition: impl FnMut(usize) -> Disposition,
+    ) -> Journal {
+        let text = |name: &str| self.received.nth(name, 1).map(|field| field.text());
+        let message_id = text("Message-ID").map(|id| id.trim_matches(['<', '>']).to_owned());
+        let dispositions = self
+            .envelope
+            .recipients
+            .iter()
+            .enumerate()
+            .map(|(index, recipient)| Where {
+                recipient: recipient.address.clone(),
+                disposition: disposition(index),
+            })
+            .collect();
+        Journal {
+            message_id,
+            subject: text("Subject"),
+            id: self.id,
+            at: self.at.to_string(),
+            generation: ended.generation,
+            session: Session::clone(&self.session),
+            envelope: Envelope::clone(&self.envelope),
+            size: self.size,
+            score: total(&ended.symbols),
+            turns: ended.turns,
+            verdict,
+            dispositions,
+            elapsed: ended.elapsed,
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Takes a transaction from MAIL to the reply to its end of data: runs the chain, decides the disposition, commits. 250 means
+//! that it is on stable storage. Doesn't know which protocol called it.
+
+mod disposition;
+mod trace;
+mod transaction;
+
+pub use transaction::Transaction;
+
+use crate::auth::Directory;
+use crate::chain::{Chains, Policy, Run};
+use crate::mail::{Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::store::Store;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub policy: Policy,
+    /// Where large messages are staged; on the file system of the store.
+    pub staging: PathBuf,
+    /// Octets of a message that are kept in memory before it is staged in a file.
+    pub memory: usize,
+    /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 wants at least 100).
+    pub recipients: usize,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Acceptor(Arc<Services>);
+
+struct Services {
+    config: Config,
+    chains: Arc<dyn Chains>,
+    directory: Arc<Directory>,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Acceptor {
+    pub fn new(
+        config: Config,
+        chains: Arc<dyn Chains>,
+        directory: Arc<Directory>,
+        store: Arc<dyn Store>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self(Arc::new(Services {
+            config,
+            chains,
+            directory,
+            store,
+            clock,
+        }))
+    }
+
+    /// The `connect` hook; an error is the reply to turn the client away with.
+    pub async fn connect(&self, session: &Arc<Session>) -> Result<(), Reply> {
+        let mut run = Run::new(self.0.chains.current(), Arc::clone(session), None);
+        refused(run.connect().await)
+    }
+
+    /// MAIL FROM: the `mail` hook. The envelope has no recipients yet. The transaction ends with the generation of plugins that it
+    /// begins with here.
+    pub async fn begin(
+        &self,
+        session: Arc<Session>,
+        envelope: Envelope,
+    ) -> Result<Transaction, Reply> {
+        Transaction::begin(Arc::clone(&self.0), session, envelope).await
+    }
+}
+
+/// What a verdict means before there is a message: only a refusal matters. Discard and quarantine need something to act on,
+/// so they are left to the `message` hook.
+fn refused(verdict: Verdict) -> Result<(), Reply> {
+    match verdict {
+        Verdict::Reject(reply) | Verdict::Tempfail(reply) => Err(reply),
+        Verdict::Quarantine(_) | Verdict::Discard | Verdict::Continue | Verdict::Accept => Ok(()),
+    }
+}
+
+/// Something of ours failed, not the client's.
+fn local_error() -> Reply {
+    Reply::new(
+        451,
+        EnhancedCode(4, 3, 0),
+        "Local error; please try again later",
+    )
+}
+
+fn no_room() -> Reply {
+    Reply::new(
+        452,
+        EnhancedCode(4, 3, 1),
+        "No room to store the message; please try again later",
+    )
+}

@@ -1,0 +1,105 @@
+//! One mail transaction: a consuming value from MAIL to the reply to the end of data. Dropped before that, it leaves nothing behind.
+
+use super::disposition::settle;
+use super::{Services, local_error, refused};
+use crate::auth::Found;
+use crate::chain::Run;
+use crate::mail::{
+    Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Reply, Session, TransactionId,
+};
+use crate::store::AccountId;
+use std::sync::Arc;
+
+pub struct Transaction {
+    pub(super) services: Arc<Services>,
+    pub(super) id: TransactionId,
+    pub(super) session: Arc<Session>,
+    pub(super) envelope: Arc<Envelope>,
+    /// Of each recipient of the envelope.
+    pub(super) accounts: Vec<AccountId>,
+    pub(super) run: Run,
+}
+
+impl Transaction {
+    pub(super) async fn begin(
+        services: Arc<Services>,
+        session: Arc<Session>,
+        envelope: Envelope,
+    ) -> Result<Self, Reply> {
+        let id = services.clock.transaction_id();
+        let run = Run::new(
+            services.chains.current(),
+            Arc::clone(&session),
+            Some(id.clone()),
+        );
+        let mut transaction = Self {
+            services,
+            id,
+            session,
+            envelope: Arc::new(envelope),
+            accounts: Vec::new(),
+            run,
+        };
+        refused(transaction.run.mail(&transaction.envelope).await)?;
+        Ok(transaction)
+    }
+
+    pub fn id(&self) -> &TransactionId {
+        &self.id
+    }
+
+    /// RCPT TO: is it ours, does it exist, the `rcpt` hook.
+    pub async fn recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
+        let address = &recipient.address;
+        if self.envelope.recipients.len() >= self.services.config.recipients {
+            return Err(Reply::new(
+                452,
+                EnhancedCode(4, 5, 3),
+                "Too many recipients; send the others in another transaction",
+            ));
+        }
+        let known = self.envelope.recipients.iter();
+        if known.into_iter().any(|known| known.address == *address) {
+            return Ok(());
+        }
+        let account = match self.services.directory.find(address).await {
+            Ok(Found::Account(account)) => account,
+            Ok(Found::NoSuchUser) => {
+                return Err(Reply::new(
+                    550,
+                    EnhancedCode(5, 1, 1),
+                    &format!("<{address}> has no mailbox here"),
+                ));
+            }
+            Ok(Found::NotOurs) => {
+                return Err(Reply::new(
+                    550,
+                    EnhancedCode(5, 7, 1),
+                    &format!("<{address}> is not ours to deliver; this server does not relay"),
+                ));
+            }
+            Err(error) => {
+                tracing::error!(transaction = self.id.as_str(), %error, "looking up a recipient failed");
+                return Err(local_error());
+            }
+        };
+        refused(self.run.rcpt(address.clone(), &self.envelope).await)?;
+        Arc::make_mut(&mut self.envelope).recipients.push(recipient);
+        self.accounts.push(account);
+        Ok(())
+    }
+
+    /// Takes the octets of the message as they come; large ones go to a staging file.
+    pub fn content(&self) -> ContentBuilder {
+        ContentBuilder::new(&self.services.config.staging, self.services.config.memory)
+    }
+
+    /// The chain, the policy, the commit; the reply to the end of data.
+    pub async fn finish(self, content: Content) -> Reply {
+        let id = self.id.clone();
+        settle(self, content).await.unwrap_or_else(|error| {
+            tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
+            local_error()
+        })
+    }
+}

@@ -1,0 +1,246 @@
+//! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
+
+mod listen;
+
+use crate::accept::{self, Acceptor};
+use crate::auth::{self, Directory};
+use crate::chain::{Chain, Chains};
+use crate::config::{Config, ConfigError, Protocol};
+use crate::ingress;
+use crate::mail::{Clock, SystemClock};
+use crate::mailbox::{self, Mailboxes};
+use crate::net::{Endpoint, Tls};
+use crate::plugin::{self, Host};
+use crate::store::{self, SqliteStore, Store};
+use listen::Bound;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Octets of a message that are kept in memory before it is staged in a file.
+const IN_MEMORY: usize = 128 * 1024;
+/// Time that what is in flight gets to end.
+const DRAIN: Duration = Duration::from_secs(30);
+/// What a running server says of its plugins, in the data directory.
+pub const PLUGIN_STATUS: &str = "plugins.json";
+
+pub struct App {
+    listening: Vec<Listening>,
+    store: Arc<SqliteStore>,
+    host: Option<Arc<Host>>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// A listener that is ready.
+#[derive(Debug, Clone)]
+pub struct Listening {
+    pub protocol: Protocol,
+    pub endpoint: Endpoint,
+}
+
+impl fmt::Display for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ready on {}", self.protocol.name(), self.endpoint)
+    }
+}
+
+/// What a configuration names, looked at without starting anything: certificate, key, addresses.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    if let Some(files) = &config.tls {
+        listen::certificate(config, files)?;
+    }
+    for listener in &config.listeners {
+        listen::endpoint(config, listener)?;
+    }
+    Ok(())
+}
+
+/// The store beside a running server, for commands.
+pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
+    SqliteStore::open(store::Config::new(&config.data_dir))
+}
+
+impl App {
+    /// All of it, or nothing: sockets are bound first and served last.
+    pub async fn start(config: &Config) -> Result<Self, ConfigError> {
+        let bound = listen::bind(config).await?;
+        let failed = |what: &str, error: &dyn fmt::Display| {
+            ConfigError::general(format!("{what} {}: {error}", config.data_dir.display()))
+        };
+        let store = SqliteStore::open_exclusive(store::Config::new(&config.data_dir))
+            .map_err(|error| failed("the store cannot be opened in", &error))?;
+        let store = Arc::new(store);
+        let tls = listen::tls(config)?;
+        let host = match &config.plugins.directory {
+            None => None,
+            Some(directory) => {
+                let host = Host::start(plugins(config, directory.clone())).await;
+                let host =
+                    host.map_err(|error| ConfigError::general(format!("plugins: {error}")))?;
+                Some(Arc::new(host))
+            }
+        };
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let directory = Arc::new(Directory::new(
+            auth::Config {
+                domains: config.domains.clone(),
+                postmaster: config.postmaster.clone(),
+            },
+            Arc::clone(&store) as Arc<dyn Store>,
+        ));
+        let chains: Arc<dyn Chains> = match &host {
+            Some(host) => Arc::new(Loaded(Arc::clone(host))),
+            None => Arc::new(Chain {
+                generation: 0,
+                filters: Arc::new([]),
+            }),
+        };
+        let acceptor = Acceptor::new(
+            accept::Config {
+                policy: config.policy,
+                staging: store.staging().to_owned(),
+                memory: IN_MEMORY,
+                recipients: config.limits.recipients,
+            },
+            chains,
+            Arc::clone(&directory),
+            Arc::clone(&store) as Arc<dyn Store>,
+            Arc::clone(&clock),
+        );
+        let app = Self {
+            listening: bound.iter().map(Bound::listening).collect(),
+            store,
+            host,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        let services = Services {
+            acceptor,
+            directory,
+            clock,
+            tls,
+        };
+        for bound in bound {
+            app.serve(config, bound, &services);
+        }
+        Ok(app)
+    }
+
+    fn serve(&self, config: &Config, bound: Bound, services: &Services) {
+        let stop = self.stop.clone();
+        let connections = config.limits.connections;
+        match bound.config.protocol {
+            Protocol::Smtp => {
+                let smtp = ingress::smtp::Config {
+                    core: crate::proto::smtp::Config {
+                        hostname: config.hostname.clone(),
+                        postmaster_domain: config
+                            .domains
+                            .first()
+                            .unwrap_or(&config.hostname)
+                            .clone(),
+                        size: config.limits.message_size,
+                        recipients: config.limits.recipients,
+                        ..Default::default()
+                    },
+                    tls: listen::smtp_tls(bound.config.tls, &services.tls),
+                    connections,
+                    drain: DRAIN,
+                    ..Default::default()
+                };
+                let acceptor = services.acceptor.clone();
+                self.tasks
+                    .spawn(ingress::smtp::serve(bound.listener, smtp, acceptor, stop));
+            }
+            Protocol::Imap => {
+                let imap = mailbox::Config {
+                    allow_plaintext_auth: bound.config.allow_plaintext_auth,
+                    max_message: config.limits.message_size,
+                    ..mailbox::Config::new(&config.hostname, self.store.staging().to_owned())
+                };
+                let mailboxes = Mailboxes::new(
+                    imap,
+                    Arc::clone(&self.store) as Arc<dyn Store>,
+                    Arc::clone(&services.directory),
+                    Arc::clone(&services.clock),
+                );
+                let tls = services.tls.clone();
+                self.tasks
+                    .spawn(listen::imap(bound, mailboxes, tls, connections, stop));
+            }
+            Protocol::Http => {
+                self.tasks.spawn(listen::http(bound, connections, stop));
+            }
+            // The configuration refuses them.
+            Protocol::Submission | Protocol::Lmtp | Protocol::Milter => {}
+        }
+    }
+
+    pub fn listening(&self) -> &[Listening] {
+        &self.listening
+    }
+
+    pub fn store(&self) -> &SqliteStore {
+        &self.store
+    }
+
+    /// Names and versions of the filters in force, in order.
+    pub fn filters(&self) -> Vec<String> {
+        let Some(host) = &self.host else {
+            return Vec::new();
+        };
+        let generation = host.generation();
+        let infos = generation.filters.iter().map(|filter| filter.info());
+        infos
+            .map(|info| format!("{} {}", info.name, info.version))
+            .collect()
+    }
+
+    /// The number of the generation of plugins in force, as it changes.
+    pub fn generations(&self) -> watch::Receiver<u64> {
+        match &self.host {
+            Some(host) => host.subscribe(),
+            None => watch::channel(0).1,
+        }
+    }
+
+    /// Stops accepting, lets what is in flight end, and closes the store.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+struct Services {
+    acceptor: Acceptor,
+    directory: Arc<Directory>,
+    clock: Arc<dyn Clock>,
+    tls: Option<Tls>,
+}
+
+fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {
+    plugin::Config {
+        limits: config.plugins.limits,
+        cache: Some(config.data_dir.join("cache")),
+        status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
+        ..plugin::Config::new(directory)
+    }
+}
+
+/// The plugins in force, as a chain.
+struct Loaded(Arc<Host>);
+
+impl Chains for Loaded {
+    fn current(&self) -> Chain {
+        let generation = self.0.generation();
+        Chain {
+            generation: generation.number,
+            filters: Arc::clone(&generation.filters),
+        }
+    }
+}

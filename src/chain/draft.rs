@@ -1,0 +1,185 @@
+//! The message with the edits so far, for each recipient. A recipient gets a header of its own only when an edit is not for all.
+
+use crate::mail::{Address, Edit, Header, Message, Recipient, Scoped};
+use std::collections::BTreeSet;
+
+/// Where and how a recipient's copy is to be filed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filing {
+    /// Mailbox and why; INBOX if none.
+    pub mailbox: Option<(String, String)>,
+    pub flags: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Draft {
+    message: Message,
+    recipients: Vec<Copy>,
+}
+
+#[derive(Debug, Clone)]
+struct Copy {
+    address: Address,
+    /// Present once it differs from that of the others.
+    header: Option<Header>,
+    filing: Filing,
+}
+
+impl Draft {
+    pub fn new(message: Message, recipients: &[Recipient]) -> Self {
+        let recipients = recipients
+            .iter()
+            .map(|recipient| Copy {
+                address: recipient.address.clone(),
+                header: None,
+                filing: Filing::default(),
+            })
+            .collect();
+        Self {
+            message,
+            recipients,
+        }
+    }
+
+    /// As it stands for all who have no edit of their own.
+    pub fn message(&self) -> &Message {
+        &self.message
+    }
+
+    /// As it stands for this recipient.
+    pub fn message_for(&self, recipient: &Address) -> Message {
+        let own = self
+            .recipients
+            .iter()
+            .find(|copy| copy.address == *recipient)
+            .and_then(|copy| copy.header.clone());
+        own.map_or_else(
+            || self.message.clone(),
+            |header| self.message.with_header(header),
+        )
+    }
+
+    pub fn filing(&self, recipient: &Address) -> Filing {
+        self.recipients
+            .iter()
+            .find(|copy| copy.address == *recipient)
+            .map(|copy| copy.filing.clone())
+            .unwrap_or_default()
+    }
+
+    /// Files for every recipient whom no filter has filed for.
+    pub fn file_by_default(&mut self, mailbox: &str, why: &str) {
+        for copy in &mut self.recipients {
+            if copy.filing.mailbox.is_none() {
+                copy.filing.mailbox = Some((mailbox.to_owned(), why.to_owned()));
+            }
+        }
+    }
+
+    pub fn apply(&mut self, edits: &[Scoped]) {
+        for Scoped { edit, scope } in edits {
+            if let (Edit::Header(edit), true) = (edit, scope.is_all()) {
+                self.message.header.apply(edit);
+            }
+            for copy in &mut self.recipients {
+                if !scope.covers(&copy.address) {
+                    continue;
+                }
+                match edit {
+                    Edit::Header(edit) if scope.is_all() => {
+                        if let Some(header) = &mut copy.header {
+                            header.apply(edit);
+                        }
+                    }
+                    Edit::Header(edit) => {
+                        copy.header
+                            .get_or_insert_with(|| self.message.header.clone())
+                            .apply(edit);
+                    }
+                    Edit::FileInto { mailbox, why } => {
+                        copy.filing.mailbox = Some((mailbox.clone(), why.clone()));
+                    }
+                    Edit::AddFlag(flag) => {
+                        copy.filing.flags.insert(flag.clone());
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::{Content, FieldName, HeaderEdit, Line, Scope};
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    fn draft() -> Draft {
+        let message = Message::new(Content::from_bytes("Subject: s\r\n\r\nbody\r\n")).unwrap();
+        Draft::new(
+            message,
+            &[
+                address("alice@example.test").into(),
+                address("bob@example.test").into(),
+            ],
+        )
+    }
+
+    fn add(name: &str, scope: Scope) -> Scoped {
+        Scoped {
+            edit: Edit::Header(HeaderEdit::Add {
+                name: FieldName::new(name).unwrap(),
+                value: Line::new("1").unwrap(),
+            }),
+            scope,
+        }
+    }
+
+    fn names(draft: &Draft, recipient: &str) -> Vec<String> {
+        let message = draft.message_for(&address(recipient));
+        let fields = message.header.fields().iter();
+        fields.map(|field| field.name().into_owned()).collect()
+    }
+
+    #[test]
+    fn an_edit_for_one_recipient_is_not_seen_by_the_other() {
+        let mut draft = draft();
+        draft.apply(&[
+            add("X-All", Scope::All),
+            add("X-Bob", Scope::Only(vec![address("bob@example.test")])),
+            add("X-After", Scope::All),
+        ]);
+        assert_eq!(
+            names(&draft, "alice@example.test"),
+            ["Subject", "X-All", "X-After"]
+        );
+        assert_eq!(
+            names(&draft, "bob@example.test"),
+            ["Subject", "X-All", "X-Bob", "X-After"]
+        );
+    }
+
+    #[test]
+    fn the_last_filing_wins_and_the_default_only_fills_in() {
+        let mut draft = draft();
+        let file = |mailbox: &str, scope| Scoped {
+            edit: Edit::FileInto {
+                mailbox: mailbox.to_owned(),
+                why: "w".to_owned(),
+            },
+            scope,
+        };
+        let alice = address("alice@example.test");
+        draft.apply(&[
+            file("A", Scope::Only(vec![alice.clone()])),
+            file("B", Scope::Only(vec![alice.clone()])),
+        ]);
+        draft.file_by_default("Junk", "score");
+        let mailbox = |who: &Address| draft.filing(who).mailbox.unwrap().0;
+        assert_eq!(mailbox(&alice), "B");
+        assert_eq!(mailbox(&address("bob@example.test")), "Junk");
+    }
+}

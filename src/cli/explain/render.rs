@@ -1,0 +1,198 @@
+//! A journal for people to read. Decides nothing: all that it says is in the journal.
+
+use crate::mail::{Disposition, Edit, HeaderEdit, Journal, Scope, Scoped, Turn};
+use std::fmt::Write;
+use std::time::Duration;
+
+pub fn text(journal: &Journal) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = head(&mut out, journal)
+        .and_then(|()| filters(&mut out, journal))
+        .and_then(|()| header(&mut out, &journal.turns))
+        .and_then(|()| end(&mut out, journal));
+    out
+}
+
+/// The turns alone, without a transaction around them.
+pub fn turns(turns: &[Turn]) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = turns
+        .iter()
+        .try_for_each(|turn| filter(&mut out, turn))
+        .and_then(|()| header(&mut out, turns));
+    out
+}
+
+fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
+    let (session, envelope) = (&journal.session, &journal.envelope);
+    writeln!(out, "Transaction {} at {}", journal.id, journal.at)?;
+    let client = session.client_address.map_or_else(
+        || "a local client".to_owned(),
+        |address| address.to_string(),
+    );
+    let tls = session.tls.as_ref().map_or_else(
+        || "no TLS".to_owned(),
+        |tls| format!("{} {}", tls.version, tls.cipher),
+    );
+    writeln!(
+        out,
+        "  client   {client} ({}), {}, {tls}",
+        session.helo, session.protocol
+    )?;
+    writeln!(out, "  from     <{}>", envelope.sender)?;
+    for recipient in &envelope.recipients {
+        writeln!(out, "  to       <{}>", recipient.address)?;
+    }
+    write!(out, "  message  {} octets", journal.size)?;
+    if let Some(id) = &journal.message_id {
+        write!(out, ", <{id}>")?;
+    }
+    writeln!(out)?;
+    if let Some(subject) = &journal.subject {
+        writeln!(out, "  subject  {subject}")?;
+    }
+    Ok(())
+}
+
+fn filters(out: &mut String, journal: &Journal) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\nFilters (generation {}, {} in all)",
+        journal.generation,
+        time(journal.elapsed)
+    )?;
+    if journal.turns.is_empty() {
+        writeln!(out, "  none was asked")?;
+    }
+    for turn in &journal.turns {
+        filter(out, turn)?;
+    }
+    Ok(())
+}
+
+fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
+    write!(out, "  {} {} at {}", turn.filter, turn.version, turn.hook)?;
+    if let Some(recipient) = &turn.recipient {
+        write!(out, " for <{recipient}>")?;
+    }
+    let answer = match &turn.result {
+        Ok(verdict) => verdict.name().to_owned(),
+        Err(failure) => format!("FAILED ({failure}), counts as {}", turn.verdict.name()),
+    };
+    writeln!(
+        out,
+        ": {answer}; {}, {} KiB, {} host calls",
+        time(turn.elapsed),
+        turn.memory / 1024,
+        turn.host_calls
+    )?;
+    for symbol in &turn.symbols {
+        writeln!(
+            out,
+            "    {:>6.1}  {}  {}",
+            symbol.score, symbol.name, symbol.reason
+        )?;
+    }
+    for Scoped { edit, scope } in &turn.edits {
+        let whom = whom(scope);
+        match edit {
+            Edit::Header(edit) => writeln!(out, "    header: {}{whom}", change(edit))?,
+            Edit::FileInto { mailbox, why } => {
+                writeln!(out, "    file into {mailbox}{whom}: {why}")?
+            }
+            Edit::AddFlag(flag) => writeln!(out, "    flag {flag}{whom}")?,
+        }
+    }
+    for refused in &turn.refused {
+        writeln!(out, "    refused: {refused}")?;
+    }
+    for line in &turn.log {
+        writeln!(out, "    log {}: {}", line.level, line.text)?;
+    }
+    Ok(())
+}
+
+fn whom(scope: &Scope) -> String {
+    match scope {
+        Scope::All => String::new(),
+        Scope::Only(addresses) => {
+            let names: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+            format!(" for {}", names.join(", "))
+        }
+    }
+}
+
+fn change(edit: &HeaderEdit) -> String {
+    match edit {
+        HeaderEdit::Add { name, .. } => format!("add {name}"),
+        HeaderEdit::Insert { at, name, .. } => format!("insert {name} at {at}"),
+        HeaderEdit::Change { name, nth, .. } => format!("change {name} ({nth})"),
+        HeaderEdit::Remove { name, nth, .. } => format!("remove {name} ({nth})"),
+    }
+}
+
+/// What the filters changed of the header, as a diff.
+fn header<'a>(out: &mut String, turns: impl IntoIterator<Item = &'a Turn>) -> std::fmt::Result {
+    let edits = turns
+        .into_iter()
+        .flat_map(|turn| &turn.edits)
+        .filter_map(|scoped| match &scoped.edit {
+            Edit::Header(edit) => Some((edit, &scoped.scope)),
+            _ => None,
+        });
+    let mut first = true;
+    for (edit, scope) in edits {
+        if first {
+            writeln!(out, "\nHeader, received (-) and as the filters left it (+)")?;
+            first = false;
+        }
+        let whom = whom(scope);
+        match edit {
+            HeaderEdit::Add { name, value } | HeaderEdit::Insert { name, value, .. } => {
+                writeln!(out, "  + {name}: {value}{whom}")?;
+            }
+            HeaderEdit::Change {
+                name, value, was, ..
+            } => {
+                writeln!(out, "  - {name}: {was}{whom}")?;
+                writeln!(out, "  + {name}: {value}{whom}")?;
+            }
+            HeaderEdit::Remove { name, was, .. } => writeln!(out, "  - {name}: {was}{whom}")?,
+        }
+    }
+    Ok(())
+}
+
+fn end(out: &mut String, journal: &Journal) -> std::fmt::Result {
+    writeln!(
+        out,
+        "\nScore {:.1}, verdict {}",
+        journal.score,
+        journal.verdict.name()
+    )?;
+    for place in &journal.dispositions {
+        write!(out, "  <{}>: ", place.recipient)?;
+        match &place.disposition {
+            Disposition::Filed { mailbox, uid, why } => {
+                writeln!(out, "filed into {mailbox} (UID {uid}): {why}")?;
+            }
+            Disposition::Discarded { why } => writeln!(out, "discarded: {why}")?,
+            Disposition::Refused { reply } => writeln!(out, "refused: {reply}")?,
+        }
+    }
+    Ok(())
+}
+
+/// With three digits or so: 812 µs, 1.2 ms.
+pub fn time(time: Duration) -> String {
+    let micros = time.as_micros();
+    if micros < 1_000 {
+        format!("{micros} µs")
+    } else if micros < 1_000_000 {
+        format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    } else {
+        format!("{:.1} s", time.as_secs_f64())
+    }
+}

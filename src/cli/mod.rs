@@ -1,0 +1,92 @@
+//! The command line: one file for each command. Parses arguments and prints; what is done is done elsewhere.
+
+mod account;
+mod check;
+mod demo;
+mod explain;
+mod log;
+mod plugin;
+mod serve;
+
+use crate::config::Config;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A mail pipeline whose filters are sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Start with `wasmilter demo`: it needs nothing and shows everything."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server until SIGTERM or Ctrl-C; what is in flight is finished first
+    Serve(ConfigFile),
+    /// Check a configuration file and say what is wrong with it; starts nothing
+    Check(ConfigFile),
+    /// Show it all on this machine: sample mail through real filters into mailboxes, in a temporary directory
+    Demo(demo::Demo),
+    /// Add, list, change and remove accounts
+    #[command(subcommand)]
+    Account(account::Account),
+    /// Say what happened to a message: each filter's edits, symbols, verdict, time and memory, and where it went
+    Explain(explain::Explain),
+    /// List the plugins of a running server, or run one on a message
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+}
+
+#[derive(Debug, Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "wasmilter.toml")]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> anyhow::Result<Config> {
+        Ok(Config::load(&self.config)?)
+    }
+}
+
+/// 0: done. 1: it did not work. 2: the arguments or the configuration are wrong; nothing was started.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match runtime().and_then(|runtime| runtime.block_on(dispatch(cli.command))) {
+        Ok(code) => code,
+        Err(error) if error.is::<crate::config::ConfigError>() => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime could not be started")
+}
+
+async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(file) => serve::run(&file.load()?).await,
+        Command::Check(file) => check::run(&file.load()?),
+        Command::Demo(demo) => demo.run().await,
+        Command::Account(account) => account.run().await,
+        Command::Explain(explain) => explain.run().await,
+        Command::Plugin(plugin) => plugin.run().await,
+    }
+}

@@ -1,0 +1,141 @@
+//! The configuration file: text, to raw values with their places, to a resolved `Config`; errors point at the line.
+//! Opens no sockets and starts nothing.
+
+mod error;
+mod raw;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod units;
+
+pub use error::ConfigError;
+pub use units::ByteSize;
+
+use crate::chain::Policy;
+use crate::mail::Address;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Everything resolved: paths are absolute or relative to the working directory, not to the file any more.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub hostname: String,
+    pub data_dir: PathBuf,
+    pub domains: Vec<String>,
+    pub postmaster: Option<Address>,
+    pub listeners: Vec<Listener>,
+    /// None: a self-signed pair is made in the data directory.
+    pub tls: Option<TlsFiles>,
+    pub plugins: Plugins,
+    pub policy: Policy,
+    pub limits: Limits,
+    /// For errors that show only when things are started.
+    pub source: Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Smtp,
+    Submission,
+    Lmtp,
+    Milter,
+    Imap,
+    Http,
+}
+
+impl Protocol {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smtp => "smtp",
+            Self::Submission => "submission",
+            Self::Lmtp => "lmtp",
+            Self::Milter => "milter",
+            Self::Imap => "imap",
+            Self::Http => "http",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TlsMode {
+    None,
+    #[default]
+    Starttls,
+    Implicit,
+}
+
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub protocol: Protocol,
+    pub address: String,
+    pub tls: TlsMode,
+    pub allow_plaintext_auth: bool,
+    /// Where its address stands in the file.
+    pub span: Range<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub certificate_span: Range<usize>,
+    pub key_span: Range<usize>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Plugins {
+    /// None: no filters.
+    pub directory: Option<PathBuf>,
+    /// For a plugin whose manifest says nothing.
+    pub limits: crate::plugin::Limits,
+}
+
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Octets of one message (RFC 1870).
+    pub message_size: u64,
+    /// Recipients of one transaction.
+    pub recipients: usize,
+    /// Connections at once, for each listener.
+    pub connections: usize,
+}
+
+/// The file as it was read.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub path: PathBuf,
+    pub text: String,
+}
+
+impl Source {
+    /// An error at this place of the file.
+    pub fn error(
+        &self,
+        span: Range<usize>,
+        what: impl Into<String>,
+        help: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError::at(self, span, what, help)
+    }
+}
+
+impl Config {
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::unreadable(path, &error))?;
+        Self::parse(path, text)
+    }
+
+    /// `path` is what relative paths in the file are relative to, and what errors name.
+    pub fn parse(path: &Path, text: String) -> Result<Self, ConfigError> {
+        let source = Source {
+            path: path.to_owned(),
+            text,
+        };
+        let raw: raw::Config =
+            toml::from_str(&source.text).map_err(|error| ConfigError::syntax(&source, &error))?;
+        resolve::resolve(raw, source)
+    }
+}

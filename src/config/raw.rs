@@ -1,0 +1,65 @@
+//! The file as it is written, with the places of what can be wrong in more than its type.
+
+use super::{ByteSize, Protocol, TlsMode};
+use serde::Deserialize;
+use std::path::PathBuf;
+use toml::Spanned;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    pub hostname: Spanned<String>,
+    pub data_dir: PathBuf,
+    #[serde(default)]
+    pub domains: Vec<Spanned<String>>,
+    pub postmaster: Option<Spanned<String>>,
+    #[serde(default)]
+    pub listener: Vec<Listener>,
+    pub tls: Option<Tls>,
+    #[serde(default)]
+    pub plugins: Plugins,
+    #[serde(default)]
+    pub policy: Policy,
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Listener {
+    pub protocol: Spanned<Protocol>,
+    pub address: Spanned<String>,
+    pub tls: Option<Spanned<TlsMode>>,
+    pub allow_plaintext_auth: Option<Spanned<bool>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Tls {
+    pub certificate: Spanned<PathBuf>,
+    pub key: Spanned<PathBuf>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Plugins {
+    pub directory: Option<Spanned<PathBuf>>,
+    pub cpu_ms: Option<Spanned<u64>>,
+    pub wall_ms: Option<Spanned<u64>>,
+    pub memory: Option<Spanned<ByteSize>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Policy {
+    pub junk: Option<Spanned<f32>>,
+    pub reject: Option<Spanned<f32>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Limits {
+    pub message_size: Option<Spanned<ByteSize>>,
+    pub recipients: Option<Spanned<usize>>,
+    pub connections: Option<Spanned<usize>>,
+}

@@ -1,0 +1,228 @@
+//! From raw values to a `Config`: defaults, paths, and the rules that a type cannot say.
+
+use super::{
+    ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source, TlsFiles, TlsMode,
+    raw,
+};
+use crate::chain::Policy;
+use crate::mail::Address;
+use std::ops::Range;
+use std::path::Path;
+use std::time::Duration;
+use toml::Spanned;
+
+/// Default thresholds: those that administrators know from SpamAssassin and Rspamd.
+const JUNK: f32 = 5.0;
+const REJECT: f32 = 15.0;
+
+pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> {
+    let base = source.path.parent().unwrap_or(Path::new("")).to_owned();
+    let hostname = domain(&source, &raw.hostname)?;
+    let domains = raw
+        .domains
+        .iter()
+        .map(|name| domain(&source, name))
+        .collect::<Result<_, _>>()?;
+    let postmaster = raw
+        .postmaster
+        .as_ref()
+        .map(|text| {
+            Address::parse(text.get_ref()).map_err(|error| {
+                source.error(
+                    text.span(),
+                    format!("postmaster is not a mail address: {error}"),
+                    "write it as \"alice@example.test\"",
+                )
+            })
+        })
+        .transpose()?;
+    let listeners = raw
+        .listener
+        .into_iter()
+        .map(|raw| listener(&source, raw))
+        .collect::<Result<Vec<_>, _>>()?;
+    if listeners.is_empty() {
+        return Err(source.error(
+            0..0,
+            "there is no [[listener]], so nothing would be served",
+            "add one, such as:\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:2525\"",
+        ));
+    }
+    let tls = raw.tls.map(|tls| {
+        let (certificate_span, key_span) = (tls.certificate.span(), tls.key.span());
+        TlsFiles {
+            certificate: base.join(tls.certificate.into_inner()),
+            key: base.join(tls.key.into_inner()),
+            certificate_span,
+            key_span,
+        }
+    });
+    Ok(Config {
+        hostname,
+        data_dir: base.join(raw.data_dir),
+        domains,
+        postmaster,
+        listeners,
+        tls,
+        plugins: plugins(&source, &base, raw.plugins)?,
+        policy: policy(&source, &raw.policy)?,
+        limits: limits(&source, &raw.limits)?,
+        source,
+    })
+}
+
+fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError> {
+    match Address::parse(&format!("postmaster@{}", name.get_ref())) {
+        Ok(address) if !address.domain().starts_with('[') => Ok(address.domain().to_owned()),
+        _ => Err(source.error(
+            name.span(),
+            format!("{:?} is not a domain name", name.get_ref()),
+            "write it as \"example.test\", without @ or a final dot",
+        )),
+    }
+}
+
+fn listener(source: &Source, raw: raw::Listener) -> Result<Listener, ConfigError> {
+    let protocol = *raw.protocol.get_ref();
+    if let Protocol::Submission | Protocol::Lmtp | Protocol::Milter = protocol {
+        return Err(source.error(
+            raw.protocol.span(),
+            format!(
+                "protocol {:?} is not there yet in this version",
+                protocol.name()
+            ),
+            "smtp, imap and http are",
+        ));
+    }
+    let address = raw.address.get_ref();
+    let unix = address.strip_prefix("unix:");
+    let well_formed = match unix {
+        Some(path) => !path.is_empty(),
+        None => address.parse::<std::net::SocketAddr>().is_ok(),
+    };
+    if !well_formed {
+        return Err(source.error(
+            raw.address.span(),
+            format!("{address:?} is not an address to listen on"),
+            "write IP:PORT, such as \"127.0.0.1:2525\" or \"[::]:25\", or \"unix:/run/wasmilter/smtp.sock\"",
+        ));
+    }
+    let tls = match (&raw.tls, protocol) {
+        (None, Protocol::Http) => TlsMode::None,
+        (None, _) => TlsMode::default(),
+        (Some(mode), Protocol::Http) if *mode.get_ref() != TlsMode::None => {
+            return Err(source.error(
+                mode.span(),
+                "http has no TLS in this version",
+                "use tls = \"none\" on a loopback address, with a reverse proxy before it if it must be reached from outside",
+            ));
+        }
+        (Some(mode), _) => *mode.get_ref(),
+    };
+    if let (Some(flag), false) = (&raw.allow_plaintext_auth, protocol == Protocol::Imap) {
+        return Err(source.error(
+            flag.span(),
+            format!("allow-plaintext-auth means nothing for {}", protocol.name()),
+            "remove the line; it is for imap",
+        ));
+    }
+    Ok(Listener {
+        protocol,
+        tls,
+        allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
+        span: raw.address.span(),
+        address: raw.address.into_inner(),
+    })
+}
+
+fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, ConfigError> {
+    let directory = raw
+        .directory
+        .map(|directory| {
+            let path = base.join(directory.get_ref());
+            if path.is_dir() {
+                Ok(path)
+            } else {
+                Err(source.error(
+                    directory.span(),
+                    format!("the plugin directory {} is not there", path.display()),
+                    format!("make it: mkdir -p {}", path.display()),
+                ))
+            }
+        })
+        .transpose()?;
+    let in_range = |value: &Option<Spanned<u64>>, default: u64, range: Range<u64>| match value {
+        None => Ok(default),
+        Some(value) if range.contains(value.get_ref()) => Ok(*value.get_ref()),
+        Some(value) => Err(source.error(
+            value.span(),
+            format!("{} is out of range", value.get_ref()),
+            format!("from {} to {} milliseconds", range.start, range.end - 1),
+        )),
+    };
+    let memory = raw.memory.map_or(ByteSize::mib(64), Spanned::into_inner).0;
+    Ok(Plugins {
+        directory,
+        limits: crate::plugin::Limits {
+            cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
+            wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),
+            memory,
+        },
+    })
+}
+
+fn policy(source: &Source, raw: &raw::Policy) -> Result<Policy, ConfigError> {
+    let threshold = |raw: &Option<Spanned<f32>>, default: f32| match raw {
+        None => Ok(Some(default)),
+        Some(value) if value.get_ref().is_nan() => Err(source.error(
+            value.span(),
+            "a threshold must be a number, or inf for never",
+            "",
+        )),
+        Some(value) => Ok(Some(*value.get_ref()).filter(|value| value.is_finite())),
+    };
+    let (junk, reject) = (threshold(&raw.junk, JUNK)?, threshold(&raw.reject, REJECT)?);
+    match (junk, reject, &raw.reject, &raw.junk) {
+        (Some(junk), Some(reject), written, other) if reject < junk => Err(source.error(
+            written
+                .as_ref()
+                .or(other.as_ref())
+                .map_or(0..0, Spanned::span),
+            format!(
+                "reject ({reject}) is below junk ({junk}), so nothing would ever be filed as junk"
+            ),
+            "set reject above junk; inf means never",
+        )),
+        _ => Ok(Policy { junk, reject }),
+    }
+}
+
+fn limits(source: &Source, raw: &raw::Limits) -> Result<Limits, ConfigError> {
+    let at_least =
+        |value: &Option<Spanned<usize>>, default: usize, least: usize, why: &str| match value {
+            None => Ok(default),
+            Some(value) if *value.get_ref() >= least => Ok(*value.get_ref()),
+            Some(value) => Err(source.error(value.span(), format!("at least {least}: {why}"), "")),
+        };
+    let message_size = match &raw.message_size {
+        None => ByteSize::mib(50).0,
+        Some(size) if size.get_ref().0 >= 64 * 1024 => size.get_ref().0,
+        Some(size) => {
+            return Err(source.error(
+                size.span(),
+                "at least 64 KiB: RFC 5321 §4.5.3.1.7 has every server take that much",
+                "",
+            ));
+        }
+    };
+    Ok(Limits {
+        message_size,
+        recipients: at_least(
+            &raw.recipients,
+            1000,
+            100,
+            "RFC 5321 §4.5.3.1.8 has every server take that many",
+        )?,
+        connections: at_least(&raw.connections, 10_000, 1, "a listener needs one")?,
+    })
+}

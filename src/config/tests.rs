@@ -1,0 +1,94 @@
+use super::*;
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(Path::new("wasmilter.toml"), text.to_owned())
+}
+
+const LEAST: &str = "hostname = \"mx.example.test\"\ndata-dir = \"data\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:2525\"\n";
+
+#[test]
+fn the_least_configuration_has_defaults() {
+    let config = parse(LEAST).unwrap();
+    assert_eq!(config.limits.message_size, 50 << 20);
+    assert_eq!(config.listeners[0].tls, TlsMode::Starttls);
+    assert_eq!(
+        (config.policy.junk, config.policy.reject),
+        (Some(5.0), Some(15.0))
+    );
+}
+
+/// Each with what the message must name.
+#[test]
+fn errors_point_at_the_line() {
+    let table = [
+        (
+            "hostnam = 1\n",
+            "unknown field `hostnam`",
+            "wasmilter.toml:1:1",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = 7\n",
+            "invalid type: integer `7`",
+            "wasmilter.toml:2:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"gopher\"\naddress = \"127.0.0.1:1\"\n",
+            "unknown variant `gopher`",
+            "wasmilter.toml:4:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"localhost\"\n",
+            "not an address to listen on",
+            "wasmilter.toml:5:11",
+        ),
+        (
+            "hostname = \"mx..test\"\ndata-dir = \"d\"\n",
+            "not a domain name",
+            "wasmilter.toml:1:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[plugins]\ndirectory = \"/nonexistent/plugins\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "mkdir -p /nonexistent/plugins",
+            "wasmilter.toml:4:13",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[policy]\njunk = 5.0\nreject = 4.0\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "reject (4) is below junk (5)",
+            "wasmilter.toml:5:10",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[limits]\nmessage-size = \"1 KiB\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "at least 64 KiB",
+            "wasmilter.toml:4:16",
+        ),
+        (
+            "hostname = \"mx.example.test\"\n[[listener]\n",
+            "",
+            "wasmilter.toml:2:",
+        ),
+    ];
+    for (text, what, place) in table {
+        let error = parse(text).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+        assert!(error.contains(place), "{error}");
+    }
+}
+
+#[test]
+fn a_threshold_of_inf_is_never_reached() {
+    let config = parse(&format!("{LEAST}[policy]\nreject = inf\n")).unwrap();
+    assert_eq!(config.policy.reject, None);
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let text = LEAST.to_owned();
+    let config = Config::parse(Path::new("/etc/wasmilter/wasmilter.toml"), text).unwrap();
+    assert_eq!(config.data_dir, Path::new("/etc/wasmilter/data"));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/nonexistent/w.toml")).unwrap_err();
+    assert!(error.to_string().contains("/nonexistent/w.toml"), "{error}");
+}

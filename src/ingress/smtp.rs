@@ -1,0 +1,422 @@
+//! SMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
+//! Knows neither the order of commands nor what becomes of a message.
+
+use crate::accept::{Acceptor, Transaction};
+use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Reply, Session};
+use crate::net::{Input, Limits, Listener, Stream, Tls};
+use crate::proto::smtp::{self, Hello, Mail, Piece, Receiving, Security, Server, Step};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// RFC 5321 §4.5.3.2.7
+const IDLE: Duration = Duration::from_secs(5 * 60);
+
+/// Time to read what a client still sends after the last reply. Closing with octets unread would make the system reset
+/// the connection, and the client might never see that reply.
+const LINGER: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub core: smtp::Config,
+    pub tls: TlsUse,
+    /// How long a client may take to send or to read anything at all.
+    pub idle: Duration,
+    /// At once.
+    pub connections: usize,
+    /// How long transactions have to end after the stop.
+    pub drain: Duration,
+}
+
+#[derive(Debug, Clone)]
+pub enum TlsUse {
+    None,
+    /// Offered.
+    StartTls(Tls),
+    /// From the first octet (RFC 8314 §3).
+    Implicit(Tls),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let Limits {
+            connections, drain, ..
+        } = Limits::default();
+        Self {
+            core: smtp::Config::default(),
+            tls: TlsUse::None,
+            idle: IDLE,
+            connections,
+            drain,
+        }
+    }
+}
+
+/// Serves until `stop`; then idle clients are sent away and transactions are let end.
+pub async fn serve(
+    listener: Listener,
+    config: Config,
+    acceptor: Acceptor,
+    stop: CancellationToken,
+) {
+    let refusal = match config.tls {
+        // Nothing can be said before the handshake, and that would be work.
+        TlsUse::Implicit(_) => String::new(),
+        TlsUse::None | TlsUse::StartTls(_) => format!(
+            "421 4.7.0 {} Too many connections; try again later\r\n",
+            config.core.hostname
+        ),
+    };
+    let limits = Limits {
+        connections: config.connections,
+        refusal,
+        drain: config.drain,
+    };
+    let shared = Arc::new(Shared {
+        core: Arc::new(config.core),
+        tls: config.tls,
+        idle: config.idle,
+        acceptor,
+        stop: stop.clone(),
+    });
+    let handler = |stream| converse(Arc::clone(&shared), stream);
+    listener.serve(limits, stop, handler).await;
+}
+
+// A task is as large as the largest thing that it ever waits for, all its life. What is large and rare is therefore boxed.
+
+/// What all connections of a listener have in common.
+struct Shared {
+    core: Arc<smtp::Config>,
+    tls: TlsUse,
+    idle: Duration,
+    acceptor: Acceptor,
+    stop: CancellationToken,
+}
+
+async fn converse(shared: Arc<Shared>, stream: Stream) {
+    let peer = stream.peer();
+    tracing::debug!(%peer, "connected");
+    match Connection::open(shared, stream).await {
+        Ok(connection) => match connection.run().await {
+            Ok(()) => tracing::debug!(%peer, "closed"),
+            Err(error) => tracing::debug!(%peer, %error, "lost"),
+        },
+        Err(error) => tracing::debug!(%peer, %error, "no TLS"),
+    }
+}
+
+struct Connection {
+    shared: Arc<Shared>,
+    stream: Stream,
+    input: Input,
+    session: Arc<Session>,
+    transaction: Option<Transaction>,
+}
+
+/// How waiting for the client ended.
+enum Waited {
+    Octets,
+    Gone,
+    /// There is nothing more to say but this.
+    Enough(Reply),
+}
+
+impl Connection {
+    async fn open(shared: Arc<Shared>, mut stream: Stream) -> io::Result<Self> {
+        if let TlsUse::Implicit(tls) = &shared.tls {
+            stream = Box::pin(tls.accept(stream)).await?;
+        }
+        let session = Session {
+            server_name: shared.core.hostname.clone(),
+            client_address: stream.peer().ip(),
+            protocol: "SMTP".to_owned(),
+            tls: stream.tls(),
+            ..Session::default()
+        };
+        Ok(Self {
+            shared,
+            stream,
+            input: Input::new(),
+            session: Arc::new(session),
+            transaction: None,
+        })
+    }
+
+    async fn run(mut self) -> io::Result<()> {
+        let mut server = self.greet().await;
+        loop {
+            let (used, step) = server.next(self.input.octets());
+            self.input.consume(used);
+            server = match step {
+                Step::Read(mut server) => {
+                    // Octets that are left are no reason to wait: the core only wants its output sent.
+                    let idle = self.transaction.is_none() && !server.in_line();
+                    match self.exchange(server.output(), idle).await? {
+                        Waited::Octets => server,
+                        Waited::Gone => return Ok(()),
+                        Waited::Enough(reply) => return self.close(&server.close(&reply)).await,
+                    }
+                }
+                Step::Hello(asked) => {
+                    self.transaction = None;
+                    self.hello(&asked.command);
+                    asked.accept()
+                }
+                Step::Mail(asked) => match self.begin(&asked.command).await {
+                    Ok(()) => asked.accept(),
+                    Err(reply) => asked.refuse(&reply),
+                },
+                Step::Rcpt(asked) => match &mut self.transaction {
+                    Some(transaction) => match transaction.recipient(asked.command.clone()).await {
+                        Ok(()) => asked.accept(),
+                        Err(reply) => asked.refuse(&reply),
+                    },
+                    None => asked.refuse(&lost_transaction()),
+                },
+                Step::Data(asked) => match self.transaction.take() {
+                    Some(transaction) => match self.receive(asked.accept(), transaction).await? {
+                        Some(server) => server,
+                        None => return Ok(()),
+                    },
+                    None => asked.refuse(&lost_transaction()),
+                },
+                Step::Reset(server) => {
+                    self.transaction = None;
+                    server
+                }
+                Step::StartTls(mut server) => {
+                    self.send(server.output()).await?;
+                    self = self.start_tls().await?;
+                    server.secured()
+                }
+                Step::Close(rest) => return self.close(&rest).await,
+            };
+        }
+    }
+
+    async fn greet(&mut self) -> Server {
+        let core = Arc::clone(&self.shared.core);
+        let security = match (&self.shared.tls, self.stream.is_tls()) {
+            (_, true) => Security::Tls,
+            (TlsUse::StartTls(_), false) => Security::StartTls,
+            (TlsUse::None | TlsUse::Implicit(_), false) => Security::Plain,
+        };
+        match self.shared.acceptor.connect(&self.session).await {
+            Ok(()) => Server::new(core, security),
+            Err(reply) => Server::refused(core, security, &reply),
+        }
+    }
+
+    fn hello(&mut self, hello: &Hello) {
+        let session = Arc::make_mut(&mut self.session);
+        session.helo.clone_from(&hello.name);
+        // RFC 3848; there is no keyword for HELO under TLS.
+        session.protocol = match (hello.extended, &session.tls) {
+            (false, _) => "SMTP",
+            (true, None) => "ESMTP",
+            (true, Some(_)) => "ESMTPS",
+        }
+        .to_owned();
+    }
+
+    async fn begin(&mut self, mail: &Mail) -> Result<(), Reply> {
+        let mut session = Arc::clone(&self.session);
+        if mail.utf8 {
+            // RFC 6531 §4.3
+            let protocol = match session.tls {
+                None => "UTF8SMTP",
+                Some(_) => "UTF8SMTPS",
+            };
+            Arc::make_mut(&mut session).protocol = protocol.to_owned();
+        }
+        let envelope = Envelope {
+            sender: mail.sender.clone(),
+            recipients: Vec::new(),
+            eight_bit: mail.eight_bit,
+            utf8: mail.utf8,
+        };
+        self.transaction = Some(self.shared.acceptor.begin(session, envelope).await?);
+        Ok(())
+    }
+
+    /// From the 354 to the reply to the message; none if the client is gone, and then nothing of the message is left.
+    async fn receive(
+        &mut self,
+        mut receiving: Receiving,
+        transaction: Transaction,
+    ) -> io::Result<Option<Server>> {
+        let mut content = Ok(transaction.content());
+        loop {
+            let (used, piece) = receiving.next(self.input.octets());
+            receiving = match piece {
+                Piece::Content(receiving, octets) => {
+                    push(&mut content, octets);
+                    self.input.consume(used);
+                    receiving
+                }
+                Piece::Read(mut receiving) => {
+                    self.input.consume(used);
+                    match self.exchange(receiving.output(), false).await? {
+                        Waited::Octets => receiving,
+                        Waited::Gone => return Ok(None),
+                        Waited::Enough(reply) => {
+                            drop(content);
+                            self.last_words(&receiving.close(&reply)).await?;
+                            return Ok(None);
+                        }
+                    }
+                }
+                Piece::End(ended) => {
+                    self.input.consume(used);
+                    let content = content
+                        .and_then(|content| content.finish().map_err(|error| cannot_store(&error)));
+                    let reply = match content {
+                        Ok(content) => Box::pin(transaction.finish(content)).await,
+                        Err(reply) => reply,
+                    };
+                    return Ok(Some(ended.reply(&reply)));
+                }
+                Piece::Refused(server) => {
+                    self.input.consume(used);
+                    return Ok(Some(server));
+                }
+            };
+        }
+    }
+
+    async fn start_tls(mut self) -> io::Result<Self> {
+        let TlsUse::StartTls(tls) = &self.shared.tls else {
+            return Err(io::Error::other("STARTTLS was not offered"));
+        };
+        // What came before the handshake must not be taken for something said under TLS.
+        self.input.clear();
+        let stream = Box::pin(tls.accept(self.stream)).await?;
+        let session = Session {
+            helo: String::new(),
+            tls: stream.tls(),
+            ..Arc::unwrap_or_clone(self.session)
+        };
+        Ok(Self {
+            stream,
+            session: Arc::new(session),
+            ..self
+        })
+    }
+
+    /// Sends what there is, then waits for octets if there are none. While `idle`, the stop ends the wait.
+    async fn exchange(&mut self, output: &mut Vec<u8>, idle: bool) -> io::Result<Waited> {
+        self.send(output).await?;
+        if !self.input.is_empty() {
+            return Ok(Waited::Octets);
+        }
+        let read = timeout(self.shared.idle, self.input.fill(&mut self.stream));
+        let waited = tokio::select! {
+            biased;
+            read = read => match read {
+                Ok(Ok(0)) => Waited::Gone,
+                Ok(Ok(_)) => Waited::Octets,
+                Ok(Err(error)) => return Err(error),
+                Err(_) => Waited::Enough(parting((4, 4, 2), &self.shared, "Nothing heard for too long")),
+            },
+            () = self.shared.stop.cancelled(), if idle => {
+                Waited::Enough(parting((4, 3, 2), &self.shared, "Shutting down; try again soon"))
+            }
+        };
+        Ok(waited)
+    }
+
+    /// One write for all replies since the last, however many commands they answer (RFC 2920 §3.2).
+    async fn send(&mut self, output: &mut Vec<u8>) -> io::Result<()> {
+        if output.is_empty() {
+            return Ok(());
+        }
+        let written = timeout(self.shared.idle, async {
+            self.stream.write_all(output).await?;
+            self.stream.flush().await
+        });
+        written
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+        output.clear();
+        // An idle connection keeps no buffer.
+        output.shrink_to(0);
+        Ok(())
+    }
+
+    async fn close(mut self, rest: &[u8]) -> io::Result<()> {
+        self.last_words(rest).await
+    }
+
+    async fn last_words(&mut self, rest: &[u8]) -> io::Result<()> {
+        self.send(&mut rest.to_vec()).await?;
+        self.stream.shutdown().await?;
+        let drain = async {
+            loop {
+                self.input.clear();
+                if !matches!(self.input.fill(&mut self.stream).await, Ok(1..)) {
+                    break;
+                }
+            }
+        };
+        // Whether the client closed or the time is over, all is said.
+        let _ = timeout(LINGER, drain).await;
+        Ok(())
+    }
+}
+
+/// A message that cannot be kept is read to its end, for there is no other place to say so; what was kept of it is let go.
+fn push(content: &mut Result<ContentBuilder, Reply>, octets: &[u8]) {
+    if let Ok(builder) = content
+        && let Err(error) = builder.push(octets)
+    {
+        *content = Err(cannot_store(&error));
+    }
+}
+
+fn cannot_store(error: &io::Error) -> Reply {
+    tracing::error!(%error, "cannot stage a message");
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Reply::new(
+                452,
+                EnhancedCode(4, 3, 1),
+                "No room for the message; try again later",
+            )
+        }
+        _ => local_error(),
+    }
+}
+
+/// The core asks for recipients and data only within a transaction that was begun, so this is not seen.
+fn lost_transaction() -> Reply {
+    tracing::error!("a command came without its transaction");
+    local_error()
+}
+
+fn local_error() -> Reply {
+    Reply::new(451, EnhancedCode(4, 3, 0), "Local error; try again later")
+}
+
+fn parting((class, subject, detail): (u8, u16, u16), shared: &Shared, why: &str) -> Reply {
+    let text = format!("{} {why}", shared.core.hostname);
+    Reply::new(421, EnhancedCode(class, subject, detail), &text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand idle connections cost ten thousand times this, and the sockets.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        fn size_of_output<T, F: Future>(_: fn(T, Stream) -> F) -> usize {
+            size_of::<F>()
+        }
+        let size = size_of_output(converse);
+        assert!(size < 4096, "{size} octets");
+    }
+}

@@ -1,0 +1,109 @@
+//! `header-edit`: changes of the header, checked and recorded.
+
+use super::only;
+use crate::mail::{FieldName, HeaderEdit, Line};
+use crate::plugin::abi::generated::header_edit::Host;
+use crate::plugin::abi::generated::types::{Refusal, Scope};
+use crate::plugin::state::{Refused, State, nothing_yet};
+
+impl State {
+    fn edit(
+        &mut self,
+        call: &str,
+        scope: Scope,
+        edit: impl FnOnce(&Self) -> Result<HeaderEdit, Refused>,
+    ) -> Result<(), Refusal> {
+        self.count();
+        let result = self.checked_edit(scope, edit);
+        self.answer(call, result)
+    }
+
+    fn checked_edit(
+        &mut self,
+        scope: Scope,
+        edit: impl FnOnce(&Self) -> Result<HeaderEdit, Refused>,
+    ) -> Result<(), Refused> {
+        if self.view().is_none() {
+            return Err(nothing_yet());
+        }
+        if self.header().is_none() {
+            return Err(Refused::NoSuchThing(
+                "there is no header at this hook: edit it at on-message or on-deliver".to_owned(),
+            ));
+        }
+        let scope = self.scope(only(scope))?;
+        let edit = edit(self)?;
+        self.edit_header(edit, scope)
+    }
+
+    /// The text of the field that is to be changed.
+    fn was(&self, name: &FieldName, nth: u32) -> Result<String, Refused> {
+        let field = self
+            .header()
+            .and_then(|header| header.nth(name.as_str(), nth));
+        field.map(|field| field.text()).ok_or_else(|| {
+            Refused::NoSuchThing(format!(
+                "the header has no field {name} number {nth} (they count from 1)"
+            ))
+        })
+    }
+}
+
+fn name(text: String) -> Result<FieldName, Refused> {
+    let shown = format!("{text:?}");
+    FieldName::new(text)
+        .map_err(|error| Refused::BadValue(format!("the field name {shown}: {error}")))
+}
+
+fn value(text: String) -> Result<Line, Refused> {
+    Line::new(text).map_err(|error| Refused::BadValue(format!("the value: {error}")))
+}
+
+impl Host for State {
+    fn add(&mut self, field: String, text: String, scope: Scope) -> Result<(), Refusal> {
+        self.edit("header-edit.add", scope, |_| {
+            let (name, value) = (name(field)?, value(text)?);
+            Ok(HeaderEdit::Add { name, value })
+        })
+    }
+
+    fn insert(
+        &mut self,
+        at: u32,
+        field: String,
+        text: String,
+        scope: Scope,
+    ) -> Result<(), Refusal> {
+        self.edit("header-edit.insert", scope, |_| {
+            let (name, value) = (name(field)?, value(text)?);
+            Ok(HeaderEdit::Insert { at, name, value })
+        })
+    }
+
+    fn change(
+        &mut self,
+        field: String,
+        nth: u32,
+        text: String,
+        scope: Scope,
+    ) -> Result<(), Refusal> {
+        self.edit("header-edit.change", scope, |state| {
+            let (name, value) = (name(field)?, value(text)?);
+            let was = state.was(&name, nth)?;
+            Ok(HeaderEdit::Change {
+                name,
+                nth,
+                value,
+                was,
+            })
+        })
+    }
+
+    fn remove(&mut self, field: String, nth: u32, scope: Scope) -> Result<(), Refusal> {
+        self.edit("header-edit.remove", scope, |state| {
+            let name = name(field)?;
+            let was = state.was(&name, nth)?;
+            Ok(HeaderEdit::Remove { name, nth, was })
+        })
+    }
+}

@@ -1,0 +1,338 @@
+//! A plugin's bytes become something that can be run: compiled, its imports and exports checked against the contract, its start
+//! image made. Knows nothing of directories or generations.
+
+use super::abi;
+use super::digest::Digest;
+use super::engine::{EngineConfig, EngineError, TickingEngine};
+use super::guest::Guest;
+use super::limits::Limits;
+use super::manifest::Manifest;
+use super::snapshot;
+use super::state::{Profile, State};
+use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use memchr::memmem;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    #[error("it is not WASM: a plugin is a WASM component (.wasm), this starts with {0}")]
+    NotWasm(String),
+    #[error(
+        "it is a core WASM module, not a component: compile it for wasm32-wasip2, or turn it into a component with `wasm-tools component new`"
+    )]
+    CoreModule,
+    #[error("it does not compile: {0}")]
+    Compile(String),
+    #[error(
+        "it is made for contract {found}, this server speaks wasmilter:filter@{}: build it with the SDK of this version",
+        abi::VERSIONS
+    )]
+    Version { found: String },
+    #[error("it imports {0}, which this server does not offer")]
+    Import(String),
+    #[error("it exports {0}, which is no hook of the contract")]
+    Export(String),
+    #[error(
+        "it exports no hook: it needs at least one of on-connect, on-mail, on-rcpt, on-message and on-deliver"
+    )]
+    NoHook,
+    #[error("its hook {hook} has another signature than the contract's: {text}")]
+    Signature { hook: String, text: String },
+    #[error("it cannot be started: {0}")]
+    Start(Failure),
+    #[error("on-load says: {0}")]
+    OnLoad(String),
+    #[error("on-load failed: {0}")]
+    OnLoadFailed(Failure),
+    #[error("{0}")]
+    Host(String),
+}
+
+/// What all plugins of a host share.
+pub struct Runtime {
+    // Before the engine's clock stops, nothing that runs may be left; the linker and plugins only refer to the engine.
+    ticking: TickingEngine,
+    pub linker: Linker<State>,
+    /// One for each instance of the pool.
+    pub permits: Arc<Semaphore>,
+    pub defaults: Limits,
+    pub most: Limits,
+    /// Time for `on-load`.
+    load: LoadTime,
+}
+
+/// What `on-load` may take: it runs once, and may do more than a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadTime {
+    pub cpu: Duration,
+    pub wall: Duration,
+}
+
+impl Default for LoadTime {
+    fn default() -> Self {
+        Self {
+            cpu: Duration::from_secs(5),
+            wall: Duration::from_secs(15),
+        }
+    }
+}
+
+impl Runtime {
+    pub fn new(
+        config: &EngineConfig,
+        defaults: Limits,
+        load: LoadTime,
+    ) -> Result<Self, EngineError> {
+        let ticking = TickingEngine::new(config)?;
+        let linker = abi::linker(ticking.engine()).map_err(EngineError::Engine)?;
+        Ok(Self {
+            linker,
+            permits: Arc::new(Semaphore::new(config.instances as usize)),
+            defaults,
+            most: config.most,
+            load,
+            ticking,
+        })
+    }
+
+    pub fn engine(&self) -> &wasmtime::Engine {
+        self.ticking.engine()
+    }
+
+    /// Compiles off the runtime's threads: it takes from 40 ms to many seconds.
+    pub async fn compile(&self, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
+        let engine = self.engine().clone();
+        tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes))
+            .await
+            .map_err(|error| LoadError::Host(format!("the compiler failed: {error}")))?
+            .map_err(|error| LoadError::Compile(format!("{error:#}")))
+    }
+}
+
+/// What a component exports and imports of the contract.
+#[derive(Debug, Default)]
+pub struct Interface {
+    load: Option<ComponentExportIndex>,
+    connect: Option<ComponentExportIndex>,
+    mail: Option<ComponentExportIndex>,
+    rcpt: Option<ComponentExportIndex>,
+    message: Option<ComponentExportIndex>,
+    deliver: Option<ComponentExportIndex>,
+    /// Names of the interfaces that it imports, without `types`.
+    pub abilities: Vec<String>,
+}
+
+impl Interface {
+    pub fn read(component: &Component) -> Result<Self, LoadError> {
+        let kind = component.component_type();
+        let mut interface = Self::default();
+        for (name, _) in kind.imports(component.engine()) {
+            let Some(ability) = of_contract(name)? else {
+                continue;
+            };
+            if !abi::ABILITIES.contains(&ability) {
+                return Err(LoadError::Import(name.to_owned()));
+            }
+            if ability != "types" {
+                interface.abilities.push(ability.to_owned());
+            }
+        }
+        for (name, item) in kind.exports(component.engine()) {
+            let Some(hook) = of_contract(name)? else {
+                continue;
+            };
+            let slot = match hook {
+                "on-load" => &mut interface.load,
+                "on-connect" => &mut interface.connect,
+                "on-mail" => &mut interface.mail,
+                "on-rcpt" => &mut interface.rcpt,
+                "on-message" => &mut interface.message,
+                "on-deliver" => &mut interface.deliver,
+                // The package's types may be exported too.
+                _ if !matches!(item.ty, ComponentItem::ComponentInstance(_)) || hook == "types" => {
+                    continue;
+                }
+                _ => return Err(LoadError::Export(name.to_owned())),
+            };
+            let handle = component
+                .get_export_index(None, name)
+                .and_then(|instance| component.get_export_index(Some(&instance), "handle"));
+            *slot = Some(handle.ok_or_else(|| LoadError::Signature {
+                hook: hook.to_owned(),
+                text: "it has no function `handle`".to_owned(),
+            })?);
+        }
+        if interface.hooks().is_empty() {
+            return Err(LoadError::NoHook);
+        }
+        Ok(interface)
+    }
+
+    pub fn hooks(&self) -> Hooks {
+        Hook::ALL
+            .into_iter()
+            .filter(|hook| self.hook(*hook).is_some())
+            .collect()
+    }
+
+    pub fn hook(&self, hook: Hook) -> Option<&ComponentExportIndex> {
+        match hook {
+            Hook::Connect => self.connect.as_ref(),
+            Hook::Mail => self.mail.as_ref(),
+            Hook::Rcpt => self.rcpt.as_ref(),
+            Hook::Message => self.message.as_ref(),
+            Hook::Deliver => self.deliver.as_ref(),
+        }
+    }
+
+    pub fn load(&self) -> Option<&ComponentExportIndex> {
+        self.load.as_ref()
+    }
+}
+
+/// The interface's name if it is one of the contract's, in a version that is served.
+fn of_contract(name: &str) -> Result<Option<&str>, LoadError> {
+    let Some(rest) = name
+        .strip_prefix(abi::PACKAGE)
+        .and_then(|rest| rest.strip_prefix('/'))
+    else {
+        return Ok(None);
+    };
+    let (interface, version) = rest.split_once('@').unwrap_or((rest, "without a version"));
+    if !abi::serves(version) {
+        return Err(LoadError::Version {
+            found: format!("{}@{version}", abi::PACKAGE),
+        });
+    }
+    Ok(Some(interface))
+}
+
+/// How instances of a plugin come by what `on-load` prepared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// There is no `on-load`.
+    Plain,
+    /// They begin with a copy-on-write image of the memory that it left.
+    Image,
+    /// It is called in each of them, because no image could be made.
+    Each(String),
+}
+
+/// A plugin that can be run.
+pub struct Plugin {
+    pub info: FilterInfo,
+    pub order: u32,
+    pub digest: Digest,
+    pub size: u64,
+    pub interface: Interface,
+    pub start: Start,
+    pub profile: Arc<Profile>,
+    pub pre: InstancePre<State>,
+    pub runtime: Arc<Runtime>,
+}
+
+impl Plugin {
+    /// `name` is for a manifest that gives none.
+    pub async fn load(
+        runtime: Arc<Runtime>,
+        name: &str,
+        manifest: &Manifest,
+        bytes: Arc<[u8]>,
+    ) -> Result<Self, LoadError> {
+        check_kind(&bytes)?;
+        let digest = Digest::of(&bytes);
+        let limits = manifest.limits.within(runtime.defaults, runtime.most);
+        let profile = Arc::new(Profile {
+            name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
+            config: manifest.config.clone(),
+            load: Limits {
+                cpu: runtime.load.cpu,
+                wall: runtime.load.wall,
+                memory: limits.memory,
+            },
+            limits,
+        });
+        // An export of that name has it in its bytes; without one there is nothing to prepare.
+        let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
+        let (component, start) = if may_load {
+            snapshot::prepare(&runtime, &profile, Arc::clone(&bytes)).await?
+        } else {
+            (runtime.compile(Arc::clone(&bytes)).await?, Start::Plain)
+        };
+        let interface = Interface::read(&component)?;
+        let pre = link(&runtime, &component)?;
+        let plugin = Self {
+            info: FilterInfo {
+                name: profile.name.clone(),
+                version: manifest.version.clone().unwrap_or_else(|| digest.short()),
+                hooks: interface.hooks(),
+                on_error: manifest.on_error,
+            },
+            order: manifest.order,
+            digest,
+            size: bytes.len() as u64,
+            interface,
+            start,
+            profile,
+            pre,
+            runtime,
+        };
+        plugin.try_out().await?;
+        Ok(plugin)
+    }
+
+    /// Makes one instance and looks whether its hooks have the contract's signatures.
+    async fn try_out(&self) -> Result<(), LoadError> {
+        let limits = self.profile.load;
+        let mut guest = Guest::start(&self.runtime, &self.profile, &self.pre, limits)
+            .await
+            .map_err(LoadError::Start)?;
+        for hook in self.info.hooks.iter() {
+            if let Some(index) = self.interface.hook(hook) {
+                guest
+                    .check(hook, index)
+                    .map_err(|text| LoadError::Signature {
+                        hook: format!("on-{hook}"),
+                        text,
+                    })?;
+            }
+        }
+        match (&self.start, self.interface.load()) {
+            (Start::Each(_), Some(load)) => guest.load(load, limits).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
+    match bytes.get(..8) {
+        // The version and layer of the header tell the two kinds apart.
+        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(LoadError::CoreModule),
+        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
+        _ if bytes.is_empty() => Err(LoadError::NotWasm("nothing: the file is empty".to_owned())),
+        _ => {
+            let start = bytes.get(..bytes.len().min(8)).unwrap_or_default();
+            Err(LoadError::NotWasm(format!(
+                "{:?}",
+                String::from_utf8_lossy(start)
+            )))
+        }
+    }
+}
+
+/// Resolves imports; what is missing has a name.
+pub fn link(runtime: &Runtime, component: &Component) -> Result<InstancePre<State>, LoadError> {
+    runtime.linker.instantiate_pre(component).map_err(|error| {
+        let text = format!("{error:#}");
+        let kind = component.component_type();
+        let missing = kind
+            .imports(component.engine())
+            .map(|(name, _)| name)
+            .find(|name| text.contains(&format!("`{name}`")));
+        LoadError::Import(missing.map_or(text.clone(), str::to_owned))
+    })
+}

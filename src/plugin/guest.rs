@@ -1,0 +1,251 @@
+//! One running instance of a plugin: started, called within its limits, and what a failure of it means.
+//! Knows nothing of transactions.
+
+use super::abi;
+use super::component::{LoadError, Runtime};
+use super::engine::TICK;
+use super::limits::Limits;
+use super::state::{Profile, State};
+use crate::mail::{Call, Failure, FailureKind, Hook, Verdict};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre};
+use wasmtime::{Store, Trap, UpdateDeadline};
+
+/// The most octets that a guest hands over in one call into the host.
+const MAX_HANDED_OVER: usize = 2 * 1024 * 1024;
+
+/// An instance and the store that it lives in. After a failure it is to be dropped.
+pub struct Guest {
+    store: Store<State>,
+    instance: Option<Instance>,
+    // After the store: its place in the pool is free only then.
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The time in its own code that a filter may have is used up.
+#[derive(Debug)]
+struct BudgetSpent;
+
+impl fmt::Display for BudgetSpent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the CPU budget is spent")
+    }
+}
+
+impl std::error::Error for BudgetSpent {}
+
+impl Guest {
+    /// A fresh instance, as its image or its own start function leaves it.
+    pub async fn start(
+        runtime: &Runtime,
+        profile: &Arc<Profile>,
+        pre: &InstancePre<State>,
+        limits: Limits,
+    ) -> Result<Self, Failure> {
+        let mut guest = Self::empty(runtime, profile, limits.wall).await?;
+        guest.budget(limits);
+        let Self { store, .. } = &mut guest;
+        match within(limits.wall, pre.instantiate_async(store)).await {
+            Ok(instance) => guest.instance = Some(instance),
+            Err(error) => return Err(guest.failure(error, limits)),
+        }
+        Ok(guest)
+    }
+
+    async fn empty(
+        runtime: &Runtime,
+        profile: &Arc<Profile>,
+        wait: Duration,
+    ) -> Result<Self, Failure> {
+        let permit = Arc::clone(&runtime.permits).acquire_owned();
+        let permit = match tokio::time::timeout(wait, permit).await {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) | Err(_) => {
+                return Err(Failure {
+                    kind: FailureKind::Host,
+                    text:
+                        "as many instances as the pool holds are at work; none became free in time"
+                            .to_owned(),
+                });
+            }
+        };
+        let mut store = Store::new(runtime.engine(), State::new(Arc::clone(profile)));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(MAX_HANDED_OVER);
+        store.epoch_deadline_callback(|mut context| {
+            let state = context.data_mut();
+            match state.ticks.checked_sub(1) {
+                None => Err(wasmtime::Error::new(BudgetSpent)),
+                Some(left) => {
+                    state.ticks = left;
+                    // At each tick others get their turn, the runtime's sockets and timers too, which it looks at before it
+                    // wakes who yielded. The next tick counts from when this one goes on.
+                    let turn = Box::pin(tokio::task::yield_now());
+                    Ok(UpdateDeadline::YieldCustom(1, turn))
+                }
+            }
+        });
+        Ok(Self {
+            store,
+            instance: None,
+            _permit: permit,
+        })
+    }
+
+    fn budget(&mut self, limits: Limits) {
+        let ticks = limits.cpu.as_nanos().div_ceil(TICK.as_nanos());
+        self.store.data_mut().ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+        self.store.set_epoch_deadline(1);
+    }
+
+    pub fn state(&mut self) -> &mut State {
+        self.store.data_mut()
+    }
+
+    pub fn store(&mut self) -> &mut Store<State> {
+        &mut self.store
+    }
+
+    pub fn instance(&self) -> Result<Instance, Failure> {
+        self.instance.ok_or_else(|| host("the instance is gone"))
+    }
+
+    /// Whether the hook has the contract's signature; if not, what is the matter.
+    pub fn check(&mut self, hook: Hook, index: &ComponentExportIndex) -> Result<(), String> {
+        let instance = self.instance().map_err(|failure| failure.text)?;
+        let store = &mut self.store;
+        let checked = match hook {
+            Hook::Rcpt | Hook::Deliver => instance
+                .get_typed_func::<(String,), abi::VerdictAnswer>(store, index)
+                .map(drop),
+            Hook::Connect | Hook::Mail | Hook::Message => instance
+                .get_typed_func::<(), abi::VerdictAnswer>(store, index)
+                .map(drop),
+        };
+        checked.map_err(|error| format!("{error:#}"))
+    }
+
+    /// Calls `on-load`.
+    pub async fn load(
+        &mut self,
+        index: &ComponentExportIndex,
+        limits: Limits,
+    ) -> Result<(), LoadError> {
+        self.budget(limits);
+        let instance = self.instance().map_err(LoadError::Start)?;
+        let function = instance
+            .get_typed_func::<(), abi::LoadAnswer>(&mut self.store, index)
+            .map_err(|error| LoadError::Signature {
+                hook: "on-load".to_owned(),
+                text: format!("{error:#}"),
+            })?;
+        match within(limits.wall, function.call_async(&mut self.store, ())).await {
+            Ok((Ok(()),)) => Ok(()),
+            Ok((Err(text),)) => Err(LoadError::OnLoad(text)),
+            Err(error) => Err(LoadError::OnLoadFailed(self.failure(error, limits))),
+        }
+    }
+
+    /// Calls a hook.
+    pub async fn call(
+        &mut self,
+        index: &ComponentExportIndex,
+        call: &Call,
+        limits: Limits,
+    ) -> Result<Verdict, Failure> {
+        self.budget(limits);
+        let instance = self.instance()?;
+        let store = &mut self.store;
+        let answer = match call.recipient() {
+            Some(recipient) => {
+                let function = instance
+                    .get_typed_func::<(String,), abi::VerdictAnswer>(&mut *store, index)
+                    .map_err(host)?;
+                within(
+                    limits.wall,
+                    function.call_async(store, (recipient.to_string(),)),
+                )
+                .await
+            }
+            None => {
+                let function = instance
+                    .get_typed_func::<(), abi::VerdictAnswer>(&mut *store, index)
+                    .map_err(host)?;
+                within(limits.wall, function.call_async(store, ())).await
+            }
+        };
+        match answer {
+            Ok(answer) => abi::verdict(answer).map_err(|text| Failure {
+                kind: FailureKind::BadAnswer,
+                text,
+            }),
+            Err(error) => Err(self.failure(error, limits)),
+        }
+    }
+
+    fn failure(&mut self, error: Stopped, limits: Limits) -> Failure {
+        let state = self.store.data();
+        let millis = |duration: Duration| duration.as_millis();
+        let error = match error {
+            Stopped::Late => {
+                return Failure {
+                    kind: FailureKind::Timeout,
+                    text: format!("no answer within {} ms", millis(limits.wall)),
+                };
+            }
+            Stopped::Error(error) => error,
+        };
+        if error.is::<BudgetSpent>() {
+            return Failure {
+                kind: FailureKind::Timeout,
+                text: format!("it ran for more than {} ms", millis(limits.cpu)),
+            };
+        }
+        if state.memory.denied() {
+            return Failure {
+                kind: FailureKind::OutOfMemory,
+                text: format!(
+                    "it asked for more than {} MiB of memory",
+                    state.memory.limit() / (1024 * 1024)
+                ),
+            };
+        }
+        let kind = if error.is::<Trap>() {
+            FailureKind::Trap
+        } else {
+            FailureKind::Host
+        };
+        let cause = error.root_cause().to_string();
+        let text = match state.last_words() {
+            Some(words) => format!("{cause}; it last printed: {words}"),
+            None => cause,
+        };
+        Failure { kind, text }
+    }
+}
+
+enum Stopped {
+    Late,
+    Error(wasmtime::Error),
+}
+
+async fn within<T>(
+    wall: Duration,
+    work: impl Future<Output = wasmtime::Result<T>>,
+) -> Result<T, Stopped> {
+    match tokio::time::timeout(wall, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(Stopped::Error(error)),
+        Err(_) => Err(Stopped::Late),
+    }
+}
+
+fn host(text: impl fmt::Display) -> Failure {
+    Failure {
+        kind: FailureKind::Host,
+        text: text.to_string(),
+    }
+}

@@ -1,0 +1,306 @@
+//! The host as others see it: it starts with what lies in the directory, follows what changes there, and hands out the generation in
+//! force. Knows nothing of what filters are asked.
+
+use super::component::{LoadTime, Runtime};
+use super::engine::{EngineConfig, EngineError};
+use super::generation::{self, Generation, PluginStatus, Slot};
+use super::limits::Limits;
+use super::loader::{self, Found, Source};
+use super::watch;
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch as channel;
+use tokio::sync::{Mutex, MutexGuard};
+use tokio::task::AbortHandle;
+
+/// Looks at files that keep changing before they are left for later.
+const MOST_LOOKS: u32 = 40;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub directory: PathBuf,
+    /// Where compiled code is kept; who can write there can run code as this process.
+    pub cache: Option<PathBuf>,
+    /// Where each reload writes what is loaded and what was kept out, as JSON.
+    pub status_file: Option<PathBuf>,
+    /// For what a manifest does not set.
+    pub limits: Limits,
+    /// What a manifest cannot exceed.
+    pub most: Limits,
+    /// What `on-load` may take.
+    pub load: LoadTime,
+    /// Instances at a time, of all plugins together.
+    pub instances: u32,
+    /// None: only [`Host::reload`] looks again.
+    pub watch: Option<Watching>,
+    /// Between the two looks that must see the same octets before a changed file is taken for whole.
+    pub settle: Duration,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Watching {
+    /// How long the directory must have been quiet.
+    pub debounce: Duration,
+    /// How often it is looked at without being told: some file systems tell nothing.
+    pub rescan: Duration,
+}
+
+impl Config {
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+            cache: None,
+            status_file: None,
+            limits: Limits::default(),
+            most: Limits::MOST,
+            load: LoadTime::default(),
+            instances: 1000,
+            watch: Some(Watching {
+                debounce: Duration::from_millis(200),
+                rescan: Duration::from_secs(30),
+            }),
+            settle: Duration::from_millis(50),
+        }
+    }
+
+    pub(super) fn engine(&self) -> EngineConfig {
+        EngineConfig {
+            instances: self.instances,
+            // What the configuration sets for all, it allows.
+            most: self.most.max(self.limits),
+            cache: self.cache.clone(),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the plugin directory {}: {error}", path.display())]
+    Directory { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// What [`Config::status_file`] holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusFile {
+    pub generation: u64,
+    pub plugins: Vec<PluginStatus>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl StatusFile {
+    pub fn read(path: &Path) -> io::Result<Self> {
+        serde_json::from_slice(&std::fs::read(path)?).map_err(io::Error::from)
+    }
+
+    fn write(&self, path: &Path) -> io::Result<()> {
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        file.persist(path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+/// Plugins at work. Dropping it ends the watch; generations that were handed out go on working.
+pub struct Host {
+    shared: Arc<Shared>,
+    watcher: Option<AbortHandle>,
+}
+
+pub(super) struct Shared {
+    config: Config,
+    runtime: Arc<Runtime>,
+    current: ArcSwap<Generation>,
+    changed: channel::Sender<Arc<Generation>>,
+    number: channel::Sender<u64>,
+    /// One reload at a time.
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    slots: Vec<Slot>,
+    /// As of the last reload.
+    scan: Vec<Found>,
+}
+
+impl Host {
+    /// Loads what lies in the directory. A plugin that does not load is kept out, which is no error here.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let engine = config.engine();
+        let (defaults, load) = (config.limits, config.load);
+        let runtime = tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
+            .await
+            .map_err(|error| StartError::Directory {
+                path: config.directory.clone(),
+                error: io::Error::other(error),
+            })??;
+        let first = Arc::new(Generation::empty());
+        let shared = Arc::new(Shared {
+            runtime: Arc::new(runtime),
+            current: ArcSwap::new(Arc::clone(&first)),
+            changed: channel::Sender::new(first),
+            number: channel::Sender::new(0),
+            seen: Mutex::default(),
+            config,
+        });
+        shared
+            .reload()
+            .await
+            .map_err(|error| StartError::Directory {
+                path: shared.config.directory.clone(),
+                error,
+            })?;
+        let watcher = shared
+            .config
+            .watch
+            .map(|watching| watch::start(Arc::clone(&shared), watching));
+        Ok(Self { shared, watcher })
+    }
+
+    /// The plugins in force. Take it once for a transaction.
+    pub fn generation(&self) -> Arc<Generation> {
+        self.shared.current.load_full()
+    }
+
+    /// Looks at the directory now. When it returns, what lay there is in force or listed with the reason why not.
+    pub async fn reload(&self) -> Arc<Generation> {
+        self.shared.reload_or_say_why().await;
+        self.generation()
+    }
+
+    /// The number of the generation in force, as it changes.
+    pub fn subscribe(&self) -> channel::Receiver<u64> {
+        self.shared.number.subscribe()
+    }
+
+    /// Changes with each generation, and when a plugin is kept out.
+    pub fn changes(&self) -> channel::Receiver<Arc<Generation>> {
+        self.shared.changed.subscribe()
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(watcher) = &self.watcher {
+            watcher.abort();
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn directory(&self) -> &Path {
+        &self.config.directory
+    }
+
+    /// Reloads if a file has been touched since the last time.
+    pub(super) async fn reload_if_touched(&self) {
+        let directory = self.config.directory.clone();
+        let scan = blocking(move || loader::scan(&directory)).await;
+        let touched = match scan {
+            Ok(scan) => scan != self.seen.lock().await.scan,
+            Err(_) => true,
+        };
+        if touched {
+            self.reload_or_say_why().await;
+        }
+    }
+
+    pub(super) async fn reload_or_say_why(&self) {
+        if let Err(error) = self.reload().await {
+            let problem = format!("{}: {error}", self.config.directory.display());
+            let current = self.current.load_full();
+            if current.problem.as_ref() != Some(&problem) {
+                tracing::warn!("the plugins stay as they are: {problem}");
+                self.publish(current.with_problem(problem)).await;
+            }
+        }
+    }
+
+    async fn reload(&self) -> io::Result<()> {
+        let mut seen = self.seen.lock().await;
+        let (scan, sources) = self.look(&seen).await?;
+        let slots = generation::load(&self.runtime, &seen.slots, sources).await;
+        let next = Generation::next(&self.current.load(), &slots, &seen.slots);
+        *seen = Seen { slots, scan };
+        if let Some(next) = next {
+            self.publish(next).await;
+        }
+        Ok(())
+    }
+
+    /// Reads the directory until two looks see the same, unless nothing changed in the first place.
+    async fn look(&self, seen: &MutexGuard<'_, Seen>) -> io::Result<(Vec<Found>, Vec<Source>)> {
+        let (mut scan, mut sources) = self.read().await?;
+        if seen
+            .slots
+            .iter()
+            .map(Slot::state)
+            .eq(sources.iter().map(Source::state))
+        {
+            return Ok((scan, sources));
+        }
+        for _ in 0..MOST_LOOKS {
+            tokio::time::sleep(self.config.settle).await;
+            let (next_scan, next) = self.read().await?;
+            let same = next
+                .iter()
+                .map(Source::state)
+                .eq(sources.iter().map(Source::state));
+            (scan, sources) = (next_scan, next);
+            if same {
+                return Ok((scan, sources));
+            }
+        }
+        Err(io::Error::other(
+            "files in it keep changing; it is looked at again when they rest",
+        ))
+    }
+
+    async fn read(&self) -> io::Result<(Vec<Found>, Vec<Source>)> {
+        let directory = self.config.directory.clone();
+        blocking(move || {
+            let scan = loader::scan(&directory)?;
+            let sources = scan.iter().cloned().map(loader::read).collect();
+            Ok((scan, sources))
+        })
+        .await
+    }
+
+    async fn publish(&self, generation: Generation) {
+        let generation = Arc::new(generation);
+        let status = StatusFile {
+            generation: generation.number,
+            plugins: generation.plugins.clone(),
+            problem: generation.problem.clone(),
+        };
+        self.current.store(Arc::clone(&generation));
+        if let Some(path) = self.config.status_file.clone() {
+            let written = blocking(move || status.write(&path)).await;
+            if let Err(error) = written {
+                tracing::warn!("the status of the plugins cannot be written: {error}");
+            }
+        }
+        self.number.send_if_modified(|number| {
+            std::mem::replace(number, generation.number) != generation.number
+        });
+        self.changed.send_replace(generation);
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(io::Error::other(error)))
+}

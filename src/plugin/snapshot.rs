@@ -1,0 +1,181 @@
+//! The start image: `on-load` runs once, and what it left in memory becomes the data that every instance begins with.
+//! Falls back to calling it in each instance where that cannot be done.
+
+use super::component::{Interface, LoadError, Runtime, Start, link};
+use super::guest::Guest;
+use super::state::{Profile, State};
+use std::sync::Arc;
+use wasmtime::Store;
+use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, WasmList};
+use wasmtime_wizer::{ComponentInstanceState, Wizer};
+
+/// Compiles a component that may have an `on-load`, and runs it.
+pub async fn prepare(
+    runtime: &Arc<Runtime>,
+    profile: &Arc<Profile>,
+    bytes: Arc<[u8]>,
+) -> Result<(Component, Start), LoadError> {
+    // The tool that makes images panics on some odd components: its task ends then, not the server.
+    let task = tokio::spawn(image(
+        Arc::clone(runtime),
+        Arc::clone(profile),
+        Arc::clone(&bytes),
+    ));
+    let reason = match task.await {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(Problem::Plugin(error))) => return Err(error),
+        Ok(Err(Problem::Image(reason))) => reason,
+        Err(_) => "this form of component is not supported".to_owned(),
+    };
+    let component = runtime.compile(bytes).await?;
+    Ok(match Interface::read(&component)?.load() {
+        Some(_) => (component, Start::Each(reason)),
+        None => (component, Start::Plain),
+    })
+}
+
+enum Problem {
+    /// The plugin is at fault.
+    Plugin(LoadError),
+    /// No image can be made of it.
+    Image(String),
+}
+
+impl From<LoadError> for Problem {
+    fn from(error: LoadError) -> Self {
+        Self::Plugin(error)
+    }
+}
+
+async fn image(
+    runtime: Arc<Runtime>,
+    profile: Arc<Profile>,
+    bytes: Arc<[u8]>,
+) -> Result<(Component, Start), Problem> {
+    let mut wizer = Wizer::new();
+    wizer.keep_init_func(true);
+    let (context, instrumented) = wizer
+        .instrument_component(&bytes)
+        .map_err(|error| Problem::Image(format!("{error:#}")))?;
+    let component = runtime.compile(instrumented.into()).await?;
+    let interface = Interface::read(&component)?;
+    let Some(load) = interface.load() else {
+        return Ok((runtime.compile(Arc::clone(&bytes)).await?, Start::Plain));
+    };
+    let pre = link(&runtime, &component)?;
+    let limits = profile.load;
+    let mut guest = Guest::start(&runtime, &profile, &pre, limits)
+        .await
+        .map_err(LoadError::Start)?;
+    guest.load(load, limits).await?;
+    for line in guest.state().end().log {
+        tracing::info!(
+            plugin = profile.name,
+            level = line.level,
+            "on-load: {}",
+            line.text
+        );
+    }
+    if guest.state().holds_resources() {
+        // A handle in the image would point at something that is not there in the next instance.
+        return Err(Problem::Image(
+            "on-load left a system resource open (did it print? use log in its place)".to_owned(),
+        ));
+    }
+    let instance = guest.instance().map_err(LoadError::Start)?;
+    let store = guest.store();
+    // A memory is read in one piece, however large.
+    store.set_hostcall_fuel(usize::try_from(limits.memory).unwrap_or(usize::MAX));
+    let mut reader = Reader {
+        store,
+        instance,
+        problem: None,
+    };
+    let image = wizer.snapshot_component(&context, &mut reader).await;
+    if let Some(problem) = reader.problem {
+        return Err(Problem::Image(problem));
+    }
+    let image = image.map_err(|error| Problem::Image(format!("{error:#}")))?;
+    drop(guest);
+    let component = runtime
+        .compile(image.into())
+        .await
+        .map_err(|error| Problem::Image(error.to_string()))?;
+    Ok((component, Start::Image))
+}
+
+/// Reads memories and globals through the functions that the instrumentation added.
+struct Reader<'a> {
+    store: &'a mut Store<State>,
+    instance: Instance,
+    /// The first thing that went wrong; what was read after it is nothing.
+    problem: Option<String>,
+}
+
+impl Reader<'_> {
+    async fn read<R: 'static>(&mut self, interface: &str, function: &str) -> Option<R>
+    where
+        (R,): ComponentNamedList + Lift + Send + Sync,
+    {
+        let result = self.try_read(interface, function).await;
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.problem.get_or_insert_with(|| format!("{error:#}"));
+                None
+            }
+        }
+    }
+
+    async fn try_read<R: 'static>(&mut self, interface: &str, function: &str) -> wasmtime::Result<R>
+    where
+        (R,): ComponentNamedList + Lift + Send + Sync,
+    {
+        let missing = || wasmtime::Error::msg(format!("{interface} has no {function}"));
+        let index = self
+            .instance
+            .get_export_index(&mut *self.store, None, interface)
+            .ok_or_else(missing)?;
+        let index = self
+            .instance
+            .get_export_index(&mut *self.store, Some(&index), function)
+            .ok_or_else(missing)?;
+        let function = self
+            .instance
+            .get_typed_func::<(), (R,)>(&mut *self.store, index)?;
+        Ok(function.call_async(&mut *self.store, ()).await?.0)
+    }
+}
+
+impl ComponentInstanceState for Reader<'_> {
+    async fn call_func_ret_list_u8(
+        &mut self,
+        instance: &str,
+        func: &str,
+        contents: impl FnOnce(&[u8]) + Send,
+    ) {
+        match self.read::<WasmList<u8>>(instance, func).await {
+            Some(list) => contents(list.as_le_slice(&*self.store)),
+            // It relies on being called; the image is not used.
+            None => contents(&[]),
+        }
+    }
+
+    async fn call_func_ret_s32(&mut self, instance: &str, func: &str) -> i32 {
+        self.read(instance, func).await.unwrap_or_default()
+    }
+
+    async fn call_func_ret_s64(&mut self, instance: &str, func: &str) -> i64 {
+        self.read(instance, func).await.unwrap_or_default()
+    }
+
+    async fn call_func_ret_f32(&mut self, instance: &str, func: &str) -> u32 {
+        let value: f32 = self.read(instance, func).await.unwrap_or_default();
+        value.to_bits()
+    }
+
+    async fn call_func_ret_f64(&mut self, instance: &str, func: &str) -> u64 {
+        let value: f64 = self.read(instance, func).await.unwrap_or_default();
+        value.to_bits()
+    }
+}

@@ -1,0 +1,328 @@
+//! What the host knows about the call in hand, and what the filter has asked for in it: the data of a WASM store.
+//! Holds no generated types: those stay in `abi`.
+
+use super::limits::{Limits, MemoryCount};
+use super::output::Output;
+use crate::mail::{
+    Address, Call, Edit, Header, HeaderEdit, Hook, LogLine, Message, Scope, Scoped, Symbol, View,
+};
+use std::sync::Arc;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+/// What bounds one transaction of one filter, besides time and memory.
+const MAX_EDITS: usize = 1000;
+const MAX_EDIT_OCTETS: usize = 1024 * 1024;
+const MAX_SYMBOLS: usize = 500;
+const MAX_LOG_OCTETS: usize = 16 * 1024;
+const MAX_REFUSALS: usize = 100;
+
+/// What is the same for all instances of a plugin.
+#[derive(Debug)]
+pub struct Profile {
+    pub name: String,
+    /// The table `[config]` of its manifest as JSON.
+    pub config: String,
+    pub limits: Limits,
+    /// Of `on-load`.
+    pub load: Limits,
+}
+
+/// Why a call into the host is refused: what was wrong and what to change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    TooMuch(String),
+    BadValue(String),
+    NoSuchThing(String),
+    Failed(String),
+}
+
+impl Refused {
+    fn parts(&self) -> (&'static str, &str) {
+        match self {
+            Self::TooMuch(text) => ("too-much", text),
+            Self::BadValue(text) => ("bad-value", text),
+            Self::NoSuchThing(text) => ("no-such-thing", text),
+            Self::Failed(text) => ("failed", text),
+        }
+    }
+}
+
+/// What a filter asked for in one call of a hook.
+#[derive(Debug, Default)]
+pub struct Record {
+    pub edits: Vec<Scoped>,
+    pub symbols: Vec<Symbol>,
+    pub refused: Vec<String>,
+    pub log: Vec<LogLine>,
+    pub host_calls: u32,
+    log_dropped: usize,
+}
+
+/// What it has used up in the transaction.
+#[derive(Debug, Default)]
+struct Used {
+    edits: usize,
+    edit_octets: usize,
+    symbols: usize,
+    log_octets: usize,
+    refusals: usize,
+}
+
+pub struct State {
+    profile: Arc<Profile>,
+    /// None while `on-load` runs.
+    current: Option<(Call, View)>,
+    record: Record,
+    used: Used,
+    pub memory: MemoryCount,
+    /// Ticks that the filter may still run for in this call.
+    pub ticks: u64,
+    wasi: Option<WasiCtx>,
+    resources: ResourceTable,
+    output: Output,
+}
+
+impl State {
+    pub fn new(profile: Arc<Profile>) -> Self {
+        Self {
+            memory: MemoryCount::new(profile.limits.memory),
+            profile,
+            current: None,
+            record: Record::default(),
+            used: Used::default(),
+            ticks: 0,
+            wasi: None,
+            resources: ResourceTable::new(),
+            output: Output::default(),
+        }
+    }
+
+    pub fn begin(&mut self, call: &Call, view: View) {
+        self.current = Some((call.clone(), view));
+    }
+
+    /// What the filter asked for since `begin`.
+    pub fn end(&mut self) -> Record {
+        self.current = None;
+        for line in self.output.take() {
+            self.log("info", &line);
+        }
+        let mut record = std::mem::take(&mut self.record);
+        if record.log_dropped > 0 {
+            record.log.push(LogLine {
+                level: "warn".to_owned(),
+                text: format!(
+                    "{} more lines were dropped: a filter may log {MAX_LOG_OCTETS} octets in one transaction",
+                    record.log_dropped
+                ),
+            });
+        }
+        record
+    }
+
+    /// The last lines that the filter printed, such as what a panic says before it traps.
+    pub fn last_words(&self) -> Option<String> {
+        self.output.last_words()
+    }
+
+    /// Whether the filter holds anything of the host's.
+    pub fn holds_resources(&self) -> bool {
+        !self.resources.is_empty()
+    }
+
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    // --- reading ---
+
+    /// Notes a call into the host.
+    pub fn count(&mut self) {
+        self.record.host_calls = self.record.host_calls.saturating_add(1);
+    }
+
+    pub fn view(&self) -> Option<&View> {
+        self.current.as_ref().map(|(_, view)| view)
+    }
+
+    pub fn message(&self) -> Option<&Message> {
+        self.view()?.message.as_ref()
+    }
+
+    pub fn header(&self) -> Option<&Header> {
+        Some(&self.message()?.header)
+    }
+
+    /// By earlier filters and by this one.
+    pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
+        let earlier = self.view().map(|view| view.symbols.as_slice());
+        earlier
+            .unwrap_or_default()
+            .iter()
+            .chain(&self.record.symbols)
+    }
+
+    fn hook(&self) -> Option<Hook> {
+        self.current.as_ref().map(|(call, _)| call.hook())
+    }
+
+    // --- doing ---
+
+    /// Notes a refusal, which is journalled whether or not the filter looks at it.
+    pub fn refused(&mut self, call: &str, refused: &Refused) {
+        let (kind, text) = refused.parts();
+        self.used.refusals += 1;
+        match self.used.refusals {
+            n if n <= MAX_REFUSALS => self.record.refused.push(format!("{call}: {kind}: {text}")),
+            n if n == MAX_REFUSALS + 1 => {
+                self.record
+                    .refused
+                    .push("further refusals are not listed".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    pub fn log(&mut self, level: &str, text: &str) {
+        self.used.log_octets = self.used.log_octets.saturating_add(text.len());
+        if self.used.log_octets > MAX_LOG_OCTETS {
+            self.record.log_dropped += 1;
+            return;
+        }
+        self.record.log.push(LogLine {
+            level: level.to_owned(),
+            text: crate::mail::Line::lossy(text).to_string(),
+        });
+    }
+
+    pub fn add_symbol(&mut self, name: String, score: f32, reason: String) -> Result<(), Refused> {
+        if self.current.is_none() {
+            return Err(nothing_yet());
+        }
+        if self.used.symbols >= MAX_SYMBOLS {
+            return Err(Refused::TooMuch(format!(
+                "a filter may give {MAX_SYMBOLS} symbols to a message"
+            )));
+        }
+        self.used.symbols += 1;
+        let by = self.profile.name.clone();
+        self.record.symbols.push(Symbol {
+            name,
+            score,
+            reason,
+            by,
+        });
+        Ok(())
+    }
+
+    /// The scope of an edit, checked against the envelope. At `deliver` it is that recipient or nothing.
+    pub fn scope(&self, only: Option<Vec<String>>) -> Result<Scope, Refused> {
+        let Some((call, view)) = &self.current else {
+            return Err(nothing_yet());
+        };
+        let one = match call {
+            Call::Deliver(recipient) => Some(recipient),
+            _ => None,
+        };
+        let Some(only) = only else {
+            return Ok(one.map_or(Scope::All, |recipient| Scope::Only(vec![recipient.clone()])));
+        };
+        let find = |text: String| -> Result<Address, Refused> {
+            let address = Address::parse(&text).ok();
+            let known = |address: &Address| match one {
+                Some(recipient) => recipient == address,
+                None => view
+                    .envelope
+                    .recipients
+                    .iter()
+                    .any(|r| r.address == *address),
+            };
+            address.filter(known).ok_or_else(|| {
+                Refused::NoSuchThing(match one {
+                    Some(recipient) => format!("at on-deliver for {recipient} nothing can be changed for {text:?}"),
+                    None => format!("{text:?} is not a recipient of this transaction; envelope.recipients has them"),
+                })
+            })
+        };
+        let addresses: Result<Vec<_>, _> = only.into_iter().map(find).collect();
+        match addresses? {
+            none if none.is_empty() => {
+                Err(Refused::BadValue("an edit for no recipient".to_owned()))
+            }
+            addresses => Ok(Scope::Only(addresses)),
+        }
+    }
+
+    /// Records an edit of the header and shows it to the filter, unless it is for some recipients only.
+    pub fn edit_header(&mut self, edit: HeaderEdit, scope: Scope) -> Result<(), Refused> {
+        let octets = match &edit {
+            HeaderEdit::Add { value, .. }
+            | HeaderEdit::Insert { value, .. }
+            | HeaderEdit::Change { value, .. } => value.as_str().len(),
+            HeaderEdit::Remove { .. } => 0,
+        };
+        self.spend(octets)?;
+        let deliver = self.hook() == Some(Hook::Deliver);
+        if let Some((_, view)) = &mut self.current
+            && let Some(message) = &mut view.message
+            && (scope.is_all() || deliver)
+        {
+            message.header.apply(&edit);
+        }
+        self.record.edits.push(Scoped {
+            edit: Edit::Header(edit),
+            scope,
+        });
+        Ok(())
+    }
+
+    pub fn edit_filing(&mut self, edit: Edit, scope: Scope) -> Result<(), Refused> {
+        if matches!(self.hook(), None | Some(Hook::Connect)) {
+            return Err(Refused::NoSuchThing(
+                "there is no message to file at this hook: ask from on-mail on".to_owned(),
+            ));
+        }
+        let octets = match &edit {
+            Edit::FileInto { mailbox, why } => mailbox.len() + why.len(),
+            Edit::AddFlag(flag) => flag.len(),
+            Edit::Header(_) => 0,
+        };
+        self.spend(octets)?;
+        self.record.edits.push(Scoped { edit, scope });
+        Ok(())
+    }
+
+    fn spend(&mut self, octets: usize) -> Result<(), Refused> {
+        if self.used.edits >= MAX_EDITS {
+            return Err(Refused::TooMuch(format!(
+                "a filter may make {MAX_EDITS} edits to a message"
+            )));
+        }
+        if self.used.edit_octets.saturating_add(octets) > MAX_EDIT_OCTETS {
+            return Err(Refused::TooMuch(format!(
+                "the edits of a filter may hold {MAX_EDIT_OCTETS} octets"
+            )));
+        }
+        self.used.edits += 1;
+        self.used.edit_octets += octets;
+        Ok(())
+    }
+}
+
+pub fn nothing_yet() -> Refused {
+    Refused::NoSuchThing(
+        "there is no mail while the plugin is loaded: ask at another hook".to_owned(),
+    )
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        // Most filters never ask, and it costs more than all else that is made for them.
+        let ctx = self.wasi.get_or_insert_with(|| self.output.context());
+        WasiCtxView {
+            ctx,
+            table: &mut self.resources,
+        }
+    }
+}

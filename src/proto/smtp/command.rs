@@ -1,0 +1,226 @@
+//! Command lines into commands (RFC 5321 §4.1.1), or into the reply that says what is wrong with them.
+//! Whether a command is in order at this point is for `server` to say.
+
+use super::{Config, path, refusal, syntax};
+use crate::mail::{Address, AddressError, Recipient, Reply, ReversePath};
+
+/// A HELO name longer than a domain can be is no name (RFC 5321 §4.5.3.1.2).
+const NAME_MAX: usize = 255;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    Hello(Hello),
+    StartTls,
+    Mail(Mail),
+    Rcpt(Recipient),
+    Data,
+    Rset,
+    Noop,
+    Vrfy,
+    Expn,
+    Help,
+    Quit,
+    /// A browser, or what makes one talk to us.
+    Http,
+}
+
+/// EHLO or HELO.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hello {
+    /// What the client calls itself; not checked beyond its characters.
+    pub name: String,
+    /// EHLO.
+    pub extended: bool,
+}
+
+/// MAIL FROM.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mail {
+    pub sender: ReversePath,
+    /// SIZE, in octets: what the client expects to send.
+    pub size: Option<u64>,
+    /// BODY=8BITMIME
+    pub eight_bit: bool,
+    pub utf8: bool,
+}
+
+impl Command {
+    pub fn parse(line: &[u8], config: &Config) -> Result<Self, Reply> {
+        let line = std::str::from_utf8(line)
+            .map_err(|_| refusal(500, (5, 5, 2), "Syntax error: the command is not UTF-8"))?;
+        // RFC 5321 §4.1.1: white space at the end of a line is borne with.
+        let line = line.trim_end_matches([' ', '\t']);
+        let (verb, arguments) = line.split_once(' ').unwrap_or((line, ""));
+        let is = |name: &str| verb.eq_ignore_ascii_case(name);
+        let bare = |command: Self| {
+            if arguments.is_empty() {
+                Ok(command)
+            } else {
+                Err(syntax("Syntax error: this command takes no arguments"))
+            }
+        };
+        // The frequent ones first.
+        if is("RCPT") {
+            rcpt(arguments, config).map(Self::Rcpt)
+        } else if is("MAIL") {
+            mail(arguments, config).map(Self::Mail)
+        } else if is("DATA") {
+            bare(Self::Data)
+        } else if is("EHLO") {
+            hello(arguments, true).map(Self::Hello)
+        } else if is("QUIT") {
+            bare(Self::Quit)
+        } else if is("RSET") {
+            bare(Self::Rset)
+        } else if is("STARTTLS") {
+            bare(Self::StartTls)
+        } else if is("HELO") {
+            hello(arguments, false).map(Self::Hello)
+        } else if is("NOOP") {
+            Ok(Self::Noop)
+        } else if is("VRFY") && arguments.is_empty() {
+            Err(syntax("Syntax error: VRFY needs a user or mailbox"))
+        } else if is("VRFY") {
+            Ok(Self::Vrfy)
+        } else if is("EXPN") {
+            Ok(Self::Expn)
+        } else if is("HELP") {
+            Ok(Self::Help)
+        } else if ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"].contains(&verb) {
+            Ok(Self::Http)
+        } else if [
+            "AUTH", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML",
+        ]
+        .iter()
+        .any(|name| is(name))
+        {
+            Err(refusal(502, (5, 5, 1), "Command not implemented"))
+        } else {
+            Err(refusal(500, (5, 5, 2), "Command not recognized"))
+        }
+    }
+}
+
+/// RFC 5321 §4.1.4 forbids refusing mail because the name isn't the client's, so the name is held only to characters
+/// that can do no harm in a Received field.
+fn hello(name: &str, extended: bool) -> Result<Hello, Reply> {
+    let name = name.trim_start_matches(' ');
+    if name.is_empty() {
+        return Err(syntax(
+            "Syntax error: say who you are, as in EHLO mail.example.com",
+        ));
+    }
+    let fine = |c: char| {
+        (c.is_ascii_graphic() && !"()<>\",;\\".contains(c)) || !(c.is_ascii() || c.is_control())
+    };
+    if name.len() > NAME_MAX || !name.chars().all(fine) {
+        return Err(syntax(
+            "Syntax error: that is neither a domain nor an address literal",
+        ));
+    }
+    Ok(Hello {
+        name: name.to_owned(),
+        extended,
+    })
+}
+
+fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
+    let (path, parameters) = path::split(arguments, "FROM")?;
+    let mut mail = Mail::default();
+    let mut body = false;
+    for parameter in path::parameters(parameters) {
+        let path::Parameter { keyword, value } = parameter?;
+        let is = |name: &str| keyword.eq_ignore_ascii_case(name);
+        let twice = if is("SIZE") {
+            let size = value
+                .filter(|value| value.len() <= 20 && value.bytes().all(|b| b.is_ascii_digit()))
+                .ok_or_else(|| syntax("Syntax error: SIZE takes a number of octets"))?;
+            // RFC 1870 §3 allows 20 digits, which can be more than 64 bits hold.
+            mail.size
+                .replace(size.parse().unwrap_or(u64::MAX))
+                .is_some()
+        } else if is("BODY") {
+            mail.eight_bit = match value {
+                Some(value) if value.eq_ignore_ascii_case("8BITMIME") => true,
+                Some(value) if value.eq_ignore_ascii_case("7BIT") => false,
+                _ => return Err(syntax("Syntax error: BODY takes 7BIT or 8BITMIME")),
+            };
+            std::mem::replace(&mut body, true)
+        } else if is("SMTPUTF8") {
+            if value.is_some() {
+                return Err(syntax("Syntax error: SMTPUTF8 takes no value"));
+            }
+            std::mem::replace(&mut mail.utf8, true)
+        } else {
+            return Err(unknown_parameter(keyword));
+        };
+        if twice {
+            return Err(syntax("Syntax error: a parameter is given twice"));
+        }
+    }
+    if !path.is_empty() {
+        let address =
+            Address::parse(path).map_err(|error| bad_address((5, 1, 7), "sender", &error))?;
+        if address.needs_utf8() && !mail.utf8 {
+            return Err(needs_utf8());
+        }
+        mail.sender = ReversePath::Address(address);
+    }
+    // RFC 1870 §6.1
+    if mail.size.is_some_and(|size| size > config.size) {
+        return Err(too_large(config));
+    }
+    Ok(mail)
+}
+
+fn rcpt(arguments: &str, config: &Config) -> Result<Recipient, Reply> {
+    let (path, parameters) = path::split(arguments, "TO")?;
+    if let Some(parameter) = path::parameters(parameters).next() {
+        return Err(unknown_parameter(parameter?.keyword));
+    }
+    let bad = |error: AddressError| bad_address((5, 1, 3), "recipient", &error);
+    let address = if path.is_empty() {
+        return Err(refusal(
+            501,
+            (5, 1, 3),
+            "Bad recipient address: <> is a sender only",
+        ));
+    } else if path.eq_ignore_ascii_case("postmaster") {
+        // RFC 5321 §4.5.1: the only address that needs no domain.
+        Address::parse(&format!("{path}@{}", config.postmaster_domain)).map_err(bad)?
+    } else {
+        Address::parse(path).map_err(bad)?
+    };
+    Ok(address.into())
+}
+
+fn bad_address(enhanced: (u8, u16, u16), what: &str, error: &AddressError) -> Reply {
+    refusal(
+        501,
+        enhanced,
+        &format!("Bad {what} address syntax: {error}"),
+    )
+}
+
+/// RFC 6531 §3.5
+pub(super) fn needs_utf8() -> Reply {
+    refusal(
+        553,
+        (5, 6, 7),
+        "An address outside ASCII needs the SMTPUTF8 parameter of MAIL",
+    )
+}
+
+pub(super) fn too_large(config: &Config) -> Reply {
+    let text = format!("Message too large: the limit is {} octets", config.size);
+    refusal(552, (5, 3, 4), &text)
+}
+
+/// RFC 5321 §4.1.1.11
+fn unknown_parameter(keyword: &str) -> Reply {
+    refusal(
+        555,
+        (5, 5, 4),
+        &format!("Parameter {keyword} is not supported"),
+    )
+}

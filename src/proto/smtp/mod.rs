@@ -1,0 +1,61 @@
+//! The server's side of SMTP (RFC 5321) as a state machine that is fed octets and asks its caller.
+//! Reads no sockets, keeps no time, stores no message.
+//!
+//! [`Server::next`] takes octets and ends in a [`Step`]: a question that only the caller can answer (each its own type, so that
+//! it can be answered once and in no other way), or a request to send what is in `output` and read on.
+//! Answering gives the machine back. Between `DATA` and its end the machine is a [`Receiving`], which hands the message out in
+//! slices of the very octets that it was fed.
+//!
+//! Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), ENHANCEDSTATUSCODES (RFC 2034),
+//! STARTTLS (RFC 3207).
+
+mod command;
+mod data;
+mod line;
+mod path;
+mod server;
+
+pub use command::{Hello, Mail};
+pub use data::{Ended, Piece, Receiving};
+pub use server::{Asked, Data, Security, Server, Step};
+
+use crate::mail::{EnhancedCode, Reply};
+
+/// What a server says of itself and how much it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// In the greeting and the reply to EHLO.
+    pub hostname: String,
+    /// The domain of `RCPT TO:<postmaster>` (RFC 5321 §4.5.1).
+    pub postmaster_domain: String,
+    /// Largest message, in octets.
+    pub size: u64,
+    /// Recipients of one message; RFC 5321 §4.5.3.1.8 wants at least 100.
+    pub recipients: usize,
+    /// Refusals after which the client is sent away; a message that was taken sets the count back.
+    pub errors: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            hostname: "localhost".to_owned(),
+            postmaster_domain: "localhost".to_owned(),
+            size: 50 * 1024 * 1024,
+            recipients: 1000,
+            errors: 20,
+        }
+    }
+}
+
+fn refusal(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> Reply {
+    Reply::new(code, EnhancedCode(class, subject, detail), text)
+}
+
+/// A fault in the wording of a command (RFC 5321 §4.3.2: 501).
+fn syntax(text: &str) -> Reply {
+    refusal(501, (5, 5, 4), text)
+}
+
+#[cfg(test)]
+mod tests;

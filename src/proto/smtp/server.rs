@@ -1,0 +1,404 @@
+//! The order of commands (RFC 5321 §4.1.4): what may come next, what is answered here and what is asked of the caller.
+//! Does not decide who may send what to whom.
+
+use super::command::{Command, Hello, Mail, needs_utf8};
+use super::data::Receiving;
+use super::line::{Fault, Lines, Read};
+use super::{Config, refusal, syntax};
+use crate::mail::{Recipient, Reply};
+use std::io::Write;
+use std::sync::Arc;
+
+/// Replies of more octets than this are sent before more commands are looked at, or a client that pipelines commands
+/// with long replies would make us hold them all.
+const OUTPUT_MAX: usize = 8 * 1024;
+
+/// The machine between two commands.
+#[derive(Debug)]
+pub struct Server {
+    config: Arc<Config>,
+    security: Security,
+    phase: Phase,
+    lines: Lines,
+    output: Vec<u8>,
+    errors: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Security {
+    /// In the clear, and STARTTLS is not offered.
+    Plain,
+    /// In the clear; STARTTLS is offered.
+    StartTls,
+    Tls,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Turned away with the greeting: only QUIT is left (RFC 5321 §3.1).
+    Refused,
+    /// Before EHLO.
+    Connected,
+    /// Between two transactions.
+    Ready,
+    /// After MAIL.
+    Transaction {
+        utf8: bool,
+        accepted: usize,
+        attempted: bool,
+    },
+    Closing,
+}
+
+/// What the caller is to do next. All but `Close` give the machine back, or give it back for an answer.
+#[derive(Debug)]
+pub enum Step {
+    /// Send what is in `output`; read if all octets are used.
+    Read(Server),
+    /// EHLO or HELO. A transaction that was open is over (RFC 5321 §4.1.4).
+    Hello(Asked<Hello>),
+    Mail(Asked<Mail>),
+    Rcpt(Asked<Recipient>),
+    Data(Asked<Data>),
+    /// RSET: the transaction that was open is over.
+    Reset(Server),
+    /// Send what is in `output`, do the handshake, call [`Server::secured`]. All octets are used, whatever came behind the
+    /// command: those could be an attacker's (RFC 3207 §4.2).
+    StartTls(Server),
+    /// Send these octets and close.
+    Close(Vec<u8>),
+}
+
+/// DATA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Data;
+
+/// A command that waits for an answer.
+#[derive(Debug)]
+pub struct Asked<C> {
+    pub command: C,
+    server: Server,
+}
+
+impl<C> Asked<C> {
+    /// Turns the command down; 421 ends the connection too (RFC 5321 §3.8).
+    pub fn refuse(self, reply: &Reply) -> Server {
+        let mut server = self.server;
+        server.refuse(reply);
+        server
+    }
+}
+
+impl Asked<Hello> {
+    pub fn accept(self) -> Server {
+        let mut server = self.server;
+        server.phase = Phase::Ready;
+        server.hello(self.command.extended);
+        server
+    }
+}
+
+impl Asked<Mail> {
+    pub fn accept(self) -> Server {
+        let mut server = self.server;
+        server.phase = Phase::Transaction {
+            utf8: self.command.utf8,
+            accepted: 0,
+            attempted: false,
+        };
+        server.say(b"250 2.1.0 Sender ok\r\n");
+        server
+    }
+}
+
+impl Asked<Recipient> {
+    pub fn accept(self) -> Server {
+        let mut server = self.server;
+        if let Phase::Transaction { accepted, .. } = &mut server.phase {
+            *accepted += 1;
+        }
+        server.say(b"250 2.1.5 Recipient ok\r\n");
+        server
+    }
+}
+
+impl Asked<Data> {
+    pub fn accept(self) -> Receiving {
+        let mut server = self.server;
+        server.say(b"354 End the message with <CRLF>.<CRLF>\r\n");
+        Receiving::new(server)
+    }
+}
+
+/// Whether the machine goes on by itself with the next line.
+enum Next {
+    Line(Server),
+    Step(Step),
+}
+
+impl Server {
+    /// The greeting is in `output`.
+    pub fn new(config: Arc<Config>, security: Security) -> Self {
+        let mut server = Self::silent(config, security, Phase::Connected);
+        let greeting = format!("220 {} ESMTP wasmilter\r\n", server.config.hostname);
+        server.say(greeting.as_bytes());
+        server
+    }
+
+    /// A server that turns this client away: `reply` is its greeting.
+    pub fn refused(config: Arc<Config>, security: Security, reply: &Reply) -> Self {
+        let mut server = Self::silent(config, security, Phase::Refused);
+        server.refuse(reply);
+        server
+    }
+
+    fn silent(config: Arc<Config>, security: Security, phase: Phase) -> Self {
+        Self {
+            config,
+            security,
+            phase,
+            lines: Lines::default(),
+            output: Vec::new(),
+            errors: 0,
+        }
+    }
+
+    /// What is to be sent. The caller empties it.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        &mut self.output
+    }
+
+    pub(super) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// After the handshake all that was known of the client is forgotten (RFC 3207 §4.2).
+    pub fn secured(self) -> Self {
+        Self {
+            errors: self.errors,
+            ..Self::silent(self.config, Security::Tls, Phase::Connected)
+        }
+    }
+
+    /// Says that the connection ends now, wherever it stands (RFC 5321 §3.8), and gives what is to be sent.
+    pub fn close(mut self, reply: &Reply) -> Vec<u8> {
+        reply.write_to(&mut self.output);
+        self.output
+    }
+
+    /// Whether a command has begun and not ended.
+    pub fn in_line(&self) -> bool {
+        self.lines.in_line()
+    }
+
+    /// How many octets were used, and what is to be done.
+    pub fn next(mut self, input: &[u8]) -> (usize, Step) {
+        let mut used = 0;
+        loop {
+            if self.phase == Phase::Closing {
+                return (used, Step::Close(self.output));
+            }
+            if self.output.len() > OUTPUT_MAX {
+                return (used, Step::Read(self));
+            }
+            let (count, read) = self.lines.next(input.get(used..).unwrap_or_default());
+            used += count;
+            let parsed = match read {
+                Read::More => return (used, Step::Read(self)),
+                Read::Line(line) => Command::parse(&line, &self.config),
+                Read::Fault(fault) => Err(line_fault(fault)),
+            };
+            self = match parsed {
+                Ok(command) => match self.command(command) {
+                    Next::Line(server) => server,
+                    Next::Step(Step::StartTls(server)) => {
+                        return (input.len(), Step::StartTls(server));
+                    }
+                    Next::Step(step) => return (used, step),
+                },
+                Err(reply) => {
+                    self.refuse(&reply);
+                    self
+                }
+            };
+        }
+    }
+
+    fn command(mut self, command: Command) -> Next {
+        match (command, self.phase) {
+            (Command::Quit, _) => {
+                self.say(b"221 2.0.0 Bye\r\n");
+                self.phase = Phase::Closing;
+            }
+            (Command::Http, _) => {
+                // A web page can make a browser send a form here; none of its lines gets a second chance.
+                self.refuse(&refusal(421, (4, 7, 0), "This is a mail server"));
+            }
+            (_, Phase::Refused) => self.out_of_order("You were turned away; only QUIT is left"),
+            (Command::Hello(hello), _) => {
+                self.reset();
+                return self.ask(hello, Step::Hello);
+            }
+            (Command::Rset, phase) => {
+                self.reset();
+                self.say(b"250 2.0.0 Ok\r\n");
+                if matches!(phase, Phase::Transaction { .. }) {
+                    return Next::Step(Step::Reset(self));
+                }
+            }
+            (Command::Noop, _) => self.say(b"250 2.0.0 Ok\r\n"),
+            // RFC 5321 §3.5.3: neither a yes nor a no, or the list of our users could be read off.
+            (Command::Vrfy, _) => {
+                self.say(b"252 2.0.0 Cannot verify the user; send the message and see\r\n");
+            }
+            (Command::Expn, _) => self.refuse(&refusal(502, (5, 5, 1), "Lists are not shown")),
+            (Command::Help, _) => self.say(
+                b"214-2.0.0 wasmilter\r\n\
+                  214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS QUIT\r\n",
+            ),
+            (Command::StartTls, phase) => return self.start_tls(phase),
+            (Command::Mail(_), Phase::Connected) => self.out_of_order("Say EHLO or HELO first"),
+            (Command::Mail(_), Phase::Transaction { .. }) => {
+                self.out_of_order("A transaction is open; end it or say RSET first");
+            }
+            (Command::Mail(mail), _) => return self.ask(mail, Step::Mail),
+            (
+                Command::Rcpt(recipient),
+                Phase::Transaction {
+                    utf8,
+                    accepted,
+                    attempted: _,
+                },
+            ) => {
+                self.phase = Phase::Transaction {
+                    utf8,
+                    accepted,
+                    attempted: true,
+                };
+                if recipient.address.needs_utf8() && !utf8 {
+                    self.refuse(&needs_utf8());
+                } else if accepted >= self.config.recipients {
+                    // RFC 5321 §4.5.3.1.10
+                    self.refuse(&refusal(
+                        452,
+                        (4, 5, 3),
+                        "Too many recipients: send the others another copy",
+                    ));
+                } else {
+                    return self.ask(recipient, Step::Rcpt);
+                }
+            }
+            (Command::Rcpt(_), _) => self.out_of_order("Say MAIL first"),
+            (Command::Data, Phase::Transaction { accepted: 1.., .. }) => {
+                return self.ask(Data, Step::Data);
+            }
+            (
+                Command::Data,
+                Phase::Transaction {
+                    attempted: true, ..
+                },
+            ) => {
+                // RFC 5321 §4.1.1.4; a client that pipelines learns here that all its recipients were refused.
+                self.refuse(&refusal(554, (5, 5, 1), "No valid recipients"));
+            }
+            (Command::Data, Phase::Transaction { .. }) => self.out_of_order("Say RCPT first"),
+            (Command::Data, _) => self.out_of_order("Say MAIL and RCPT first"),
+        }
+        Next::Line(self)
+    }
+
+    fn start_tls(mut self, phase: Phase) -> Next {
+        match (self.security, phase) {
+            (Security::Plain, _) => {
+                self.refuse(&refusal(502, (5, 5, 1), "TLS is not offered here"));
+            }
+            (Security::Tls, _) => self.out_of_order("TLS is on already"),
+            (Security::StartTls, Phase::Transaction { .. }) => {
+                self.out_of_order("A transaction is open; end it or say RSET first");
+            }
+            (Security::StartTls, _) => {
+                self.say(b"220 2.0.0 Go ahead\r\n");
+                return Next::Step(Step::StartTls(self));
+            }
+        }
+        Next::Line(self)
+    }
+
+    fn ask<C>(self, command: C, step: impl FnOnce(Asked<C>) -> Step) -> Next {
+        Next::Step(step(Asked {
+            command,
+            server: self,
+        }))
+    }
+
+    /// Ends the transaction that is open, if one is.
+    fn reset(&mut self) {
+        if matches!(self.phase, Phase::Transaction { .. }) {
+            self.phase = Phase::Ready;
+        }
+    }
+
+    pub(super) fn message_done(mut self, reply: &Reply) -> Self {
+        self.phase = Phase::Ready;
+        if reply.is_positive() {
+            self.errors = 0;
+            reply.write_to(&mut self.output);
+        } else {
+            self.refuse(reply);
+        }
+        self
+    }
+
+    fn out_of_order(&mut self, text: &str) {
+        self.refuse(&refusal(503, (5, 5, 1), text));
+    }
+
+    fn refuse(&mut self, reply: &Reply) {
+        reply.write_to(&mut self.output);
+        if reply.code == 421 {
+            self.phase = Phase::Closing;
+        }
+        // What is temporary may be our fault; a client that hears 5xx over and over is guessing or broken.
+        if reply.code >= 500 {
+            self.errors += 1;
+        }
+        if self.errors >= self.config.errors && self.phase != Phase::Closing {
+            refusal(421, (4, 7, 0), "Too many errors").write_to(&mut self.output);
+            self.phase = Phase::Closing;
+        }
+    }
+
+    fn say(&mut self, octets: &[u8]) {
+        self.output.extend_from_slice(octets);
+    }
+
+    fn hello(&mut self, extended: bool) {
+        let Config { hostname, size, .. } = self.config.as_ref();
+        // Writing to memory doesn't fail.
+        let _ = if extended {
+            let starttls = match self.security {
+                Security::StartTls => "250-STARTTLS\r\n",
+                Security::Plain | Security::Tls => "",
+            };
+            write!(
+                self.output,
+                "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{starttls}250-8BITMIME\r\n\
+                 250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+            )
+        } else {
+            write!(self.output, "250 {hostname}\r\n")
+        };
+    }
+}
+
+fn line_fault(fault: Fault) -> Reply {
+    match fault {
+        Fault::TooLong => refusal(500, (5, 5, 6), "Line too long"),
+        Fault::BareLineEnd => refusal(
+            500,
+            (5, 5, 2),
+            "Lines end in CR LF; neither may stand alone (RFC 5321 2.3.8)",
+        ),
+        Fault::Nul => syntax("Syntax error: a NUL has no place here"),
+    }
+}

@@ -1,0 +1,211 @@
+//! A filter that does what its configuration tells it to, so that one component serves all tests of the plugin host.
+//! `[config]` has a list of steps for each hook: `message = ["score CASINO 4 a reason", "reject 550 no"]`.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use wasmilter_sdk::{
+    Reply, State, Verdict, body, config, envelope, export, filing, header, log, results, score,
+    session,
+};
+
+unsafe extern "C" {
+    /// Of the C library of WASI.
+    fn getentropy(octets: *mut u8, length: usize) -> i32;
+}
+
+type Steps = HashMap<String, Vec<String>>;
+
+struct Script {
+    steps: Steps,
+    /// Grows with each step `remember`.
+    memory: RefCell<Vec<String>>,
+}
+
+// One thread is all there is.
+unsafe impl Sync for Script {}
+
+static SCRIPT: State<Script> = State::new();
+
+export!(
+    load = load,
+    connect = connect,
+    mail = mail,
+    rcpt = rcpt,
+    message = message,
+    deliver = deliver
+);
+
+fn load() -> Result<(), String> {
+    SCRIPT.fill(Script {
+        steps: config::read()?,
+        memory: RefCell::new(Vec::new()),
+    });
+    match run("load", "") {
+        Verdict::Reject(reply) => Err(reply.lines.join(" ")),
+        _ => Ok(()),
+    }
+}
+
+fn connect() -> Verdict {
+    run("connect", "")
+}
+
+fn mail() -> Verdict {
+    run("mail", "")
+}
+
+fn rcpt(address: &str) -> Verdict {
+    run("rcpt", address)
+}
+
+fn message() -> Verdict {
+    run("message", "")
+}
+
+fn deliver(recipient: &str) -> Verdict {
+    run("deliver", recipient)
+}
+
+/// The first step that gives a verdict ends the list.
+fn run(hook: &str, argument: &str) -> Verdict {
+    let steps = SCRIPT
+        .get()
+        .steps
+        .get(hook)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    steps
+        .iter()
+        .find_map(|step| perform(step, argument))
+        .unwrap_or(Verdict::Continue)
+}
+
+fn perform(step: &str, argument: &str) -> Option<Verdict> {
+    let (word, rest) = step.split_once(' ').unwrap_or((step, ""));
+    match word {
+        "loop" => loop {
+            std::hint::black_box(());
+        },
+        "sleep" => std::thread::sleep(std::time::Duration::from_millis(rest.parse().unwrap())),
+        "panic" => panic!("{rest}"),
+        "eat" => eat(rest.parse().unwrap()),
+        "print" => println!("{rest}"),
+        "log" => log::info(rest.replace("\\n", "\n")),
+        "flood" => (0..1000).for_each(|_| log::info("x".repeat(1000))),
+        "remember" => SCRIPT.get().memory.borrow_mut().push(rest.to_owned()),
+        "recall" => log::info(SCRIPT.get().memory.borrow().join(",")),
+        "argument" => log::info(argument),
+        "score" => {
+            let mut words = rest.splitn(3, ' ');
+            let mut next = || words.next().unwrap_or_default();
+            score::add(next(), next().parse().unwrap(), next());
+        }
+        "symbols" => log::info(format!("{:?}", results::symbols())),
+        "authentication" => log::info(format!("{:?}", results::authentication())),
+        "get" => log::info(header::get(rest).join("|")),
+        "fields" => log::info(
+            header::fields()
+                .iter()
+                .map(|field| field.name.as_str())
+                .collect::<Vec<_>>()
+                .join("|"),
+        ),
+        "add" => {
+            let (name, value) = rest.split_once(' ').unwrap();
+            header::add(name, &value.replace("\\n", "\r\n"));
+        }
+        "add-many" => (0..rest.parse().unwrap()).for_each(|_| drop(header::add("X-Many", "1"))),
+        "add-for" => {
+            let (recipient, rest) = rest.split_once(' ').unwrap();
+            let (name, value) = rest.split_once(' ').unwrap();
+            header::add_for(&[recipient], name, value);
+        }
+        "insert" => drop(header::insert(0, rest, "inserted")),
+        "change" => {
+            let (name, value) = rest.split_once(' ').unwrap();
+            header::change(name, 1, value);
+        }
+        "remove" => drop(header::remove(rest, 1)),
+        "file" => drop(filing::file_into(rest, "a test")),
+        "flag" => drop(filing::add_flag(rest)),
+        "session" => log::info(format!(
+            "{} {} {:?} {} {} {:?} {:?} {}",
+            session::server_name(),
+            session::client_address(),
+            session::client_name(),
+            session::helo(),
+            session::protocol(),
+            session::tls(),
+            session::authenticated(),
+            session::transaction(),
+        )),
+        "envelope" => {
+            let recipients: Vec<_> = envelope::recipients()
+                .into_iter()
+                .map(|recipient| recipient.address)
+                .collect();
+            log::info(format!(
+                "{} -> {}",
+                envelope::sender(),
+                recipients.join(" ")
+            ));
+        }
+        "size" => log::info(body::size().to_string()),
+        "raw" => {
+            let (offset, length) = rest.split_once(' ').unwrap();
+            log::info(format!(
+                "{:?}",
+                body::raw(offset.parse().unwrap(), length.parse().unwrap()).map(String::from_utf8)
+            ));
+        }
+        "parts" => log::info(
+            body::parts()
+                .iter()
+                .map(|part| format!("{} {}", part.path, part.media_type))
+                .collect::<Vec<_>>()
+                .join("|"),
+        ),
+        "text" => log::info(body::text(rest.parse().unwrap())),
+        "environment" => log::info(format!(
+            "{:?} {:?} {}",
+            std::env::vars().collect::<Vec<_>>(),
+            std::env::args().collect::<Vec<_>>(),
+            std::fs::read_dir("/").is_ok() || std::net::TcpStream::connect("127.0.0.1:1").is_ok(),
+        )),
+        "random" => {
+            // Not by way of a hash map: its seeds are in the image that all instances start from.
+            let mut octets = [0u8; 8];
+            assert_eq!(unsafe { getentropy(octets.as_mut_ptr(), octets.len()) }, 0);
+            log::info(format!("{octets:?}"));
+        }
+        "accept" => return Some(Verdict::Accept),
+        "discard" => return Some(Verdict::Discard),
+        "quarantine" => return Some(Verdict::quarantine(rest)),
+        "reject" => return Some(Verdict::Reject(reply(rest))),
+        "tempfail" => return Some(Verdict::Tempfail(reply(rest))),
+        _ => panic!("no such step: {step}"),
+    }
+    None
+}
+
+/// `CODE CLASS TEXT`
+fn reply(rest: &str) -> Reply {
+    let mut words = rest.splitn(3, ' ');
+    let mut next = || words.next().unwrap_or_default();
+    let (code, class, text) = (next(), next(), next());
+    let mut reply = Reply::new(
+        code.parse().unwrap_or(550),
+        (class.parse().unwrap_or(5), 7, 1),
+        "",
+    );
+    reply.lines.push(text.replace("\\n", "\r\n"));
+    reply
+}
+
+fn eat(mib: usize) {
+    let mut all = Vec::new();
+    for _ in 0..mib {
+        all.push(vec![1u8; 1024 * 1024]);
+    }
+    std::hint::black_box(all);
+}

@@ -1,0 +1,173 @@
+//! The commands as an administrator meets them: what they print and with which status they end.
+
+use crate::support::process::{Process, run};
+use crate::support::{self, ALICE};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Output;
+
+fn config(home: &Path, text: &str) -> String {
+    let path = home.join("wasmilter.toml");
+    std::fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Runs `serve` and `check` on a wrong configuration: both must name the place and the remedy, with status 2.
+fn refused(text: &str, commands: &[&str], expected: &[&str]) {
+    let home = tempfile::tempdir().unwrap();
+    let file = config(home.path(), text);
+    for command in commands {
+        let output = run(&[command, "--config", &file], "");
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{command}: {}",
+            stderr(&output)
+        );
+        for expected in expected {
+            assert!(
+                stderr(&output).contains(expected),
+                "{command}: {}",
+                stderr(&output)
+            );
+        }
+        assert!(stdout(&output).is_empty(), "nothing is half-started");
+    }
+}
+
+const HEAD: &str = "hostname = \"mx.example.test\"\ndata-dir = \"data\"\n";
+
+#[test]
+fn a_wrong_configuration_is_refused_at_its_line() {
+    let both = ["serve", "check"];
+    refused(
+        "hostname = 3\n",
+        &both,
+        &["wasmilter.toml:1:12", "invalid type"],
+    );
+    refused(
+        &format!("{HEAD}colour = \"red\"\n"),
+        &both,
+        &[
+            "wasmilter.toml:3:1",
+            "unknown field `colour`",
+            "docs/administrator.md",
+        ],
+    );
+    refused(
+        &format!(
+            "{HEAD}[[listener]]\nprotocol = \"imap\"\naddress = \"127.0.0.1:0\"\n[tls]\ncertificate = \"none.pem\"\nkey = \"none.key\"\n"
+        ),
+        &both,
+        &["wasmilter.toml:7:15", "none.pem", "No such file"],
+    );
+    refused(
+        &format!("{HEAD}[[listener]]\nprotocol = \"milter\"\naddress = \"127.0.0.1:0\"\n"),
+        &both,
+        &["wasmilter.toml:4:12", "not there yet"],
+    );
+}
+
+#[test]
+fn a_port_in_use_is_named_with_its_line() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    refused(
+        &format!("{HEAD}[[listener]]\nprotocol = \"smtp\"\naddress = \"{address}\"\n"),
+        &["serve"],
+        &[
+            "wasmilter.toml:5:11",
+            &address.to_string(),
+            "another program",
+        ],
+    );
+}
+
+#[test]
+fn a_missing_configuration_is_named() {
+    let output = run(&["check", "--config", "/nonexistent/w.toml"], "");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("/nonexistent/w.toml"));
+}
+
+#[test]
+fn accounts_are_managed_beside_a_running_server() {
+    let home = tempfile::tempdir().unwrap();
+    support::config(home.path(), "");
+    let file = home.path().join("wasmilter.toml");
+    let server = Process::serve(&file, 3);
+    let file = file.to_str().unwrap();
+    let account = |what: &[&str], input: &str| {
+        let arguments = [&["account"], what, &["--config", file]].concat();
+        run(&arguments, input)
+    };
+    let added = account(&["add", ALICE], "secret\n");
+    assert!(added.status.success(), "{}", stderr(&added));
+    let again = account(&["add", ALICE], "secret\n");
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        stderr(&again).contains("already exists"),
+        "{}",
+        stderr(&again)
+    );
+    let elsewhere = account(&["add", "alice@elsewhere.test"], "secret\n");
+    assert!(
+        stderr(&elsewhere).contains("`domains`"),
+        "{}",
+        stderr(&elsewhere)
+    );
+    let empty = account(&["add", "bob@example.test"], "");
+    assert!(
+        stderr(&empty).contains("standard input"),
+        "{}",
+        stderr(&empty)
+    );
+    assert_eq!(stdout(&account(&["list"], "")), format!("{ALICE}\n"));
+
+    let mut sender = support::process::Sender::connect(server.address("smtp")).unwrap();
+    assert_eq!(
+        sender
+            .send(ALICE, "Message-ID: <1@x>\r\nSubject: s\r\n\r\nb")
+            .unwrap(),
+        250
+    );
+    assert!(account(&["passwd", ALICE], "other\n").status.success());
+    let explained = run(&["explain", "<1@x>", "--config", file], "");
+    assert!(
+        stdout(&explained).contains("filed into INBOX (UID 1)"),
+        "{}",
+        stderr(&explained)
+    );
+    let json = run(&["explain", "1@x", "--json", "--config", file], "");
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(
+        json["dispositions"][0]["disposition"]["filed"]["mailbox"],
+        "INBOX"
+    );
+    let unknown = run(&["explain", "nothing", "--config", file], "");
+    assert_eq!(unknown.status.code(), Some(1));
+
+    assert!(account(&["remove", ALICE], "").status.success());
+    assert_eq!(sender.send(ALICE, "Subject: s\r\n\r\nb").unwrap(), 550);
+    assert!(server.terminate().success());
+}
+
+#[test]
+fn one_data_directory_has_one_server() {
+    let home = tempfile::tempdir().unwrap();
+    support::config(home.path(), "");
+    let file = home.path().join("wasmilter.toml");
+    let server = Process::serve(&file, 3);
+    let second = run(&["serve", "--config", file.to_str().unwrap()], "");
+    assert_eq!(second.status.code(), Some(2));
+    assert!(stderr(&second).contains("data"), "{}", stderr(&second));
+    assert!(server.terminate().success());
+}

@@ -1,0 +1,114 @@
+//! A server of our own in a temporary directory, on ports that the system chooses, and programs to talk to it with.
+
+pub mod imap;
+pub mod process;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use wasmilter::app::{self, App};
+use wasmilter::auth;
+use wasmilter::config::{Config, Protocol};
+use wasmilter::mail::Address;
+use wasmilter::net::Endpoint;
+use wasmilter::store::Store;
+
+pub const ALICE: &str = "alice@example.test";
+pub const BOB: &str = "bob@example.test";
+pub const PASSWORD: &str = "correct horse";
+
+/// A running server; gone with its directory when dropped.
+pub struct Server {
+    pub app: App,
+    pub home: tempfile::TempDir,
+}
+
+impl Server {
+    /// SMTP, IMAP (LOGIN allowed in the clear) and HTTP; accounts alice and bob; no plugins.
+    pub async fn start() -> Self {
+        Self::with("", |_| {}).await
+    }
+
+    /// With the first-party plugins.
+    pub async fn with_plugins() -> Self {
+        Self::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
+            let plugins = home.join("plugins");
+            std::fs::create_dir(&plugins).unwrap();
+            wasmilter::plugin::embedded::write_to(&plugins).unwrap();
+        })
+        .await
+    }
+
+    /// `more` is appended to the configuration; `prepare` gets its directory first.
+    pub async fn with(more: &str, prepare: impl FnOnce(&Path)) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        prepare(home.path());
+        let config = config(home.path(), more);
+        accounts(&config).await;
+        let app = App::start(&config).await.unwrap();
+        Self { app, home }
+    }
+
+    pub fn address(&self, protocol: Protocol) -> SocketAddr {
+        let mut listening = self.app.listening().iter();
+        let found = listening.find(|listening| listening.protocol == protocol);
+        match &found.unwrap().endpoint {
+            Endpoint::Tcp(address) => *address,
+            Endpoint::Unix(path) => panic!("{} is a socket file", path.display()),
+        }
+    }
+
+    pub fn smtp(&self) -> SocketAddr {
+        self.address(Protocol::Smtp)
+    }
+
+    pub fn imap(&self) -> SocketAddr {
+        self.address(Protocol::Imap)
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.home.path().join("wasmilter.toml")
+    }
+}
+
+/// The configuration in this directory, written there too.
+pub fn config(home: &Path, more: &str) -> Config {
+    let text = format!(
+        "hostname = \"mx.example.test\"\n\
+         data-dir = \"data\"\n\
+         domains = [\"example.test\"]\n\
+         [[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\n\
+         [[listener]]\nprotocol = \"imap\"\naddress = \"127.0.0.1:0\"\nallow-plaintext-auth = true\n\
+         [[listener]]\nprotocol = \"http\"\naddress = \"127.0.0.1:0\"\n\
+         {more}"
+    );
+    let path = home.join("wasmilter.toml");
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path).unwrap()
+}
+
+pub async fn accounts(config: &Config) {
+    let store = app::open_store(config).unwrap();
+    let hash = auth::hash(PASSWORD).unwrap();
+    for account in [ALICE, BOB] {
+        let login = Address::parse(account).unwrap();
+        store.add_account(&login, &hash).await.unwrap();
+    }
+}
+
+/// A program that the test talks to, or None, said in one line, where it is not installed. Where all must be there, that is a failure.
+pub fn program(name: &str) -> Option<Command> {
+    let found = Command::new("sh")
+        .args(["-c", &format!("command -v {name}")])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if found {
+        return Some(Command::new(name));
+    }
+    assert!(
+        std::env::var_os("WASMILTER_REQUIRE_PROGRAMS").is_none(),
+        "{name} is not installed"
+    );
+    eprintln!("skipped: {name} is not installed");
+    None
+}
