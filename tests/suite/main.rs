@@ -12,5 +12,5 @@ mod crash;
 mod imports;
 mod plugins;
 mod smtp;
-mod store;
+// mod store;
 mod support;
