@@ -12,6 +12,7 @@ use super::state::{Profile, State};
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
 use memchr::memmem;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
@@ -60,10 +61,32 @@ pub struct Runtime {
     pub permits: Arc<Semaphore>,
     pub defaults: Limits,
     pub most: Limits,
+    /// Time for `on-load`.
+    load: LoadTime,
+}
+
+/// What `on-load` may take: it runs once, and may do more than a hook.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadTime {
+    pub cpu: Duration,
+    pub wall: Duration,
+}
+
+impl Default for LoadTime {
+    fn default() -> Self {
+        Self {
+            cpu: Duration::from_secs(5),
+            wall: Duration::from_secs(15),
+        }
+    }
 }
 
 impl Runtime {
-    pub fn new(config: &EngineConfig, defaults: Limits) -> Result<Self, EngineError> {
+    pub fn new(
+        config: &EngineConfig,
+        defaults: Limits,
+        load: LoadTime,
+    ) -> Result<Self, EngineError> {
         let ticking = TickingEngine::new(config)?;
         let linker = abi::linker(ticking.engine()).map_err(EngineError::Engine)?;
         Ok(Self {
@@ -71,6 +94,7 @@ impl Runtime {
             permits: Arc::new(Semaphore::new(config.instances as usize)),
             defaults,
             most: config.most,
+            load,
             ticking,
         })
     }
@@ -221,10 +245,16 @@ impl Plugin {
     ) -> Result<Self, LoadError> {
         check_kind(&bytes)?;
         let digest = Digest::of(&bytes);
+        let limits = manifest.limits.within(runtime.defaults, runtime.most);
         let profile = Arc::new(Profile {
             name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
             config: manifest.config.clone(),
-            limits: manifest.limits.within(runtime.defaults, runtime.most),
+            load: Limits {
+                cpu: runtime.load.cpu,
+                wall: runtime.load.wall,
+                memory: limits.memory,
+            },
+            limits,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
@@ -257,7 +287,7 @@ impl Plugin {
 
     /// Makes one instance and looks whether its hooks have the contract's signatures.
     async fn try_out(&self) -> Result<(), LoadError> {
-        let limits = self.profile.limits.for_load();
+        let limits = self.profile.load;
         let mut guest = Guest::start(&self.runtime, &self.profile, &self.pre, limits)
             .await
             .map_err(LoadError::Start)?;

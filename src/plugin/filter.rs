@@ -84,7 +84,7 @@ async fn start(plugin: &Plugin) -> Result<Guest, Failure> {
     let limits = plugin.profile.limits;
     let mut guest = Guest::start(&plugin.runtime, &plugin.profile, &plugin.pre, limits).await?;
     if let (Start::Each(_), Some(load)) = (&plugin.start, plugin.interface.load()) {
-        let loaded = guest.load(load, limits.for_load()).await;
+        let loaded = guest.load(load, plugin.profile.load).await;
         loaded.map_err(|error| match error {
             LoadError::OnLoadFailed(failure) => failure,
             error => Failure {

@@ -156,7 +156,8 @@ pub async fn load(runtime: &Arc<Runtime>, before: &[Slot], sources: Vec<Source>)
 
 async fn load_one(runtime: Arc<Runtime>, source: Source) -> Result<Loaded, String> {
     let files = source.files?;
-    let manifest = Manifest::parse(&files.manifest).map_err(|error| error.to_string())?;
+    let manifest =
+        Manifest::parse(&files.manifest).map_err(|error| format!("plugin.toml, {error}"))?;
     if manifest.name.is_none() {
         check_name(&source.key)?;
     }

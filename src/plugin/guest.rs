@@ -81,8 +81,10 @@ impl Guest {
                 None => Err(wasmtime::Error::new(BudgetSpent)),
                 Some(left) => {
                     state.ticks = left;
-                    // At each tick others get their turn; the next one counts from when this one goes on.
-                    Ok(UpdateDeadline::Yield(1))
+                    // At each tick others get their turn, the runtime's sockets and timers too, which it looks at before it
+                    // wakes who yielded. The next tick counts from when this one goes on.
+                    let turn = Box::pin(tokio::task::yield_now());
+                    Ok(UpdateDeadline::YieldCustom(1, turn))
                 }
             }
         });
@@ -217,7 +219,6 @@ impl Guest {
             FailureKind::Host
         };
         let cause = error.root_cause().to_string();
-        // A Rust panic says why on standard error before it traps.
         let text = match state.last_words() {
             Some(words) => format!("{cause}; it last printed: {words}"),
             None => cause,

@@ -42,15 +42,6 @@ impl Limits {
         wall: Duration::from_secs(60),
         memory: 256 * MIB,
     };
-
-    /// For `on-load`, which runs once and may do more than a hook.
-    pub fn for_load(self) -> Self {
-        Self {
-            cpu: self.cpu.max(Duration::from_secs(5)),
-            wall: self.wall.max(Duration::from_secs(15)),
-            memory: self.memory,
-        }
-    }
 }
 
 /// Counts what a store's memories take up and remembers that it said no: a filter that gets no memory traps next, and the

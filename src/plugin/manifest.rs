@@ -61,13 +61,13 @@ struct Raw {
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    #[error("plugin.toml, line {line}, column {column}: {text}")]
+    #[error("line {line}, column {column}: {text}")]
     At {
         line: usize,
         column: usize,
         text: String,
     },
-    #[error("plugin.toml: {0}")]
+    #[error("{0}")]
     Whole(String),
 }
 

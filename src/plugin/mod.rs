@@ -18,7 +18,7 @@ mod snapshot;
 mod state;
 mod watch;
 
-pub use component::LoadError;
+pub use component::{LoadError, LoadTime};
 pub use digest::Digest;
 pub use engine::EngineError;
 pub use generation::{Generation, PluginState, PluginStatus};

@@ -12,6 +12,9 @@ use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 /// Octets that are kept until they are taken; older ones go first, since the last words say why.
 const MAX: usize = 8 * 1024;
 
+/// Characters of the last words.
+const MAX_WORDS: usize = 500;
+
 /// Standard output and error of a guest.
 #[derive(Debug, Clone, Default)]
 pub struct Output(Arc<Mutex<VecDeque<u8>>>);
@@ -33,9 +36,14 @@ impl Output {
         lines(&octets)
     }
 
-    pub fn last_line(&self) -> Option<String> {
+    /// The last two lines, if there are any: a Rust panic takes as many, besides a note that helps nobody here.
+    pub fn last_words(&self) -> Option<String> {
         let octets: Vec<u8> = self.lock().iter().copied().collect();
-        lines(&octets).pop()
+        let mut lines = lines(&octets);
+        lines.retain(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
+        let words = lines.get(lines.len().saturating_sub(2)..)?.join(" ");
+        let words: String = words.chars().take(MAX_WORDS).collect();
+        Some(words).filter(|words| !words.is_empty())
     }
 
     fn push(&self, octets: &[u8]) {
@@ -124,8 +132,11 @@ mod tests {
         for n in 0..2000 {
             output.push(format!("line {n}\n").as_bytes());
         }
-        assert_eq!(output.last_line().unwrap(), "line 1999");
+        assert_eq!(output.last_words().unwrap(), "line 1998 line 1999");
+        output.push(b"note: run with `RUST_BACKTRACE=1` to see more\n");
+        assert_eq!(output.last_words().unwrap(), "line 1998 line 1999");
         assert!(output.lock().len() <= MAX);
         assert!(output.take().len() > 500 && output.take().is_empty());
+        assert_eq!(output.last_words(), None);
     }
 }

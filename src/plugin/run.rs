@@ -110,7 +110,7 @@ pub async fn run_file(config: &Config, wasm: &Path, input: Input) -> Result<Ran,
         path: manifest_path.unwrap_or_else(|| path.clone()),
         error,
     })?;
-    let runtime = Arc::new(Runtime::new(&config.engine(), config.limits)?);
+    let runtime = Arc::new(Runtime::new(&config.engine(), config.limits, config.load)?);
     let stem = path
         .file_stem()
         .and_then(|stem| stem.to_str())

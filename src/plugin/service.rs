@@ -1,7 +1,7 @@
 //! The host as others see it: it starts with what lies in the directory, follows what changes there, and hands out the generation in
 //! force. Knows nothing of what filters are asked.
 
-use super::component::Runtime;
+use super::component::{LoadTime, Runtime};
 use super::engine::{EngineConfig, EngineError};
 use super::generation::{self, Generation, PluginStatus, Slot};
 use super::limits::Limits;
@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: Limits,
     /// What a manifest cannot exceed.
     pub most: Limits,
+    /// What `on-load` may take.
+    pub load: LoadTime,
     /// Instances at a time, of all plugins together.
     pub instances: u32,
     /// None: only [`Host::reload`] looks again.
@@ -55,6 +57,7 @@ impl Config {
             status_file: None,
             limits: Limits::default(),
             most: Limits::MOST,
+            load: LoadTime::default(),
             instances: 1000,
             watch: Some(Watching {
                 debounce: Duration::from_millis(200),
@@ -134,8 +137,8 @@ impl Host {
     /// Loads what lies in the directory. A plugin that does not load is kept out, which is no error here.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
-        let defaults = config.limits;
-        let runtime = tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults))
+        let (defaults, load) = (config.limits, config.load);
+        let runtime = tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
             .await
             .map_err(|error| StartError::Directory {
                 path: config.directory.clone(),

@@ -63,7 +63,7 @@ async fn image(
         return Ok((runtime.compile(Arc::clone(&bytes)).await?, Start::Plain));
     };
     let pre = link(&runtime, &component)?;
-    let limits = profile.limits.for_load();
+    let limits = profile.load;
     let mut guest = Guest::start(&runtime, &profile, &pre, limits)
         .await
         .map_err(LoadError::Start)?;

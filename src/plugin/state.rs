@@ -24,6 +24,8 @@ pub struct Profile {
     /// The table `[config]` of its manifest as JSON.
     pub config: String,
     pub limits: Limits,
+    /// Of `on-load`.
+    pub load: Limits,
 }
 
 /// Why a call into the host is refused: what was wrong and what to change.
@@ -119,9 +121,9 @@ impl State {
         record
     }
 
-    /// The last line that the filter printed, such as what a panic says.
+    /// The last lines that the filter printed, such as what a panic says before it traps.
     pub fn last_words(&self) -> Option<String> {
-        self.output.last_line()
+        self.output.last_words()
     }
 
     /// Whether the filter holds anything of the host's.

@@ -29,7 +29,7 @@ use std::sync::OnceLock;
 /// }
 /// ```
 ///
-/// What hooks change behind it (a `RefCell`, say) lasts for the transaction: the next one starts from what `load` left.
+/// Random numbers drawn in `load`, such as the seeds of hash maps made there, are the same in every transaction. What hooks change behind it (a `RefCell`, say) lasts for the transaction: the next one starts from what `load` left.
 #[derive(Debug)]
 pub struct State<T>(OnceLock<T>);
 

@@ -4,12 +4,10 @@ use super::*;
 use std::time::Instant;
 use wasmilter::mail::FailureKind;
 
-const LIMITS: &str = "[limits]\ncpu-ms = 50\nwall-ms = 300\nmemory-mib = 8\n";
-
-async fn failing(step: &str) -> (FailureKind, String) {
+async fn failing(limits: &str, step: &str) -> (FailureKind, String) {
     let rig = Rig::new();
     let script = format!(
-        "{LIMITS}[config]\nmessage = [\"score X 1 a\", \"add X-A 1\", \"file Junk\", {step:?}]"
+        "limits = {{ {limits} }}\n[config]\nmessage = [\"score X 1 a\", \"add X-A 1\", \"file Junk\", {step:?}]"
     );
     rig.plugin("guest", &script, GUEST);
     let host = rig.start().await;
@@ -25,25 +23,52 @@ async fn failing(step: &str) -> (FailureKind, String) {
 #[tokio::test]
 async fn each_failure_has_its_kind() {
     let table = [
-        ("loop", FailureKind::Timeout, "50 ms"),
         (
+            "cpu-ms = 50, wall-ms = 60000",
+            "loop",
+            FailureKind::Timeout,
+            "50 ms",
+        ),
+        (
+            "wall-ms = 300",
             "sleep 60000",
             FailureKind::Timeout,
             "no answer within 300 ms",
         ),
-        ("eat 100", FailureKind::OutOfMemory, "8 MiB"),
-        ("panic the sky falls", FailureKind::Trap, "the sky falls"),
-        ("reject 250 5 fine", FailureKind::BadAnswer, "code 250"),
         (
+            "memory-mib = 8",
+            "eat 100",
+            FailureKind::OutOfMemory,
+            "8 MiB",
+        ),
+        (
+            "",
+            "panic the sky falls",
+            FailureKind::Trap,
+            "the sky falls",
+        ),
+        ("", "reject 250 5 fine", FailureKind::BadAnswer, "code 250"),
+        (
+            "",
             "reject 550 4 no",
             FailureKind::BadAnswer,
             "enhanced code 4.7.1",
         ),
-        ("tempfail 550 4 no", FailureKind::BadAnswer, "400 to 499"),
-        ("reject 550 5 no\\n250 yes", FailureKind::BadAnswer, "line"),
+        (
+            "",
+            "tempfail 550 4 no",
+            FailureKind::BadAnswer,
+            "400 to 499",
+        ),
+        (
+            "",
+            "reject 550 5 no\\n250 yes",
+            FailureKind::BadAnswer,
+            "line",
+        ),
     ];
-    for (step, kind, text) in table {
-        let (found, said) = failing(step).await;
+    for (limits, step, kind, text) in table {
+        let (found, said) = failing(limits, step).await;
         assert_eq!(found, kind, "{step}: {said}");
         assert!(said.contains(text), "{step}: {said}");
     }
@@ -55,7 +80,7 @@ async fn a_loop_does_not_hold_others_up() {
     let rig = Rig::new();
     rig.plugin(
         "looping",
-        "[limits]\ncpu-ms = 300\n[config]\nmessage = [\"loop\"]",
+        "[limits]\ncpu-ms = 300\nwall-ms = 60000\n[config]\nmessage = [\"loop\"]",
         GUEST,
     );
     rig.guest("quick", r#"message = ["score X 1 a"]"#);

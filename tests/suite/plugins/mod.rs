@@ -4,6 +4,7 @@ mod abilities;
 mod failures;
 mod refused;
 mod reload;
+mod run;
 mod sandbox;
 
 use std::fs;
@@ -16,7 +17,7 @@ use wasmilter::mail::{
     Address, AuthenticationResult, Call, Content, Envelope, Filter, FilterRun, Hook, Message,
     Outcome, Recipient, ReversePath, Session, Symbol, TransactionId, Verdict, View,
 };
-use wasmilter::plugin::{Config, Generation, Host, PluginState, PluginStatus};
+use wasmilter::plugin::{Config, Generation, Host, LoadTime, PluginState, PluginStatus};
 
 /// `tests/guest`, which does what its configuration says.
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
@@ -60,6 +61,10 @@ impl Rig {
         Config {
             // Compiling takes long in this build; what one test compiled the others take.
             cache: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache")),
+            load: LoadTime {
+                cpu: Duration::from_millis(300),
+                wall: Duration::from_secs(3),
+            },
             instances: 20,
             watch: None,
             settle: Duration::from_millis(1),

@@ -117,13 +117,13 @@ async fn what_cannot_be_a_plugin_is_kept_out_by_name() {
             "sleeping",
             "[config]\nload = [\"sleep 99999999\"]",
             GUEST.to_vec(),
-            "no answer within",
+            "on-load failed: timeout",
         ),
         (
             "looping",
             "[config]\nload = [\"loop\"]",
             GUEST.to_vec(),
-            "it ran for more than",
+            "on-load failed: timeout",
         ),
     ];
     let rig = Rig::new();
