@@ -8,7 +8,9 @@
 )]
 mod cases;
 mod cli;
+mod corpus;
 mod crash;
+mod imap;
 mod imports;
 mod plugins;
 mod smtp;

@@ -80,10 +80,7 @@ fn what_is_wrong_ends_with_its_line() {
     check("a NOOP x\r\n", &["bad a"]);
     check("\u{ff}\u{fe}\r\n", &["bad *"]);
     // The literal belongs to the wrong command: it is not the next one.
-    check(
-        "a FROB {7+}\r\nb NOOP\r\nc NOOP\r\n",
-        &["bad a", "c NOOP"],
-    );
+    check("a FROB {7+}\r\nb NOOP\r\nc NOOP\r\n", &["bad a", "c NOOP"]);
 }
 
 #[test]

@@ -88,9 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_not_modified_utf7() {
-        for bad in [
-            "&", "a&b", "&Jjo", "&A-", "&====-", "&2D0-", "&Jjo!-",
-        ] {
+        for bad in ["&", "a&b", "&Jjo", "&A-", "&====-", "&2D0-", "&Jjo!-"] {
             assert_eq!(decode_mailbox(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!(decode_mailbox(b"\xff"), None);

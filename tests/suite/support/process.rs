@@ -114,34 +114,50 @@ impl Sender {
 
     /// The code of the reply to the end of data, or that of the first refusal.
     pub fn send(&mut self, to: &str, message: &str) -> std::io::Result<u16> {
+        let message = format!("{message}\r\n");
+        Ok(self.send_octets(to, message.as_bytes())?.0)
+    }
+
+    /// The last line of that reply too. The message ends with CRLF.
+    pub fn send_octets(&mut self, to: &str, message: &[u8]) -> std::io::Result<(u16, String)> {
         for command in [
             "MAIL FROM:<sender@client.example>",
             &format!("RCPT TO:<{to}>"),
             "DATA",
         ] {
-            let code = self.command(command)?;
+            let (code, text) = self.exchange(command.as_bytes())?;
             if code >= 400 {
-                return Ok(code);
+                return Ok((code, text));
             }
         }
-        self.command(&format!("{message}\r\n."))
+        let mut stuffed = Vec::with_capacity(message.len() + 64);
+        for line in message.split_inclusive(|octet| *octet == b'\n') {
+            if line.starts_with(b".") {
+                stuffed.push(b'.');
+            }
+            stuffed.extend_from_slice(line);
+        }
+        stuffed.push(b'.');
+        self.exchange(&stuffed)
     }
 
     pub fn command(&mut self, line: &str) -> std::io::Result<u16> {
-        self.socket
-            .get_mut()
-            .write_all(format!("{line}\r\n").as_bytes())?;
+        Ok(self.exchange(line.as_bytes())?.0)
+    }
+
+    fn exchange(&mut self, line: &[u8]) -> std::io::Result<(u16, String)> {
+        self.socket.get_mut().write_all(&[line, b"\r\n"].concat())?;
         self.reply()
     }
 
-    fn reply(&mut self) -> std::io::Result<u16> {
+    fn reply(&mut self) -> std::io::Result<(u16, String)> {
         loop {
             let mut line = String::new();
             if self.socket.read_line(&mut line)? == 0 {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }
             if line.as_bytes().get(3) == Some(&b' ') {
-                return Ok(line[..3].parse().unwrap());
+                return Ok((line[..3].parse().unwrap(), line[4..].trim_end().to_owned()));
             }
         }
     }

@@ -1,0 +1,168 @@
+//! LIST, LSUB, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, SELECT.
+
+use super::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mailboxes_are_listed_with_their_uses() {
+    let server = Server::start().await;
+    let mut client = server.logged_in().await;
+    assert_eq!(
+        client.say("LIST \"\" \"\"").await.ok(),
+        ["LIST (\\Noselect) \"/\" \"\""]
+    );
+    let listed = client.say("LIST \"\" *").await.ok();
+    for wanted in [
+        "LIST (\\HasNoChildren) \"/\" \"INBOX\"",
+        "LIST (\\HasNoChildren \\Sent) \"/\" \"Sent\"",
+        "LIST (\\HasNoChildren \\Junk) \"/\" \"Junk\"",
+    ] {
+        assert!(listed.contains(&wanted.to_owned()), "{listed:?}");
+    }
+    client.say("CREATE a/b/c").await.ok();
+    assert_eq!(
+        client.say("LIST \"\" a%").await.ok(),
+        ["LIST (\\HasChildren) \"/\" \"a\""]
+    );
+    assert_eq!(
+        client.say("LIST a/ %").await.ok(),
+        ["LIST (\\HasChildren) \"/\" \"a/b\""]
+    );
+    client.say("DELETE a").await.ok();
+    assert_eq!(
+        client.say("LIST \"\" a*").await.ok(),
+        lines(&[
+            "LIST (\\Noselect \\HasChildren) \"/\" \"a\"",
+            "LIST (\\HasChildren) \"/\" \"a/b\"",
+            "LIST (\\HasNoChildren) \"/\" \"a/b/c\"",
+        ])
+    );
+    assert_eq!(client.say("LIST \"\" inbox").await.ok().len(), 1);
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mailboxes_are_made_renamed_and_deleted() {
+    let server = Server::start().await;
+    let mut client = server.logged_in().await;
+    for (command, expected) in [
+        ("CREATE work", "OK"),
+        ("CREATE work", "NO [ALREADYEXISTS]"),
+        ("CREATE inbox", "NO [ALREADYEXISTS]"),
+        ("CREATE lists/", "OK"),
+        ("CREATE \"\"", "NO [CANNOT]"),
+        ("CREATE a//b", "NO [CANNOT]"),
+        ("CREATE \"&Jjo\"", "NO [CANNOT]"),
+        ("CREATE \"Entw&APw-rfe\"", "OK"),
+        ("SELECT \"Entw&APw-rfe\"", "OK"),
+        ("CREATE work/one", "OK"),
+        ("RENAME work jobs", "OK"),
+        ("RENAME work jobs", "NO [NONEXISTENT]"),
+        ("RENAME lists jobs", "NO [ALREADYEXISTS]"),
+        ("STATUS jobs/one (MESSAGES)", "OK"),
+        ("STATUS work/one (MESSAGES)", "NO [NONEXISTENT]"),
+        ("SELECT nowhere", "NO [NONEXISTENT]"),
+        ("CHECK", "BAD"),
+        ("DELETE jobs", "OK"),
+        ("DELETE jobs", "NO [NONEXISTENT]"),
+        ("DELETE INBOX", "NO [CANNOT]"),
+        ("STATUS INBOX (HIGHESTMODSEQ)", "BAD"),
+    ] {
+        let answer = client.say(command).await;
+        assert!(answer.tagged.starts_with(expected), "{command}: {answer:?}");
+    }
+    let listed = client.say("LIST \"\" Ent*").await.ok();
+    assert_eq!(listed, ["LIST (\\HasNoChildren) \"/\" \"Entw&APw-rfe\""]);
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions() {
+    let server = Server::start().await;
+    let mut client = server.logged_in().await;
+    client.say("CREATE a/b").await.ok();
+    client.say("SUBSCRIBE a/b").await.ok();
+    client.say("UNSUBSCRIBE a").await.ok();
+    assert_eq!(
+        client.say("LSUB \"\" a*").await.ok(),
+        ["LSUB () \"/\" \"a/b\""]
+    );
+    assert_eq!(
+        client.say("LSUB \"\" a%").await.ok(),
+        ["LSUB (\\Noselect) \"/\" \"a\""]
+    );
+    client.say("UNSUBSCRIBE a/b").await.ok();
+    assert_eq!(client.say("LSUB \"\" a*").await.ok(), lines(&[]));
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn select_tells_what_there_is() {
+    let server = Server::start().await;
+    let mut client = server.logged_in().await;
+    client
+        .say(format!(
+            "APPEND INBOX (\\Seen $Work) {{{}+}}\r\n{MESSAGE}",
+            MESSAGE.len()
+        ))
+        .await
+        .ok();
+    client.append("INBOX", MESSAGE).await.ok();
+    let examined = client.say("EXAMINE INBOX").await;
+    assert!(examined.tagged.starts_with("OK [READ-ONLY]"));
+    assert!(
+        examined.untagged.contains(&"2 RECENT".into()),
+        "{examined:?}"
+    );
+    assert!(
+        examined
+            .untagged
+            .contains(&"OK [PERMANENTFLAGS ()] Flags that stay".into())
+    );
+    client
+        .say("STORE 1 +FLAGS \\Deleted")
+        .await
+        .is("NO [READ-ONLY]");
+    client.say("EXPUNGE").await.is("NO [READ-ONLY]");
+    client.say("FETCH 2 BODY[]").await.ok();
+    client.say("CLOSE").await.ok();
+    client.say("FETCH 1 FLAGS").await.is("BAD");
+    let selected = client.say("SELECT INBOX").await;
+    assert!(selected.tagged.starts_with("OK [READ-WRITE]"));
+    let untagged = selected.untagged.join("\n");
+    for wanted in [
+        "FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Work)",
+        "OK [PERMANENTFLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft $Work \\*)]",
+        "2 EXISTS",
+        "2 RECENT",
+        "OK [UNSEEN 2]",
+        "OK [UIDNEXT 3]",
+        "OK [UIDVALIDITY ",
+    ] {
+        assert!(untagged.contains(wanted), "{wanted}: {untagged}");
+    }
+    // Told once, they are recent no more.
+    assert!(
+        server
+            .selected()
+            .await
+            .say("SEARCH RECENT")
+            .await
+            .ok()
+            .contains(&"SEARCH".into())
+    );
+    assert_eq!(client.say("SEARCH RECENT").await.ok(), ["SEARCH 1 2"]);
+    assert_eq!(
+        client
+            .say("STATUS INBOX (MESSAGES RECENT UIDNEXT UNSEEN)")
+            .await
+            .ok(),
+        ["STATUS \"INBOX\" (MESSAGES 2 RECENT 0 UIDNEXT 3 UNSEEN 1)"]
+    );
+    client.say("UNSELECT").await.ok();
+    client.say("FETCH 1 FLAGS").await.is("BAD");
+    client.say("SELECT INBOX").await.ok();
+    // What was selected is not any more after a SELECT that fails (RFC 3501 §6.3.1).
+    client.say("SELECT nowhere").await.is("NO");
+    client.say("FETCH 1 FLAGS").await.is("BAD");
+    server.finish().await;
+}
