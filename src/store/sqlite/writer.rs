@@ -84,7 +84,9 @@ where
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Self { value, reply, .. } = *self;
+        let Self { work, value, reply } = *self;
+        // A file that was not taken over goes before anybody hears of it.
+        drop(work);
         let result = outcome.and_then(|()| value.ok_or_else(stopped));
         // Nobody may be waiting any more; what was done stays done.
         let _ = reply.send(result);
