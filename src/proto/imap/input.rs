@@ -324,8 +324,7 @@ impl Input {
     fn decode(&mut self) -> Event {
         let command = std::mem::take(&mut self.command);
         match CommandCodec::default().decode_static(&command) {
-            // An APPEND that got here had its message within another literal's limit: it is not one.
-            Ok((rest, command)) if rest.is_empty() => Event::Command(Box::new(command)),
+            Ok(([], command)) => Event::Command(Box::new(command)),
             _ => Event::Invalid(Invalid {
                 tag: tag(&command),
                 reason: complaint(&command),

@@ -78,9 +78,13 @@ async fn dropped_in_the_middle_nothing_is_left() {
         client.say("STATUS INBOX (MESSAGES)").await.ok(),
         ["STATUS \"INBOX\" (MESSAGES 0)"]
     );
-    let staging = server.store.staging().to_owned();
-    server.finish().await;
-    assert_eq!(std::fs::read_dir(staging).unwrap().count(), 0);
+    server.stop.cancel();
+    server.connections.close();
+    soon(server.connections.wait()).await;
+    assert_eq!(
+        std::fs::read_dir(server.store.staging()).unwrap().count(),
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
