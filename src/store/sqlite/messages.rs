@@ -215,12 +215,15 @@ pub fn store_flags(
 pub fn copy(change: &mut Change<'_>, copying: &Copying<'_>) -> Result<Copied, StoreError> {
     let (from, _) = mailboxes::by_id(change.index, copying.from)?;
     let (to, _) = mailboxes::by_id(change.index, copying.to)?;
-    let mut copied = Copied::default();
+    // All are read before one is added: the copies may go into the mailbox itself.
+    let mut items = Vec::new();
     for uid in ascending(copying.uids) {
-        if let Some((item, _)) = get(change.index, copying.from, uid)? {
-            let new = insert(change.index, copying.to, &item)?;
-            copied.uids.push((uid, new));
-        }
+        items.extend(get(change.index, copying.from, uid)?.map(|(item, _)| (uid, item)));
+    }
+    let mut copied = Copied::default();
+    for (uid, item) in items {
+        let new = insert(change.index, copying.to, &item)?;
+        copied.uids.push((uid, new));
     }
     if copied.uids.is_empty() {
         return Ok(copied);

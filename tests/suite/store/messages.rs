@@ -264,10 +264,10 @@ pub async fn moves_are_one_change<B: Backend>() {
     let changes = place.store.changes(inbox, before).await.unwrap();
     assert_eq!((changes.changed, changes.expunged), (vec![], vec![1, 3]));
     assert_error!(place.store.content(inbox, 1).await, StoreError::NotFound(_));
-    // Into the mailbox itself: a new UID.
+    // Into the mailbox itself: a new UID, which is not one of those to move although it was named.
     let copying = Copying {
         from: inbox,
-        uids: &[2],
+        uids: &[2, 4],
         to: inbox,
         r#move: true,
     };

@@ -24,7 +24,7 @@ use wasmilter::store::{
 };
 
 /// A second backend is run against the cases by implementing this and naming it in `conformance!` below.
-pub trait Backend {
+pub trait Backend: Send + Sync + 'static {
     /// Opens what is in the directory. What `open` returned before has been dropped.
     fn open(directory: &Path) -> Arc<dyn Store>;
 }

@@ -81,7 +81,7 @@ fn apply(models: &mut [Model; 3], step: &Step, texts: &[String]) {
             }
         }
         Step::Expunge(at, uids) => {
-            let chosen = |uid| uids.as_ref().is_none_or(|uids| uids.contains(uid));
+            let chosen = |uid: &u32| uids.as_ref().is_none_or(|uids| uids.contains(uid));
             models[*at]
                 .messages
                 .retain(|uid, (_, set)| !(chosen(uid) && set.contains("\\Deleted")));
