@@ -134,6 +134,8 @@ async fn host(directory: &Path) -> Host {
     let host = Host::start(config).await.unwrap();
     for plugin in &host.generation().plugins {
         assert_eq!(plugin.state, PluginState::Active, "{}", plugin.name);
+        // Their configuration is read once, not for each message.
+        assert_eq!(plugin.no_start_image, None, "{}", plugin.name);
     }
     host
 }
