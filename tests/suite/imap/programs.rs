@@ -178,10 +178,8 @@ async fn mutt_opens_a_mailbox_and_saves_a_message() {
         saved.contains("Subject: hello") && saved.contains("Good morning."),
         "{saved}"
     );
-    assert_eq!(
-        client.say("STATUS Archive (MESSAGES)").await.ok(),
-        ["STATUS \"Archive\" (MESSAGES 1)"]
-    );
-    assert_eq!(client.say("SEARCH FLAGGED SEEN").await.ok()[0], "SEARCH 1");
+    let told = client.say("STATUS Archive (MESSAGES)").await.ok();
+    assert_eq!(told[0], "STATUS \"Archive\" (MESSAGES 1)");
+    assert!(told[1].contains("\\Flagged"), "{told:?}");
     server.finish().await;
 }
