@@ -363,7 +363,7 @@ async fn child_that_delivers() {
                 let number = round + task * 10_000 + number;
                 let text = format!("message {number}");
                 let mut delivery = delivery(number, alice, "INBOX", &text);
-                if number % 3 == 0 {
+                if number.is_multiple_of(3) {
                     delivery.copies[0].content = staged(Path::new(&directory), &text);
                 }
                 let journal = store.deliver(delivery).await.unwrap();
