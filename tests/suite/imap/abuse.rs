@@ -30,6 +30,8 @@ async fn nonsense_is_answered_and_the_session_goes_on() {
     client.send("a SELECT {300000}\r\n").await;
     client.answer("a").await.is("NO [LIMIT]");
     client.say("NOOP").await.ok();
+    let many = vec!["BODY[HEADER]"; 1000].join(" ");
+    client.say(format!("FETCH 1 ({many})")).await.is("BAD");
     let mut nested = "NOT ".repeat(5000);
     nested.insert_str(0, "SEARCH ");
     client.say(nested + "ALL").await.is("BAD");
