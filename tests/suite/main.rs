@@ -14,5 +14,5 @@ mod imap;
 mod imports;
 mod plugins;
 mod smtp;
-// mod store;
+mod store;
 mod support;

@@ -119,7 +119,7 @@ fn whom(scope: &Scope) -> String {
         Scope::All => String::new(),
         Scope::Only(addresses) => {
             let names: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-            format!(" for {}", names.join(", "))
+            format!(" (for {})", names.join(", "))
         }
     }
 }
