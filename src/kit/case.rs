@@ -295,7 +295,7 @@ mod tests {
                 "6:11",
                 "unknown variant `rejct`",
             ),
-            (HEAD.replace("alice@", "alice"), "3:15", ""),
+            (HEAD.replace("alice@", "alice"), "3:14", "there is no @"),
             (
                 format!("{HEAD}mailbox = {{ \"bob@example.test\" = \"x\" }}\n"),
                 "6:14",

@@ -1,6 +1,6 @@
 //! A report as JUnit XML, which build servers read. Writes no file.
 
-use super::suite::{CaseReport, End, Report};
+use super::suite::{CaseEnd, CaseReport, Report};
 use std::fmt::Write as _;
 
 pub fn junit(report: &Report) -> String {
@@ -35,16 +35,16 @@ fn test_case(out: &mut String, plugin: &str, case: &CaseReport) {
         case.elapsed.as_secs_f64()
     );
     let (element, message, text) = match &case.end {
-        End::Passed | End::Blessed(_) => {
+        CaseEnd::Passed | CaseEnd::Blessed(_) => {
             out.push_str("/>\n");
             return;
         }
-        End::Failed(differences) => {
+        CaseEnd::Failed(differences) => {
             let names: Vec<_> = differences.iter().map(|d| d.what.as_str()).collect();
             let text: String = differences.iter().map(ToString::to_string).collect();
             ("failure", format!("differs in {}", names.join(", ")), text)
         }
-        End::Malformed(why) => ("error", why.clone(), String::new()),
+        CaseEnd::Malformed(why) => ("error", why.clone(), String::new()),
     };
     let _ = write!(
         out,
@@ -95,9 +95,12 @@ mod tests {
         let report = Report {
             plugin: "p".to_owned(),
             cases: vec![
-                case("good", End::Passed),
-                case("bad", End::Failed(vec![difference])),
-                case("odd", End::Malformed("cases/odd.toml:1:1: no".to_owned())),
+                case("good", CaseEnd::Passed),
+                case("bad", CaseEnd::Failed(vec![difference])),
+                case(
+                    "odd",
+                    CaseEnd::Malformed("cases/odd.toml:1:1: no".to_owned()),
+                ),
             ],
         };
         assert_eq!(

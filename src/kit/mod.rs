@@ -14,7 +14,7 @@ pub use expect::{Difference, Expect, Observed};
 pub use junit::junit;
 pub use new::{NewError, create};
 pub use play::{Done, Play, play};
-pub use suite::{CaseReport, End, Report, SuiteError, run_cases};
+pub use suite::{CaseEnd, CaseReport, Report, SuiteError, run_cases};
 
 use crate::mail::Content;
 use std::io;

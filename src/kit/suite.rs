@@ -34,7 +34,7 @@ pub struct CaseReport {
     /// The name of its files without extension.
     pub name: String,
     pub about: String,
-    pub end: End,
+    pub end: CaseEnd,
     /// What the plugin gave and logged, for a reader of failures.
     pub symbols: Vec<Symbol>,
     pub log: Vec<LogLine>,
@@ -42,7 +42,7 @@ pub struct CaseReport {
 }
 
 #[derive(Debug)]
-pub enum End {
+pub enum CaseEnd {
     Passed,
     Failed(Vec<Difference>),
     /// Its expectations were rewritten; these were the differences.
@@ -53,26 +53,26 @@ pub enum End {
 
 impl Report {
     pub fn passed(&self) -> usize {
-        self.count(|end| matches!(end, End::Passed))
+        self.count(|end| matches!(end, CaseEnd::Passed))
     }
 
     pub fn blessed(&self) -> usize {
-        self.count(|end| matches!(end, End::Blessed(_)))
+        self.count(|end| matches!(end, CaseEnd::Blessed(_)))
     }
 
     pub fn failed(&self) -> usize {
-        self.count(|end| matches!(end, End::Failed(_)))
+        self.count(|end| matches!(end, CaseEnd::Failed(_)))
     }
 
     pub fn malformed(&self) -> usize {
-        self.count(|end| matches!(end, End::Malformed(_)))
+        self.count(|end| matches!(end, CaseEnd::Malformed(_)))
     }
 
     pub fn is_good(&self) -> bool {
         self.failed() + self.malformed() == 0
     }
 
-    fn count(&self, which: impl Fn(&End) -> bool) -> usize {
+    fn count(&self, which: impl Fn(&CaseEnd) -> bool) -> usize {
         self.cases.iter().filter(|case| which(&case.end)).count()
     }
 }
@@ -88,7 +88,7 @@ pub async fn run_cases(
         let started = Instant::now();
         let mut report = CaseReport {
             about: String::new(),
-            end: End::Passed,
+            end: CaseEnd::Passed,
             symbols: Vec::new(),
             log: Vec::new(),
             elapsed: Duration::ZERO,
@@ -97,7 +97,7 @@ pub async fn run_cases(
         let stem = directory.join(&report.name);
         report.end = match run_case(filter, &stem, bless, &mut report).await {
             Ok(end) => end,
-            Err(error) => End::Malformed(error.to_string()),
+            Err(error) => CaseEnd::Malformed(error.to_string()),
         };
         report.elapsed = started.elapsed();
         cases.push(report);
@@ -136,7 +136,7 @@ async fn run_case(
     stem: &Path,
     bless: bool,
     report: &mut CaseReport,
-) -> Result<End, CaseError> {
+) -> Result<CaseEnd, CaseError> {
     // Not `with_extension`: a name may have dots.
     let file = |extension: &str| {
         let mut path = stem.as_os_str().to_owned();
@@ -189,11 +189,11 @@ async fn run_case(
     let observed = Observed::of(plugin, &case.envelope.recipients, &done);
     let differences = case.expect.differences(&observed);
     if differences.is_empty() && text.is_some() {
-        return Ok(End::Passed);
+        return Ok(CaseEnd::Passed);
     }
     // A plugin that fails is never what its author wants.
     if !bless || !observed.failures.is_empty() {
-        return Ok(End::Failed(differences));
+        return Ok(CaseEnd::Failed(differences));
     }
     let expect = case.expect.blessed(&observed);
     let rewritten = match &text {
@@ -201,5 +201,5 @@ async fn run_case(
         None => Case { expect, ..case }.to_toml(),
     };
     fs::write(&expectations, rewritten).map_err(|error| whole(&expectations, error.to_string()))?;
-    Ok(End::Blessed(differences))
+    Ok(CaseEnd::Blessed(differences))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use wasmilter::chain::Policy;
-use wasmilter::kit::{self, Done, End, Play};
+use wasmilter::kit::{self, CaseEnd, Done, Play};
 use wasmilter::mail::{Address, Content, Envelope, Filter, ReversePath, Session, Verdict};
 use wasmilter::plugin::{Config, Host, PluginState, embedded};
 
@@ -81,12 +81,12 @@ async fn the_cases_of_the_plugins() {
         let report = kit::run_cases(filter, &cases, false).await.unwrap();
         for case in &report.cases {
             match &case.end {
-                End::Failed(differences) => {
+                CaseEnd::Failed(differences) => {
                     wrong.push_str(&format!("{plugin}/{}\n", case.name));
                     wrong.extend(differences.iter().map(ToString::to_string));
                 }
-                End::Malformed(why) => wrong.push_str(&format!("{why}\n")),
-                End::Passed | End::Blessed(_) => {}
+                CaseEnd::Malformed(why) => wrong.push_str(&format!("{why}\n")),
+                CaseEnd::Passed | CaseEnd::Blessed(_) => {}
             }
             assert!(
                 case.log.is_empty(),

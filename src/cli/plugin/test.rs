@@ -1,7 +1,7 @@
 //! `wasmilter plugin test`: a plugin's cases, in the real host.
 
 use super::{build, check};
-use crate::kit::{self, CaseReport, End, Report};
+use crate::kit::{self, CaseEnd, CaseReport, Report};
 use anyhow::Context;
 use clap::Args;
 use std::fmt::Write as _;
@@ -67,10 +67,10 @@ fn text(report: &Report) -> String {
 
 fn describe(out: &mut String, case: &CaseReport) {
     let (word, differences) = match &case.end {
-        End::Passed => ("ok", None),
-        End::Failed(differences) => ("FAILED", Some(differences)),
-        End::Blessed(differences) => ("rewritten", Some(differences)),
-        End::Malformed(why) => {
+        CaseEnd::Passed => ("ok", None),
+        CaseEnd::Failed(differences) => ("FAILED", Some(differences)),
+        CaseEnd::Blessed(differences) => ("rewritten", Some(differences)),
+        CaseEnd::Malformed(why) => {
             let _ = writeln!(out, "BROKEN {}\n    {why}", case.name);
             return;
         }
@@ -89,7 +89,7 @@ fn describe(out: &mut String, case: &CaseReport) {
             let _ = writeln!(out, "    {line}");
         }
     }
-    if matches!(case.end, End::Failed(_)) {
+    if matches!(case.end, CaseEnd::Failed(_)) {
         for symbol in &case.symbols {
             let _ = writeln!(
                 out,
