@@ -108,14 +108,6 @@ pub struct Loaded {
 /// Loads a component with the `plugin.toml` beside it, if there is one, or a plugin's folder, as a server does it.
 /// `config` gives limits and cache; its directory is not looked at.
 pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError> {
-    let (status, plugin) = load(config, path).await?;
-    Ok(Loaded {
-        plugin: status,
-        filter: Arc::new(plugin),
-    })
-}
-
-async fn load(config: &Config, path: &Path) -> Result<(PluginStatus, PluginFilter), RunError> {
     let found = loader::at(path).map_err(RunError::File)?;
     let wasm = found.wasm.map_err(RunError::File)?;
     let files = loader::files(&wasm, found.manifest.as_deref()).map_err(RunError::File)?;
@@ -134,27 +126,35 @@ async fn load(config: &Config, path: &Path) -> Result<(PluginStatus, PluginFilte
             error,
         })?;
     let plugin = Arc::new(plugin);
-    let status = PluginStatus {
-        path: Some(wasm),
-        ..status_of(&plugin)
-    };
-    Ok((status, PluginFilter(plugin)))
+    Ok(Loaded {
+        plugin: PluginStatus {
+            path: Some(wasm),
+            ..status_of(&plugin)
+        },
+        filter: Arc::new(PluginFilter(plugin)),
+    })
 }
 
-/// Loads it as [`load_path`] does, and asks it at each of its hooks in turn, until one ends the transaction.
+impl Loaded {
+    /// Asks it at each of its hooks in turn, until one ends the transaction.
+    pub async fn run(&self, input: Input) -> io::Result<Ran> {
+        let (calls, message) = transaction(&*self.filter, input).await?;
+        Ok(Ran {
+            plugin: self.plugin.clone(),
+            calls,
+            message,
+        })
+    }
+}
+
+/// [`load_path`] and [`Loaded::run`].
 pub async fn run_file(config: &Config, wasm: &Path, input: Input) -> Result<Ran, RunError> {
-    let (plugin, filter) = load(config, wasm).await?;
-    let (calls, message) = transaction(&filter, input).await?;
-    Ok(Ran {
-        plugin,
-        calls,
-        message,
-    })
+    Ok(load_path(config, wasm).await?.run(input).await?)
 }
 
 /// All hooks of one filter, in the order of a transaction.
 async fn transaction(
-    filter: &PluginFilter,
+    filter: &dyn Filter,
     input: Input,
 ) -> io::Result<(Vec<(Call, Outcome)>, Message)> {
     let mut message = Message::new(input.message)?;

@@ -299,6 +299,60 @@ fn what_the_builder_lacks_is_named_with_its_remedy() {
     said(&plugin(&["new", path(&folder)], 1), &["is there already"]);
 }
 
+#[test]
+fn many_messages_are_summed_up() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = scripted(
+        home.path(),
+        "message = [\"score CASINO 4 a reason\", \"add X-A 1\"]",
+    );
+    let wasm = folder.join("scripted.wasm");
+    let mbox = home.path().join("mbox");
+    let message = "From bob@x Tue Nov 17\nTo: alice@example.test\nSubject: hello\n\nhello\n\n";
+    fs::write(&mbox, message.repeat(3)).unwrap();
+    case(&folder, "one", "");
+    let many = plugin(
+        &["run", path(&wasm), path(&mbox), path(&folder.join("cases"))],
+        0,
+    );
+    said(
+        &many,
+        &[
+            "4 messages: 4 continue; 4 with edits\n",
+            "       4  CASINO\n",
+            "time for one: median ",
+        ],
+    );
+    let one = folder.join("cases/one.eml");
+    let rendered = plugin(&["run", path(&wasm), path(&one), "--rendered"], 0);
+    said(&rendered, &["\r\nX-A: 1\r\n\r\nhello\r\n"]);
+    said(
+        &plugin(&["run", path(&wasm), path(&mbox), "--rendered"], 1),
+        &["--rendered is for one message"],
+    );
+    scripted(
+        home.path(),
+        "message = [\"reject 550 5 no\"]\ndeliver = [\"panic now\"]",
+    );
+    said(
+        &plugin(&["run", path(&wasm), path(&mbox)], 0),
+        &[
+            "mbox #2: reject 550 5.7.1",
+            "3 messages: 3 reject; 0 with edits",
+        ],
+    );
+    scripted(home.path(), "message = [\"panic now\"]");
+    said(
+        &plugin(&["run", path(&wasm), path(&mbox)], 1),
+        &["mbox #3: FAILED at message: trap", "3 messages: 3 FAILED"],
+    );
+    let empty = tempfile::tempdir().unwrap();
+    said(
+        &plugin(&["run", path(&wasm), path(empty.path())], 1),
+        &["there is no message"],
+    );
+}
+
 /// Whether a filter can be compiled here.
 fn can_compile() -> bool {
     let Some(mut cargo) = program("cargo") else {

@@ -30,7 +30,7 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     println!(
         "built {} ({} KiB)",
         built.component.display(),
-        built.octets.div_ceil(1024)
+        built.octets / 1024
     );
     Ok(())
 }

@@ -7,6 +7,7 @@ mod install;
 mod list;
 mod new;
 mod run;
+mod summary;
 mod test;
 
 use crate::plugin::{PluginState, PluginStatus};
@@ -29,7 +30,7 @@ pub enum Plugin {
     Check(check::Check),
     /// Run a plugin's cases: messages, each with what is expected to come of it
     Test(test::Test),
-    /// Run one plugin on one message, without a server, and show what it does
+    /// Run a plugin on messages, without a server, and show what it does
     Run(run::Run),
 }
 

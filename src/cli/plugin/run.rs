@@ -1,28 +1,30 @@
-//! `wasmilter plugin run`: one plugin on one message, without a server.
+//! `wasmilter plugin run`: one plugin on a message, or on many, without a server.
 
 use super::describe;
+use super::summary::Summary;
 use crate::cli::explain;
 use crate::kit;
-use crate::mail::{Address, Recipient, ReversePath, Turn};
-use crate::plugin::{self, Input, run_file};
-use anyhow::Context;
+use crate::mail::{Address, Content, Recipient, ReversePath, Turn, Verdict};
+use crate::plugin::{self, Input, Loaded, Ran, load_path};
+use anyhow::{Context, bail};
 use clap::Args;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Run {
     /// The plugin; a plugin.toml beside it counts
     plugin: PathBuf,
-    /// The message; line ends may be LF
-    message: PathBuf,
+    /// Files with a message (line ends may be LF), mboxes, maildirs, folders of messages; for more than one message, a summary
+    #[arg(required = true)]
+    messages: Vec<PathBuf>,
     /// The reverse-path of the envelope; default: Return-Path or From
     #[arg(long, value_parser = sender)]
     from: Option<ReversePath>,
     /// A recipient of the envelope, more than once for more; default: Delivered-To, To and Cc
     #[arg(long, value_parser = recipient)]
     to: Vec<Address>,
-    /// The message as the plugin left it, in place of the report
+    /// The message as the plugin left it, in place of the report; for one message only
     #[arg(long)]
     rendered: bool,
 }
@@ -37,52 +39,89 @@ fn recipient(text: &str) -> Result<Address, String> {
 
 impl Run {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let mut input = Input::from_message(
-            kit::read_message(&self.message)
-                .with_context(|| format!("reading {}", self.message.display()))?,
-        )?;
-        if let Some(sender) = self.from {
-            input.envelope.sender = sender;
+        let mut messages = kit::Messages::of(&self.messages)?;
+        let Some(first) = messages.next() else {
+            bail!("there is no message in what was named");
+        };
+        let first = first?;
+        let plugin = load_path(&plugin::Config::new("."), &self.plugin).await?;
+        match messages.next() {
+            None => self.one(&plugin, first.1).await,
+            Some(_) if self.rendered => bail!("--rendered is for one message"),
+            Some(second) => {
+                let all = [Ok(first), second].into_iter().chain(messages);
+                self.many(&plugin, all).await
+            }
+        }
+    }
+
+    async fn play(&self, plugin: &Loaded, message: Content) -> anyhow::Result<Ran> {
+        let mut input = Input::from_message(message)?;
+        if let Some(sender) = &self.from {
+            input.envelope.sender = sender.clone();
         }
         if !self.to.is_empty() {
-            input.envelope.recipients = self.to.into_iter().map(Recipient::from).collect();
+            input.envelope.recipients = self.to.iter().cloned().map(Recipient::from).collect();
         }
-        let directory = self.plugin.parent().unwrap_or(Path::new("."));
-        let ran = run_file(&plugin::Config::new(directory), &self.plugin, input).await?;
+        Ok(plugin.run(input).await?)
+    }
+
+    async fn one(&self, plugin: &Loaded, message: Content) -> anyhow::Result<ExitCode> {
+        let ran = self.play(plugin, message).await?;
         if self.rendered {
             use std::io::Write;
             std::io::stdout().write_all(&ran.message.render()?.bytes()?)?;
             return Ok(ExitCode::SUCCESS);
         }
         print!("{}", describe(&ran.plugin));
-        let turns: Vec<Turn> = ran
-            .calls
-            .into_iter()
-            .map(|(call, outcome)| Turn {
-                filter: ran.plugin.name.clone(),
-                version: ran.plugin.version.clone().unwrap_or_default(),
-                hook: call.hook(),
-                recipient: call.recipient().cloned(),
-                verdict: outcome
-                    .result
-                    .clone()
-                    .unwrap_or(crate::mail::Verdict::Continue),
-                result: outcome.result,
-                symbols: outcome.symbols,
-                edits: outcome.edits,
-                refused: outcome.refused,
-                log: outcome.log,
-                elapsed: outcome.elapsed,
-                memory: outcome.memory,
-                host_calls: outcome.host_calls,
-            })
-            .collect();
+        let turns = turns(ran);
         let failed = turns.iter().any(|turn| turn.result.is_err());
         print!("\n{}", explain::turns(&turns));
-        Ok(if failed {
-            ExitCode::FAILURE
-        } else {
-            ExitCode::SUCCESS
-        })
+        Ok(status(failed))
     }
+
+    async fn many(
+        &self,
+        plugin: &Loaded,
+        messages: impl Iterator<Item = std::io::Result<(String, Content)>>,
+    ) -> anyhow::Result<ExitCode> {
+        let mut summary = Summary::default();
+        for message in messages {
+            let (name, content) = message?;
+            let ran = self.play(plugin, content).await;
+            if let Some(line) = summary.count(&name, &ran.with_context(|| name.clone())?) {
+                println!("{line}");
+            }
+        }
+        print!("{}", summary.text());
+        Ok(status(summary.failed() > 0))
+    }
+}
+
+fn status(failed: bool) -> ExitCode {
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn turns(ran: Ran) -> Vec<Turn> {
+    let plugin = ran.plugin;
+    let turn = |(call, outcome): (crate::mail::Call, crate::mail::Outcome)| Turn {
+        filter: plugin.name.clone(),
+        version: plugin.version.clone().unwrap_or_default(),
+        hook: call.hook(),
+        recipient: call.recipient().cloned(),
+        verdict: outcome.result.clone().unwrap_or(Verdict::Continue),
+        result: outcome.result,
+        symbols: outcome.symbols,
+        edits: outcome.edits,
+        refused: outcome.refused,
+        log: outcome.log,
+        elapsed: outcome.elapsed,
+        memory: outcome.memory,
+        host_calls: outcome.host_calls,
+    };
+    ran.calls.into_iter().map(turn).collect()
 }
