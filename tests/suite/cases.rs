@@ -1,12 +1,13 @@
 //! The plugins that come with wasmilter, in the real host: their own cases (`plugins/*/cases`), and all of them together on the
 //! sample mail. No sockets, no store: these have their own suites.
 
+use crate::corpus;
 use async_trait::async_trait;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use wasmilter::chain::{Chain, Draft, Ended, Policy, Ruling, Run};
 use wasmilter::mail::{
@@ -451,44 +452,36 @@ async fn the_sample_mail_ends_where_an_administrator_would_want_it() {
     );
 }
 
-/// Where the corpus lies beside the checkout: what share of real ham and spam is called junk.
+/// What share of real ham and spam is called junk. Skipped where the messages are not beside the repository.
 #[tokio::test]
-#[ignore = "takes a while; run it after changes of weights, with --nocapture"]
 async fn real_mail_is_told_apart() {
-    let pack = root().join("../shared/corpus/spamassassin-dev.tar.xz");
-    if !pack.exists() {
-        println!("skipped: there is no {}", pack.display());
-        return;
-    }
+    let Some(packs) = corpus::packs() else { return };
     let directory = tempfile::tempdir().unwrap();
     let unpacked = tempfile::tempdir().unwrap();
-    let tar = std::process::Command::new("tar")
-        .arg("-xf")
-        .arg(&pack)
-        .arg("-C")
-        .arg(unpacked.path())
-        .status();
-    assert!(tar.unwrap().success());
+    let mut tar = std::process::Command::new("tar");
+    tar.arg("-xf").arg(&packs[0]).arg("-C").arg(unpacked.path());
+    assert!(tar.status().unwrap().success());
     let host = host(directory.path()).await;
     let filters = Arc::clone(&host.generation().filters);
     let envelope = envelope("someone@example.org", &["alice@example.test".to_owned()]);
     for (kind, bounds) in [("ham", 0.0..0.005), ("spam", 0.6..1.0)] {
-        let times = Mutex::new(Vec::new());
-        let (mut junk, mut all) = (0_u32, 0_u32);
-        for entry in std::fs::read_dir(unpacked.path().join("dev").join(kind)).unwrap() {
-            let message = std::fs::read(entry.unwrap().path()).unwrap();
+        let mut paths = Vec::new();
+        corpus::files(&unpacked.path().join("dev").join(kind), &mut paths);
+        let mut times = Vec::new();
+        let mut junk = 0_usize;
+        for path in &paths {
+            let message = corpus::wire(&std::fs::read(path).unwrap());
             let done = run(&filters, Session::default(), &envelope, message, None).await;
-            times.lock().unwrap().push(done.ended.elapsed);
+            times.push(done.ended.elapsed);
             let score: f32 = done.ended.symbols.iter().map(|s| s.score).sum();
-            junk += u32::from(score >= 5.0);
-            all += 1;
+            junk += usize::from(score >= 5.0);
         }
-        let share = f64::from(junk) / f64::from(all);
-        let mut times = times.into_inner().unwrap();
+        let share = junk as f64 / paths.len() as f64;
         times.sort();
         println!(
-            "{kind}: {:.2} % of {all} are junk; chain median {:?}",
+            "{kind}: {:.2} % of {} are junk; chain: median {:?}",
             100.0 * share,
+            paths.len(),
             times[times.len() / 2]
         );
         assert!(bounds.contains(&share), "{kind}: {share}");

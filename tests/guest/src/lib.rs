@@ -88,6 +88,7 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         },
         "sleep" => std::thread::sleep(std::time::Duration::from_millis(rest.parse().unwrap())),
         "panic" => panic!("{rest}"),
+        "exit" => std::process::exit(rest.parse().unwrap()),
         "eat" => eat(rest.parse().unwrap()),
         "print" => println!("{rest}"),
         "log" => log::info(rest.replace("\\n", "\n")),
