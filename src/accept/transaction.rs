@@ -1,11 +1,12 @@
 //! One mail transaction: a consuming value from MAIL to the reply to the end of data. Dropped before that, it leaves nothing behind.
 
 use super::disposition::settle;
-use super::{Services, local_error, refused};
+use super::{Services, Telling, local_error, refused};
 use crate::auth::Found;
 use crate::chain::Run;
 use crate::mail::{
-    Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Reply, Session, TransactionId,
+    Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
+    TransactionId,
 };
 use crate::store::AccountId;
 use std::sync::Arc;
@@ -17,6 +18,8 @@ pub struct Transaction {
     pub(super) envelope: Arc<Envelope>,
     /// Of each recipient of the envelope.
     pub(super) accounts: Vec<AccountId>,
+    /// For each time that a recipient was taken, which of the envelope it was: one that is given twice is there once.
+    pub(super) given: Vec<usize>,
     pub(super) run: Run,
 }
 
@@ -38,6 +41,7 @@ impl Transaction {
             session,
             envelope: Arc::new(envelope),
             accounts: Vec::new(),
+            given: Vec::new(),
             run,
         };
         refused(transaction.run.mail(&transaction.envelope).await)?;
@@ -58,8 +62,9 @@ impl Transaction {
                 "Too many recipients; send the others in another transaction",
             ));
         }
-        let known = self.envelope.recipients.iter();
-        if known.into_iter().any(|known| known.address == *address) {
+        let mut known = self.envelope.recipients.iter();
+        if let Some(index) = known.position(|known| known.address == *address) {
+            self.given.push(index);
             return Ok(());
         }
         let account = match self.services.directory.find(address).await {
@@ -84,6 +89,7 @@ impl Transaction {
             }
         };
         refused(self.run.rcpt(address.clone(), &self.envelope).await)?;
+        self.given.push(self.envelope.recipients.len());
         Arc::make_mut(&mut self.envelope).recipients.push(recipient);
         self.accounts.push(account);
         Ok(())
@@ -94,12 +100,12 @@ impl Transaction {
         ContentBuilder::new(&self.services.config.staging, self.services.config.memory)
     }
 
-    /// The chain, the policy, the commit; the reply to the end of data.
-    pub async fn finish(self, content: Content) -> Reply {
+    /// The chain, the policy, the commit; the replies to the end of data.
+    pub async fn finish(self, content: Content, telling: Telling) -> Replies {
         let id = self.id.clone();
-        settle(self, content).await.unwrap_or_else(|error| {
+        settle(self, content, telling).await.unwrap_or_else(|error| {
             tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
-            local_error()
+            local_error().into()
         })
     }
 }
