@@ -8,6 +8,7 @@ pub mod chain;
 pub mod cli;
 pub mod config;
 pub mod ingress;
+pub mod kit;
 pub mod mail;
 pub mod mailbox;
 pub mod net;

@@ -310,7 +310,7 @@ impl Plugin {
     }
 }
 
-fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
+pub fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
     match bytes.get(..8) {
         // The version and layer of the header tell the two kinds apart.
         Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(LoadError::CoreModule),
