@@ -25,7 +25,7 @@ async fn smuggled_messages_arrive_nowhere() {
             .dialogue(&[(&smuggled, "554 5.6.0"), ("NOOP", "250 2.0.0")])
             .await;
     }
-    assert!(server.store.delivered().is_empty());
+    assert!(server.store.delivered().await.is_empty());
     server.finish().await;
 }
 
@@ -77,7 +77,7 @@ async fn a_client_that_says_nothing_is_sent_away() {
     client.up_to_data().await;
     client.write(b"half a mess").await;
     assert!(client.rest().await.starts_with("421 4.4.2 "));
-    assert!(server.store.delivered().is_empty());
+    assert!(server.store.delivered().await.is_empty());
     server.finish().await;
 }
 
@@ -108,5 +108,5 @@ async fn clients_that_drop_at_any_point_hurt_nobody() {
     server.client().await.dialogue(&[("NOOP", "250")]).await;
     let store = server.store.clone();
     soon(server.finish()).await;
-    assert!(store.delivered().is_empty());
+    assert!(store.delivered().await.is_empty());
 }

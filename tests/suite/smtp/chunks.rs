@@ -43,8 +43,7 @@ async fn a_binary_message_is_kept_and_served_to_the_octet() {
             ("DATA", "503 5.5.1"),
         ])
         .await;
-    // No NUL: IMAP can serve one only as a BINARY section (RFC 3516), which is not here yet.
-    let mut body: Vec<u8> = (1..=255).collect();
+    let mut body: Vec<u8> = (0..=255).collect();
     body.extend_from_slice(b"\r\n.\r\nQUIT\r\n\n.\n\r");
     // More than is kept in memory, so that it goes through a file.
     let body = body.repeat(1000);

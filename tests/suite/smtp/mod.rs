@@ -3,14 +3,15 @@
 mod abuse;
 mod chunks;
 mod client;
+mod kept;
 mod lmtp;
 mod programs;
-mod recorder;
 mod tls;
 mod transactions;
 
 use client::Client;
-use recorder::Recorder;
+use kept::Kept;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
@@ -23,6 +24,7 @@ use wasmilter::ingress::smtp::{Config, TlsUse, serve};
 use wasmilter::mail::SystemClock;
 use wasmilter::net::{Endpoint, Listener};
 use wasmilter::proto;
+use wasmilter::store::Store;
 
 /// Octets of a message that are kept in memory.
 const MEMORY: usize = 64 * 1024;
@@ -30,8 +32,8 @@ const MEMORY: usize = 64 * 1024;
 /// A server without filters that takes mail for `alice@example.test`, `bob@example.test` and their postmaster.
 struct Server {
     endpoint: Endpoint,
-    store: Arc<Recorder>,
-    /// The staging directory is `staging` in it.
+    store: Arc<Kept>,
+    /// With the store in it.
     directory: TempDir,
     stop: CancellationToken,
     running: JoinHandle<()>,
@@ -47,13 +49,30 @@ impl Server {
         let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap())
             .await
             .unwrap();
-        Self::on(listener, directory, change)
+        Self::on(listener, directory, change).await
     }
 
-    fn on(listener: Listener, directory: TempDir, change: impl FnOnce(&mut Config)) -> Self {
-        let staging = directory.path().join("staging");
-        std::fs::create_dir(&staging).unwrap();
-        let store = Arc::new(Recorder::new(&["alice@example.test", "bob@example.test"]));
+    async fn on(listener: Listener, directory: TempDir, change: impl FnOnce(&mut Config)) -> Self {
+        let store = Kept::open(directory.path(), None).await;
+        Self::onto(store, listener, directory, change)
+    }
+
+    /// With a disk of this size.
+    async fn on_a_disk(octets: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap()).await;
+        let store = Kept::open(directory.path(), Some(octets)).await;
+        Self::onto(store, listener.unwrap(), directory, |_| ())
+    }
+
+    fn onto(
+        store: Kept,
+        listener: Listener,
+        directory: TempDir,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        let staging = store.store.staging().to_owned();
+        let kept: Arc<dyn Store> = store.store.clone();
         let users = auth::Config {
             domains: vec!["example.test".into()],
             postmaster: Some("bob@example.test".to_owned().try_into().unwrap()),
@@ -72,8 +91,8 @@ impl Server {
                 generation: 1,
                 filters: Arc::new([]),
             }),
-            Arc::new(Directory::new(users, store.clone())),
-            store.clone(),
+            Arc::new(Directory::new(users, kept.clone())),
+            kept,
             Arc::new(SystemClock),
         );
         let mut config = Config {
@@ -91,7 +110,7 @@ impl Server {
         let running = tokio::spawn(serve(listener, config, acceptor, stop.clone()));
         Self {
             endpoint,
-            store,
+            store: Arc::new(store),
             directory,
             stop,
             running,
@@ -110,10 +129,12 @@ impl Server {
         }
     }
 
+    fn staging(&self) -> PathBuf {
+        self.store.store.staging().to_owned()
+    }
+
     fn staged(&self) -> usize {
-        std::fs::read_dir(self.directory.path().join("staging"))
-            .unwrap()
-            .count()
+        std::fs::read_dir(self.staging()).unwrap().count()
     }
 
     /// Returns once all connections have ended.

@@ -14,6 +14,7 @@ async fn server() -> Server {
     Server::on(listener, directory, |config| {
         config.tls = TlsUse::StartTls(tls)
     })
+    .await
 }
 
 #[tokio::test]
@@ -47,7 +48,7 @@ async fn swaks_delivers_with_and_without_tls() {
             .args(["--body", ".leading dot\n..\nend"])
             .args(extra);
         run(swaks).await;
-        let last = server.store.delivered().pop().unwrap();
+        let last = server.store.delivered().await.pop().unwrap();
         assert_eq!(last.journal.session.protocol, keyword, "{extra:?}");
         assert_eq!(last.journal.envelope.recipients.len(), 2);
         let text = String::from_utf8(last.octets).unwrap();
@@ -93,6 +94,7 @@ for tls in (False, True):
     let keywords: Vec<_> = server
         .store
         .delivered()
+        .await
         .into_iter()
         .map(|message| message.journal.session.protocol)
         .collect();

@@ -14,7 +14,7 @@ async fn server(mode: fn(Tls) -> TlsUse) -> Server {
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
-    Server::on(listener, directory, |config| config.tls = mode(tls))
+    Server::on(listener, directory, |config| config.tls = mode(tls)).await
 }
 
 async fn handshake(server: &Server, socket: Box<dyn Socket>) -> Client {
@@ -56,7 +56,7 @@ async fn starttls_begins_anew_under_tls() {
             ("QUIT", "221"),
         ])
         .await;
-    let session = server.store.only().journal.session;
+    let session = server.store.only().await.journal.session;
     assert_eq!(session.protocol, "ESMTPS");
     assert_eq!(session.helo, "after.test");
     assert_eq!(session.tls.unwrap().version, "TLSv1.3");
@@ -71,7 +71,7 @@ async fn tls_from_the_first_octet() {
     assert_eq!(client.reply().await, "220 mx.example.test ESMTP wasmilter");
     client.up_to_data().await;
     client.dialogue(&[(".", "250"), ("QUIT", "221")]).await;
-    assert_eq!(server.store.only().journal.session.protocol, "ESMTPS");
+    assert_eq!(server.store.only().await.journal.session.protocol, "ESMTPS");
     // A client that speaks in the clear hurts only itself.
     let mut lost = Client::silent(&server.endpoint).await;
     lost.write(b"EHLO c.test\r\n").await;

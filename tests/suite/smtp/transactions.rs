@@ -1,7 +1,6 @@
 //! Mail that is taken, and mail that is not.
 
 use super::*;
-use std::sync::atomic::Ordering;
 use wasmilter::mail::{Address, Body, ReversePath};
 
 #[tokio::test]
@@ -31,7 +30,7 @@ async fn a_message_is_stored_as_it_was_sent_with_what_is_known_of_its_way() {
         ])
         .await;
     assert_eq!(client.rest().await, "");
-    let delivered = server.store.only();
+    let delivered = server.store.only().await;
     assert_eq!(
         delivered.octets,
         "Subject: Grüße\r\n\r\n.\r\n.x\r\n".as_bytes()
@@ -90,7 +89,7 @@ async fn the_protocol_keyword_says_how_it_came() {
                 (".", "250 "),
             ])
             .await;
-        let last = server.store.delivered().pop().unwrap();
+        let last = server.store.delivered().await.pop().unwrap();
         assert_eq!(last.journal.session.protocol, keyword);
     }
     server.finish().await;
@@ -115,7 +114,7 @@ async fn many_messages_over_one_connection_pipelined() {
     assert_eq!(replies.matches("\r\n250 2.1.5 ").count(), 200);
     assert_eq!(replies.matches("\r\n354 ").count(), 200);
     assert!(replies.ends_with("221 2.0.0 Bye\r\n"), "{replies}");
-    let delivered = server.store.delivered();
+    let delivered = server.store.delivered().await;
     assert_eq!(delivered.len(), 200);
     for (number, message) in delivered.iter().enumerate() {
         assert_eq!(
@@ -135,7 +134,7 @@ async fn a_large_message_goes_through_a_file_that_is_gone_afterwards() {
     let message = [b"Subject: large\r\n\r\n".as_slice(), &line.repeat(3000)].concat();
     client.write(&message).await;
     client.dialogue(&[(".", "250 2.")]).await;
-    let delivered = server.store.only();
+    let delivered = server.store.only().await;
     assert!(delivered.in_file);
     assert!(delivered.octets == message);
     client.dialogue(&[("QUIT", "221")]).await;
@@ -157,7 +156,7 @@ async fn a_message_over_the_limit_is_refused_declared_or_not() {
     client.write(&b"0123456789abcdef\r\n".repeat(10_000)).await;
     client.dialogue(&[(".", "552 5.3.4")]).await;
     assert_eq!(server.staged(), 0);
-    assert!(server.store.delivered().is_empty());
+    assert!(server.store.delivered().await.is_empty());
     // The session goes on.
     client.up_to_data().await;
     client.dialogue(&[(".", "250 2.")]).await;
@@ -166,23 +165,23 @@ async fn a_message_over_the_limit_is_refused_declared_or_not() {
 
 #[tokio::test]
 async fn a_full_disk_is_temporary() {
-    let server = Server::start().await;
-    server.store.full.store(true, Ordering::Relaxed);
+    let server = Server::on_a_disk(2 << 20).await;
+    server.store.fill().await;
     let mut client = server.client().await;
     client.up_to_data().await;
-    client
-        .dialogue(&[("Subject: x\r\n\r\n.", "452 4.3.1")])
-        .await;
-    server.store.full.store(false, Ordering::Relaxed);
+    let message = format!("Subject: x\r\n\r\n{}.", "text\r\n".repeat(5_000));
+    client.dialogue(&[(&message, "452 4.3.1")]).await;
+    assert!(server.store.delivered().await.is_empty());
+    server.store.make_room().await;
     client.up_to_data().await;
-    client.dialogue(&[("Subject: x\r\n\r\n.", "250 2.")]).await;
+    client.dialogue(&[(&message, "250 2.")]).await;
     server.finish().await;
 }
 
 #[tokio::test]
 async fn a_staging_directory_that_fails_is_temporary_and_the_message_is_not_taken_for_commands() {
     let server = Server::start().await;
-    let staging = server.directory.path().join("staging");
+    let staging = server.staging();
     let message = [&b"QUIT\r\n".repeat(MEMORY / 4)[..], b"."].concat();
     let message = String::from_utf8(message).unwrap();
     std::fs::remove_dir(&staging).unwrap();
@@ -192,7 +191,7 @@ async fn a_staging_directory_that_fails_is_temporary_and_the_message_is_not_take
     std::fs::create_dir(&staging).unwrap();
     client.up_to_data().await;
     client.dialogue(&[(&message, "250 2.")]).await;
-    assert_eq!(server.store.delivered().len(), 1);
+    assert_eq!(server.store.delivered().await.len(), 1);
     server.finish().await;
 }
 
@@ -207,13 +206,10 @@ async fn a_client_that_goes_away_leaves_nothing_behind() {
         drop(client);
     }
     // Ends once the connections have.
-    let (store, staging) = (
-        server.store.clone(),
-        server.directory.path().join("staging"),
-    );
+    let (store, staging) = (server.store.clone(), server.staging());
     server.stop.cancel();
     server.running.await.unwrap();
-    assert!(store.delivered().is_empty());
+    assert!(store.delivered().await.is_empty());
     assert_eq!(std::fs::read_dir(staging).unwrap().count(), 0);
 }
 
@@ -233,7 +229,7 @@ async fn the_stop_lets_a_transaction_end_and_sends_idle_clients_away() {
     drop(busy);
     let store = server.store.clone();
     soon(server.finish()).await;
-    assert_eq!(store.delivered().len(), 1);
+    assert_eq!(store.delivered().await.len(), 1);
 }
 
 #[tokio::test]
@@ -241,10 +237,13 @@ async fn a_unix_socket_is_as_good() {
     let directory = tempfile::tempdir().unwrap();
     let endpoint = Endpoint::Unix(directory.path().join("smtp.sock"));
     let listener = Listener::bind(&endpoint).await.unwrap();
-    let server = Server::on(listener, directory, |_| ());
+    let server = Server::on(listener, directory, |_| ()).await;
     let mut client = server.client().await;
     client.up_to_data().await;
     client.dialogue(&[(".", "250 2.")]).await;
-    assert_eq!(server.store.only().journal.session.client_address, None);
+    assert_eq!(
+        server.store.only().await.journal.session.client_address,
+        None
+    );
     server.finish().await;
 }
