@@ -317,8 +317,10 @@ mod tests {
     #[test]
     fn new_expectations_leave_the_rest_alone() {
         let text = "# a comment\nabout = \"x\"\n\n[envelope]\nsender = \"\"\nrecipients = []\n\n[expect]\n# goes\nverdict = \"discard\"\n[expect.header-added]\nX = \"1\"\n\n[given]\nA = 1.5 # stays\n";
-        let mut expect = Expect::default();
-        expect.symbols = Some(["B".to_owned()].into());
+        let expect = Expect {
+            symbols: Some(["B".to_owned()].into()),
+            ..Expect::default()
+        };
         let out = Case::with_expectations(Path::new("a"), text, &expect).unwrap();
         assert_eq!(
             out,

@@ -40,13 +40,13 @@ impl Messages {
 
     fn read(&mut self) -> io::Result<Option<(String, Content)>> {
         loop {
-            if let Some((path, octets, at, number)) = self.mbox.take() {
-                if at < octets.len() {
-                    let (message, next) = first_of_mbox(&octets, at);
-                    let name = format!("{} #{number}", path.display());
-                    self.mbox = Some((path, octets, next, number + 1));
-                    return Ok(Some((name, Content::from_bytes(with_crlf(&message)))));
-                }
+            if let Some((path, octets, at, number)) = self.mbox.take()
+                && at < octets.len()
+            {
+                let (message, next) = first_of_mbox(&octets, at);
+                let name = format!("{} #{number}", path.display());
+                self.mbox = Some((path, octets, next, number + 1));
+                return Ok(Some((name, Content::from_bytes(with_crlf(&message)))));
             }
             let Some(path) = self.files.pop() else {
                 return Ok(None);
