@@ -162,11 +162,11 @@ pub(super) struct Drain {
 
 impl Drain {
     /// How many of so many octets are used; what is left to drain, or else the drained chunk.
-    pub fn next(mut self: Box<Self>, there: usize) -> (usize, Result<Box<Self>, Box<Self>>) {
+    pub fn next(mut self: Box<Self>, there: usize) -> (usize, Result<Box<Self>, Self>) {
         let count = within(there, self.left);
         self.left -= count as u64;
         match self.left {
-            0 => (count, Err(self)),
+            0 => (count, Err(*self)),
             _ => (count, Ok(self)),
         }
     }
@@ -227,8 +227,8 @@ impl Server {
     }
 
     /// Says what is to be said behind a chunk that nobody wanted.
-    pub(super) fn drained(mut self, drained: Box<Drain>) -> Self {
-        let Drain { last, reply, .. } = *drained;
+    pub(super) fn drained(mut self, drained: Drain) -> Self {
+        let Drain { last, reply, .. } = drained;
         if let Phase::Transaction(_) = self.phase {
             return self.chunk_failed(reply, last);
         }

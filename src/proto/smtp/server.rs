@@ -456,7 +456,14 @@ impl Server {
     }
 
     fn hello(&mut self, extended: bool) {
-        let Config { hostname, size, .. } = self.config.as_ref();
+        let Config {
+            hostname,
+            size,
+            recipients,
+            ..
+        } = self.config.as_ref();
+        // RFC 9422 §4.2: six digits at most.
+        let recipients = recipients.min(&999_999);
         // Writing to memory doesn't fail.
         let _ = if extended {
             let starttls = match self.security {
@@ -466,7 +473,8 @@ impl Server {
             write!(
                 self.output,
                 "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{starttls}250-8BITMIME\r\n\
-                 250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n250 ENHANCEDSTATUSCODES\r\n"
+                 250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n\
+                 250-LIMITS RCPTMAX={recipients}\r\n250 ENHANCEDSTATUSCODES\r\n"
             )
         } else {
             write!(self.output, "250 {hostname}\r\n")

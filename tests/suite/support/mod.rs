@@ -4,7 +4,7 @@ pub mod imap;
 pub mod process;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use wasmilter::app::{self, App};
 use wasmilter::auth;
@@ -20,23 +20,13 @@ pub const PASSWORD: &str = "correct horse";
 /// A running server; gone with its directory when dropped.
 pub struct Server {
     pub app: App,
-    pub home: tempfile::TempDir,
+    _home: tempfile::TempDir,
 }
 
 impl Server {
     /// SMTP, IMAP (LOGIN allowed in the clear) and HTTP; accounts alice and bob; no plugins.
     pub async fn start() -> Self {
         Self::with("", |_| {}).await
-    }
-
-    /// With the first-party plugins.
-    pub async fn with_plugins() -> Self {
-        Self::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
-            let plugins = home.join("plugins");
-            std::fs::create_dir(&plugins).unwrap();
-            wasmilter::plugin::embedded::write_to(&plugins).unwrap();
-        })
-        .await
     }
 
     /// `more` is appended to the configuration; `prepare` gets its directory first.
@@ -46,7 +36,7 @@ impl Server {
         let config = config(home.path(), more);
         accounts(&config).await;
         let app = App::start(&config).await.unwrap();
-        Self { app, home }
+        Self { app, _home: home }
     }
 
     pub fn address(&self, protocol: Protocol) -> SocketAddr {
@@ -64,10 +54,6 @@ impl Server {
 
     pub fn imap(&self) -> SocketAddr {
         self.address(Protocol::Imap)
-    }
-
-    pub fn config_file(&self) -> PathBuf {
-        self.home.path().join("wasmilter.toml")
     }
 }
 
