@@ -39,7 +39,7 @@ enum Command {
     Account(account::Account),
     /// Say what happened to a message: each filter's edits, symbols, verdict, time and memory, and where it went
     Explain(explain::Explain),
-    /// List the plugins of a running server, or run one on a message
+    /// List and install the plugins of a server; make, build, test, check, run and measure plugins without one
     #[command(subcommand)]
     Plugin(plugin::Plugin),
 }

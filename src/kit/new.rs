@@ -155,7 +155,7 @@ mod tests {
             .find(|(path, _)| *path == "src/lib.rs")
             .unwrap()
             .1;
-        let body = code.split_once("fn check").unwrap().1;
+        let (_, body) = code.split_once("fn check").unwrap();
         for shown in ["README.md", "docs/plugin-author.md"] {
             let root = Path::new(env!("CARGO_MANIFEST_DIR"));
             let text = fs::read_to_string(root.join(shown)).unwrap();

@@ -25,6 +25,16 @@ impl Filter for PluginFilter {
     }
 }
 
+impl PluginFilter {
+    /// As `open`, with the instance made now and not at the first call.
+    pub async fn open_started(&self) -> Result<Box<dyn FilterRun>, Failure> {
+        Ok(Box::new(PluginRun {
+            plugin: Arc::clone(&self.0),
+            guest: Some(start(&self.0).await?),
+        }))
+    }
+}
+
 struct PluginRun {
     plugin: Arc<Plugin>,
     guest: Option<Guest>,

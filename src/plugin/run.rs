@@ -8,13 +8,15 @@ use super::loader;
 use super::manifest::{Manifest, ManifestError, check_name};
 use super::service::Config;
 use crate::mail::{
-    Address, Call, Content, Edit, Envelope, Filter, Hook, Message, Outcome, Recipient, ReversePath,
-    Session, Symbol, TransactionId, Verdict, View,
+    Address, Call, Content, Edit, Envelope, Failure, Filter, FilterRun, Hook, Hooks, Message,
+    Outcome, Recipient, ReversePath, Session, Symbol, TransactionId, Verdict, View,
 };
 use mail_parser::{HeaderName, MessageParser};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -103,6 +105,19 @@ impl Input {
 pub struct Loaded {
     pub plugin: PluginStatus,
     pub filter: Arc<dyn Filter>,
+    own: PluginFilter,
+}
+
+/// What one transaction took, in parts.
+#[derive(Debug, Clone)]
+pub struct Cost {
+    /// Making the instance, `on-load` included where it has to run in each.
+    pub instantiate: Duration,
+    /// Each hook, all its calls together, with what the host did for it.
+    pub hooks: BTreeMap<Hook, Duration>,
+    /// Octets of linear memory, the most at the end of a call.
+    pub memory: u64,
+    pub host_calls: u32,
 }
 
 /// Loads a component with the `plugin.toml` beside it, if there is one, or a plugin's folder, as a server does it.
@@ -131,19 +146,46 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
             path: Some(wasm),
             ..status_of(&plugin)
         },
-        filter: Arc::new(PluginFilter(plugin)),
+        filter: Arc::new(PluginFilter(Arc::clone(&plugin))),
+        own: PluginFilter(plugin),
     })
 }
 
 impl Loaded {
     /// Asks it at each of its hooks in turn, until one ends the transaction.
     pub async fn run(&self, input: Input) -> io::Result<Ran> {
-        let (calls, message) = transaction(&*self.filter, input).await?;
+        let (calls, message) =
+            transaction(self.filter.open(), self.filter.info().hooks, input).await?;
         Ok(Ran {
             plugin: self.plugin.clone(),
             calls,
             message,
         })
+    }
+
+    /// As [`Loaded::run`], measured. The inner error is the plugin's: what fails is no measure.
+    pub async fn measure(&self, input: Input) -> io::Result<Result<Cost, Failure>> {
+        let started = Instant::now();
+        let run = match self.own.open_started().await {
+            Ok(run) => run,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let mut cost = Cost {
+            instantiate: started.elapsed(),
+            hooks: BTreeMap::new(),
+            memory: 0,
+            host_calls: 0,
+        };
+        let (calls, _) = transaction(run, self.filter.info().hooks, input).await?;
+        for (call, outcome) in calls {
+            if let Err(failure) = outcome.result {
+                return Ok(Err(failure));
+            }
+            *cost.hooks.entry(call.hook()).or_default() += outcome.elapsed;
+            cost.memory = cost.memory.max(outcome.memory);
+            cost.host_calls = cost.host_calls.saturating_add(outcome.host_calls);
+        }
+        Ok(Ok(cost))
     }
 }
 
@@ -154,7 +196,8 @@ pub async fn run_file(config: &Config, wasm: &Path, input: Input) -> Result<Ran,
 
 /// All hooks of one filter, in the order of a transaction.
 async fn transaction(
-    filter: &dyn Filter,
+    mut run: Box<dyn FilterRun>,
+    hooks: Hooks,
     input: Input,
 ) -> io::Result<(Vec<(Call, Outcome)>, Message)> {
     let mut message = Message::new(input.message)?;
@@ -164,7 +207,6 @@ async fn transaction(
         ..input.envelope.clone()
     };
     let recipients = input.envelope.recipients;
-    let mut run = filter.open();
     let mut calls: Vec<(Call, Outcome)> = Vec::new();
     let mut symbols: Vec<Symbol> = Vec::new();
 
@@ -179,7 +221,7 @@ async fn transaction(
             envelope.recipients.clone_from(&recipients);
         }
         let shown = matches!(hook, Hook::Message | Hook::Deliver);
-        if filter.info().hooks.contains(hook) {
+        if hooks.contains(hook) {
             let view = View {
                 transaction: (hook != Hook::Connect).then(|| TransactionId::new(0, 0)),
                 session: Arc::clone(&session),

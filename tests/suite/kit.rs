@@ -353,6 +353,48 @@ fn many_messages_are_summed_up() {
     );
 }
 
+#[test]
+fn bench_splits_the_cost() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = scripted(home.path(), "message = [\"score CASINO 4 a reason\"]");
+    case(&folder, "one", "");
+    let (wasm, message) = (folder.join("scripted.wasm"), folder.join("cases/one.eml"));
+    let bench = plugin(&["bench", path(&wasm), path(&message), "--times", "20"], 0);
+    said(
+        &bench,
+        &[
+            "20 times",
+            "instantiate",
+            "message",
+            "deliver",
+            "together",
+            "KiB of memory",
+        ],
+    );
+    let json = plugin(
+        &[
+            "bench",
+            path(&wasm),
+            path(&message),
+            "--times",
+            "20",
+            "--json",
+        ],
+        0,
+    );
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let median = |part: &str| json["parts"][part]["median-ns"].as_u64().unwrap();
+    assert!(
+        median("instantiate") > 0 && median("together") >= median("message"),
+        "{json}"
+    );
+    scripted(home.path(), "message = [\"panic now\"]");
+    said(
+        &plugin(&["bench", path(&wasm), path(&message)], 1),
+        &["the plugin fails on it", "now"],
+    );
+}
+
 /// Whether a filter can be compiled here.
 fn can_compile() -> bool {
     let Some(mut cargo) = program("cargo") else {

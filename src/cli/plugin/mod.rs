@@ -1,5 +1,6 @@
 //! `wasmilter plugin`: one file for each of its commands.
 
+mod bench;
 mod build;
 mod check;
 mod inspect;
@@ -32,6 +33,8 @@ pub enum Plugin {
     Test(test::Test),
     /// Run a plugin on messages, without a server, and show what it does
     Run(run::Run),
+    /// Measure what a plugin costs on a message: making an instance, and each hook
+    Bench(bench::Bench),
 }
 
 impl Plugin {
@@ -45,6 +48,7 @@ impl Plugin {
             Self::Check(check) => check.run().await,
             Self::Test(test) => test.run().await,
             Self::Run(run) => run.run().await,
+            Self::Bench(bench) => bench.run().await,
         }
     }
 }
