@@ -11,6 +11,7 @@ use crate::auth::Directory;
 use crate::chain::{Chains, Policy, Run};
 use crate::mail::{Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::store::Store;
+use crate::verify::Verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -29,12 +30,14 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Acceptor(Arc<Services>);
 
+#[derive(Clone)]
 struct Services {
     config: Config,
     chains: Arc<dyn Chains>,
     directory: Arc<Directory>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    verifier: Option<Verifier>,
 }
 
 impl Acceptor {
@@ -51,6 +54,15 @@ impl Acceptor {
             directory,
             store,
             clock,
+            verifier: None,
+        }))
+    }
+
+    /// With sender authentication.
+    pub fn verifying(self, verifier: Verifier) -> Self {
+        Self(Arc::new(Services {
+            verifier: Some(verifier),
+            ..Services::clone(&self.0)
         }))
     }
 

@@ -8,6 +8,7 @@ use crate::mail::{
     Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Reply, Session, TransactionId,
 };
 use crate::store::AccountId;
+use crate::verify;
 use std::sync::Arc;
 
 pub struct Transaction {
@@ -18,6 +19,8 @@ pub struct Transaction {
     /// Of each recipient of the envelope.
     pub(super) accounts: Vec<AccountId>,
     pub(super) run: Run,
+    /// What was found of the sender at MAIL, if that is checked.
+    pub(super) sender: Option<verify::Sender>,
 }
 
 impl Transaction {
@@ -32,6 +35,10 @@ impl Transaction {
             Arc::clone(&session),
             Some(id.clone()),
         );
+        let sender = match &services.verifier {
+            Some(verifier) => Some(verifier.sender(&session, &envelope).await),
+            None => None,
+        };
         let mut transaction = Self {
             services,
             id,
@@ -39,7 +46,15 @@ impl Transaction {
             envelope: Arc::new(envelope),
             accounts: Vec::new(),
             run,
+            sender,
         };
+        if let Some(sender) = &transaction.sender {
+            transaction.run.authenticated(&sender.results);
+            if let Some(reply) = &sender.ruling.refusal {
+                tracing::info!(transaction = transaction.id.as_str(), client = ?transaction.session.client_address, sender = %transaction.envelope.sender, %reply, "refused at MAIL");
+                return Err(reply.clone());
+            }
+        }
         refused(transaction.run.mail(&transaction.envelope).await)?;
         Ok(transaction)
     }

@@ -45,6 +45,7 @@ fn a_journal_reads_as_a_story() {
         message_id: Some("1@client.example".into()),
         subject: Some("You have won".into()),
         size: 4312,
+        authentication: vec![],
         turns: vec![
             Turn {
                 symbols: vec![Symbol {
