@@ -64,7 +64,7 @@ pub struct Policy {
 pub struct Authentication {
     #[serde(default)]
     pub enabled: bool,
-    pub dns_servers: Option<Vec<Spanned<String>>>,
+    pub dns_servers: Option<Spanned<Vec<Spanned<String>>>>,
     pub dns_timeout_ms: Option<Spanned<u64>>,
     #[serde(default)]
     pub spf: Action,

@@ -206,8 +206,16 @@ fn authentication(
 ) -> Result<Option<Authentication>, ConfigError> {
     let servers = match raw.dns_servers {
         None => None,
+        Some(servers) if servers.get_ref().is_empty() => {
+            return Err(source.error(
+                servers.span(),
+                "dns-servers names none",
+                "leave it out to use those of /etc/resolv.conf",
+            ));
+        }
         Some(servers) => Some(
             servers
+                .get_ref()
                 .iter()
                 .map(|server| dns_server(source, server))
                 .collect::<Result<Vec<_>, _>>()?,

@@ -107,7 +107,6 @@ impl Verifier {
             helo: session.helo.clone(),
             server: session.server_name.clone(),
             sender,
-            domain: domain.clone(),
         };
         let this = Arc::clone(&self.0);
         // In a task of its own, so that a panic of the library ends with it.

@@ -16,3 +16,4 @@ mod plugins;
 mod smtp;
 mod store;
 mod support;
+mod verify;
