@@ -1,6 +1,7 @@
 //! Sender authentication: iprev and SPF at MAIL, DKIM, ARC and DMARC at the message, as a built-in filter of the chain.
 //! Signs nothing, and changes no message: it says what it found and, by the policy, what that leads to.
 
+mod arc;
 mod header;
 mod policy;
 mod results;
@@ -11,6 +12,7 @@ pub use policy::{Action, FILTER, Policy, Ruling};
 
 use crate::dns::Resolver;
 use crate::mail::{AuthenticationResult, Content, Envelope, Header, ReversePath, Session};
+use mail_auth::common::crypto::Algorithm;
 use mail_auth::common::to_a_label;
 use mail_auth::dmarc::verify::DmarcParameters;
 use mail_auth::{AuthenticatedMessage, MessageAuthenticator, SpfOutput, SpfResult, dmarc};
@@ -180,8 +182,14 @@ impl Inner {
             return Ok(self.without_header(sender));
         };
         message.dkim_headers.truncate(SIGNATURES);
+        // RFC 8301 §3.1: rsa-sha1 is not to be verified.
+        let all = message.dkim_headers.len();
+        message
+            .dkim_headers
+            .retain(|signature| signature.header.a != Algorithm::RsaSha1);
+        let ended = all - message.dkim_headers.len();
         message.errors.truncate(SIGNATURES);
-        let (dkim, arc) = tokio::join!(
+        let (dkim, chain) = tokio::join!(
             self.library.verify_dkim(&message),
             self.library.verify_arc(&message)
         );
@@ -198,6 +206,10 @@ impl Inner {
             .await;
 
         let mut signatures: Vec<_> = dkim.iter().map(results::dkim).collect();
+        signatures.extend((0..ended).map(|_| AuthenticationResult {
+            reason: Some("rsa-sha1 is not to be used (RFC 8301)".to_owned()),
+            ..result("dkim", "permerror", String::new())
+        }));
         if signatures.is_empty() {
             signatures.push(result("dkim", "none", String::new()));
         }
@@ -231,7 +243,13 @@ impl Inner {
             ));
         let mut results = sender.results;
         results.extend(signatures);
-        results.push(results::arc(arc.result()));
+        results.push(match arc::fault(&message) {
+            Some(fault) => AuthenticationResult {
+                reason: Some(fault.to_owned()),
+                ..result("arc", "fail", String::new())
+            },
+            None => results::arc(chain.result()),
+        });
         results.push(by_author);
         Ok(Checked { results, ruling })
     }

@@ -98,9 +98,9 @@ impl Zone {
 }
 
 fn absolute(name: &str) -> Name {
-    let mut name = Name::from_str_relaxed(name).unwrap();
-    name.set_fqdn(true);
-    name
+    let name = name.trim_end_matches('.');
+    let labels = name.split('.').filter(|label| !label.is_empty());
+    Name::from_labels(labels.map(str::as_bytes)).unwrap()
 }
 
 /// A running server; it ends with its last handle.
@@ -181,7 +181,8 @@ impl RequestHandler for Handler {
         let info = request.request_info().unwrap();
         let name = Name::from(info.query.name().clone());
         let asked = info.query.query_type();
-        let key = name.to_utf8().trim_end_matches('.').to_lowercase();
+        let labels: Vec<_> = name.iter().map(String::from_utf8_lossy).collect();
+        let key = labels.join(".").to_lowercase();
         let node = self.zone.lock().unwrap().0.get(&key).cloned();
         let exists = node.is_some();
         let node = node.unwrap_or_default();

@@ -36,7 +36,7 @@ fn outcomes(results: &[AuthenticationResult], method: &str) -> Vec<String> {
 /// Two keys of a domain, their records, and messages signed with them.
 pub struct Keys {
     domain: String,
-    rsa: Vec<u8>,
+    rsa: String,
     ed25519: Vec<u8>,
 }
 
@@ -45,13 +45,13 @@ impl Keys {
         let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
         Self {
             domain: domain.to_owned(),
-            rsa: rsa.serialize_der(),
+            rsa: rsa.serialize_pem(),
             ed25519: Ed25519Key::generate_pkcs8().unwrap(),
         }
     }
 
     fn rsa(&self) -> RsaKey<Sha256> {
-        RsaKey::from_pkcs8_der(&self.rsa).unwrap()
+        RsaKey::from_pkcs8_pem(&self.rsa).unwrap()
     }
 
     fn ed25519(&self) -> Ed25519Key {
