@@ -1,5 +1,6 @@
 //! SPF (RFC 7208) by the library, and what it does not see: how many records a name has. Doesn't say what a result leads to.
 
+use super::spf_record;
 use crate::dns::Resolver;
 use mail_auth::spf::verify::SpfParameters;
 use mail_auth::{Error, MessageAuthenticator, Parameters, ResolverCache, SpfOutput, Txt};
@@ -27,6 +28,14 @@ pub async fn check(
     resolver: &Resolver,
     query: &Query,
 ) -> SpfOutput {
+    // RFC 7208 §4.3: a literal or a single label is no domain that could publish anything.
+    let domain = query
+        .sender
+        .rsplit_once('@')
+        .map_or("", |(_, domain)| domain);
+    if domain.starts_with('[') || !domain.trim_end_matches('.').contains('.') {
+        return SpfOutput::new(domain.to_owned());
+    }
     let policies = Policies::default();
     let mut rounds = 0;
     loop {
@@ -73,16 +82,16 @@ impl Policies {
         let mut is_wrong = false;
         for name in unchecked {
             let records = resolver.txt(&name).await.unwrap_or_default();
-            let policies = records.iter().filter(|record| is_policy(record)).count();
+            let policies: Vec<_> = records.iter().filter(|record| is_policy(record)).collect();
             let mut known = self.lock();
             let Some(found) = known.get_mut(&name) else {
                 continue;
             };
             found.is_checked = true;
             let fits = match found.value {
-                Txt::Spf(_) => policies == 1,
+                Txt::Spf(_) => matches!(policies.as_slice(), [one] if spf_record::is_valid(one)),
                 Txt::Error(Error::ParseError) => true,
-                Txt::Error(_) => policies == 0,
+                Txt::Error(_) => policies.is_empty(),
                 // Not a policy: an explanation.
                 _ => true,
             };

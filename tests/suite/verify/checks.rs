@@ -7,6 +7,7 @@ use hickory_server::proto::op::ResponseCode;
 use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256, SigningKey};
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::DkimSigner;
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use wasmilter::dns::LookupError;
 use wasmilter::mail::{Address, AuthenticationResult, Content, Envelope, ReversePath, Session};
 use wasmilter::verify::{Config, Verifier};
@@ -36,7 +37,7 @@ fn outcomes(results: &[AuthenticationResult], method: &str) -> Vec<String> {
 /// Two keys of a domain, their records, and messages signed with them.
 pub struct Keys {
     domain: String,
-    rsa: String,
+    rsa: Vec<u8>,
     ed25519: Vec<u8>,
 }
 
@@ -45,13 +46,14 @@ impl Keys {
         let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
         Self {
             domain: domain.to_owned(),
-            rsa: rsa.serialize_pem(),
+            rsa: rsa.serialize_der(),
             ed25519: Ed25519Key::generate_pkcs8().unwrap(),
         }
     }
 
     fn rsa(&self) -> RsaKey<Sha256> {
-        RsaKey::from_pkcs8_pem(&self.rsa).unwrap()
+        let key = PrivatePkcs8KeyDer::from(self.rsa.clone()).into();
+        RsaKey::from_key_der(key).unwrap()
     }
 
     fn ed25519(&self) -> Ed25519Key {
