@@ -1,7 +1,8 @@
-//! Compiles the plugins of this repository to WASM and embeds them and the sample mail, so that no step is needed before `cargo run` or `cargo test`.
+//! Compiles the plugins of this repository to WASM and embeds them, the sample mail and the SDK, so that no step is needed before `cargo run` or `cargo test`.
 //! Knows nothing of what they do. It runs again only when their sources, the SDK's or the lock file change.
 
 mod samples;
+mod sdk;
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -29,6 +30,7 @@ fn run() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     samples::embed(&root, &out)?;
+    sdk::embed(&root, &out)?;
     let plugins = plugins(&root.join("plugins"))?;
     let guest = root.join(TEST_GUEST);
     rerun_if_changed(&root, &plugins, &guest);

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod dns;
 pub mod ingress;
+pub mod kit;
 pub mod mail;
 pub mod mailbox;
 pub mod net;

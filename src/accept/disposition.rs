@@ -1,11 +1,11 @@
 //! From the chain's verdict to what becomes of the message, and the commit that makes it so.
 
 use super::transaction::Transaction;
-use super::{Services, local_error, no_room, trace};
+use super::{Services, Telling, local_error, no_room, trace};
 use crate::chain::{Draft, Ended, Ruling, Run, total};
 use crate::mail::{
     AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook, Journal,
-    Message, Reply, Session, TransactionId, Turn, Verdict, Where,
+    Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
 };
 use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
 use crate::verify::{self, Checked};
@@ -19,13 +19,18 @@ const QUARANTINE: &str = "Quarantine";
 const JUNK: &str = "Junk";
 
 /// Runs the rest of the chain over the message and commits what comes of it. Only reading the message back can fail here.
-pub(super) async fn settle(transaction: Transaction, content: Content) -> io::Result<Reply> {
+pub(super) async fn settle(
+    transaction: Transaction,
+    content: Content,
+    telling: Telling,
+) -> io::Result<Replies> {
     let Transaction {
         services,
         id,
         session,
         envelope,
         accounts,
+        given,
         mut run,
         sender,
     } = transaction;
@@ -69,18 +74,20 @@ pub(super) async fn settle(transaction: Transaction, content: Content) -> io::Re
             if let Err(error) = services.store.record(&journal).await {
                 tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
             }
-            return Ok(reply.clone());
+            return Ok(reply.clone().into());
         }
         Verdict::Discard => {
             let why = "a filter discarded it";
             let journal = report.journal(run.end(), verdict.clone(), |_| discarded(why));
             let stored = services.store.record(&journal).await;
-            return Ok(answer(&journal.id, stored.map(|()| "taken")));
+            return Ok(answer(&journal.id, stored.map(|()| "taken")).into());
         }
     };
 
     let mut copies = Vec::with_capacity(accounts.len());
     let mut dispositions = Vec::with_capacity(accounts.len());
+    // What the client hears in place of the reply to the whole.
+    let mut refusals = vec![None; accounts.len()];
     for (index, (recipient, account)) in envelope.recipients.iter().zip(accounts).enumerate() {
         let address = &recipient.address;
         let answer = match quarantined {
@@ -100,9 +107,19 @@ pub(super) async fn settle(transaction: Transaction, content: Content) -> io::Re
                 continue;
             }
             Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
-                dispositions.push(discarded(&format!(
-                    "a filter refused it at deliver: {reply}"
-                )));
+                dispositions.push(match telling {
+                    Telling::Whole => {
+                        discarded(&format!("a filter refused it at deliver: {reply}"))
+                    }
+                    Telling::Each => Disposition::Refused {
+                        reply: reply.to_string(),
+                    },
+                });
+                if telling == Telling::Each
+                    && let Some(refusal) = refusals.get_mut(index)
+                {
+                    *refusal = Some(reply);
+                }
                 continue;
             }
         };
@@ -148,7 +165,16 @@ pub(super) async fn settle(transaction: Transaction, content: Content) -> io::Re
             copies,
         })
         .await;
-    Ok(answer(&id, stored.map(|_| "stored")))
+    let whole = answer(&id, stored.map(|_| "stored"));
+    if refusals.iter().all(Option::is_none) {
+        return Ok(Replies::All(whole));
+    }
+    let of = |recipient: &usize| refusals.get(*recipient).cloned().flatten();
+    let each = given
+        .iter()
+        .map(|recipient| of(recipient).unwrap_or_else(|| whole.clone()))
+        .collect();
+    Ok(Replies::Each { whole, each })
 }
 
 /// The built-in filter before all others: checks who the message is from, and removes what only pretends to be our word on that.

@@ -1,11 +1,12 @@
 //! One mail transaction: a consuming value from MAIL to the reply to the end of data. Dropped before that, it leaves nothing behind.
 
 use super::disposition::settle;
-use super::{Services, local_error, refused};
+use super::{Services, Telling, local_error, refused};
 use crate::auth::Found;
 use crate::chain::Run;
 use crate::mail::{
-    Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Reply, Session, TransactionId,
+    Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
+    TransactionId,
 };
 use crate::store::AccountId;
 use crate::verify;
@@ -18,6 +19,8 @@ pub struct Transaction {
     pub(super) envelope: Arc<Envelope>,
     /// Of each recipient of the envelope.
     pub(super) accounts: Vec<AccountId>,
+    /// For each time that a recipient was taken, which of the envelope it was: one that is given twice is there once.
+    pub(super) given: Vec<usize>,
     pub(super) run: Run,
     /// What was found of the sender at MAIL, if that is checked.
     pub(super) sender: Option<verify::Sender>,
@@ -45,6 +48,7 @@ impl Transaction {
             session,
             envelope: Arc::new(envelope),
             accounts: Vec::new(),
+            given: Vec::new(),
             run,
             sender,
         };
@@ -73,8 +77,9 @@ impl Transaction {
                 "Too many recipients; send the others in another transaction",
             ));
         }
-        let known = self.envelope.recipients.iter();
-        if known.into_iter().any(|known| known.address == *address) {
+        let mut known = self.envelope.recipients.iter();
+        if let Some(index) = known.position(|known| known.address == *address) {
+            self.given.push(index);
             return Ok(());
         }
         let account = match self.services.directory.find(address).await {
@@ -99,6 +104,7 @@ impl Transaction {
             }
         };
         refused(self.run.rcpt(address.clone(), &self.envelope).await)?;
+        self.given.push(self.envelope.recipients.len());
         Arc::make_mut(&mut self.envelope).recipients.push(recipient);
         self.accounts.push(account);
         Ok(())
@@ -109,12 +115,12 @@ impl Transaction {
         ContentBuilder::new(&self.services.config.staging, self.services.config.memory)
     }
 
-    /// The chain, the policy, the commit; the reply to the end of data.
-    pub async fn finish(self, content: Content) -> Reply {
+    /// The chain, the policy, the commit; the replies to the end of data.
+    pub async fn finish(self, content: Content, telling: Telling) -> Replies {
         let id = self.id.clone();
-        settle(self, content).await.unwrap_or_else(|error| {
+        settle(self, content, telling).await.unwrap_or_else(|error| {
             tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
-            local_error()
+            local_error().into()
         })
     }
 }

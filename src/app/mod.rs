@@ -12,6 +12,7 @@ use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::net::{Endpoint, Tls};
 use crate::plugin::{self, Host};
+use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
 use listen::Bound;
@@ -140,9 +141,13 @@ impl App {
         let stop = self.stop.clone();
         let connections = config.limits.connections;
         match bound.config.protocol {
-            Protocol::Smtp => {
+            Protocol::Smtp | Protocol::Lmtp => {
                 let smtp = ingress::smtp::Config {
                     core: crate::proto::smtp::Config {
+                        dialect: match bound.config.protocol {
+                            Protocol::Lmtp => Dialect::Lmtp,
+                            _ => Dialect::Smtp,
+                        },
                         hostname: config.hostname.clone(),
                         postmaster_domain: config
                             .domains
@@ -182,7 +187,7 @@ impl App {
                 self.tasks.spawn(listen::http(bound, connections, stop));
             }
             // The configuration refuses them.
-            Protocol::Submission | Protocol::Lmtp | Protocol::Milter => {}
+            Protocol::Submission | Protocol::Milter => {}
         }
     }
 

@@ -87,14 +87,14 @@ fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError
 
 fn listener(source: &Source, raw: raw::Listener) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
-    if let Protocol::Submission | Protocol::Lmtp | Protocol::Milter = protocol {
+    if let Protocol::Submission | Protocol::Milter = protocol {
         return Err(source.error(
             raw.protocol.span(),
             format!(
                 "protocol {:?} is not there yet in this version",
                 protocol.name()
             ),
-            "smtp, imap and http are",
+            "smtp, lmtp, imap and http are",
         ));
     }
     let address = raw.address.get_ref();
@@ -108,6 +108,17 @@ fn listener(source: &Source, raw: raw::Listener) -> Result<Listener, ConfigError
             raw.address.span(),
             format!("{address:?} is not an address to listen on"),
             "write IP:PORT, such as \"127.0.0.1:2525\" or \"[::]:25\", or \"unix:/run/wasmilter/smtp.sock\"",
+        ));
+    }
+    // RFC 2033 §5
+    let port = address
+        .parse()
+        .map(|address: std::net::SocketAddr| address.port());
+    if protocol == Protocol::Lmtp && port == Ok(25) {
+        return Err(source.error(
+            raw.address.span(),
+            "port 25 is for smtp; LMTP must not be spoken there",
+            "24 is the port for lmtp, or use a local socket: \"unix:/run/wasmilter/lmtp.sock\"",
         ));
     }
     let tls = match (&raw.tls, protocol) {

@@ -54,6 +54,12 @@ fn errors_point_at_the_line() {
             "not an address to listen on",
             "wasmilter.toml:5:11",
         ),
+        // RFC 2033 §5
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"lmtp\"\naddress = \"[::]:25\"\n",
+            "port 25 is for smtp",
+            "wasmilter.toml:5:11",
+        ),
         (
             "hostname = \"mx..test\"\ndata-dir = \"d\"\n",
             "not a domain name",

@@ -1,10 +1,10 @@
-//! SMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
+//! SMTP and LMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
 //! Knows neither the order of commands nor what becomes of a message.
 
-use crate::accept::{Acceptor, Transaction};
+use crate::accept::{Acceptor, Telling, Transaction};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Reply, Session};
 use crate::net::{Input, Limits, Listener, Stream, Tls};
-use crate::proto::smtp::{self, Hello, Mail, Piece, Receiving, Security, Server, Step};
+use crate::proto::smtp::{self, Dialect, Hello, Mail, Piece, Receiving, Security, Server, Step};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,7 +115,12 @@ struct Connection {
     input: Input,
     session: Arc<Session>,
     transaction: Option<Transaction>,
+    /// What the chunks so far brought of its message.
+    chunks: Option<ContentBuilder>,
 }
+
+/// A message on its way in, or why it cannot be kept.
+type Staged = Result<ContentBuilder, Reply>;
 
 /// How waiting for the client ended.
 enum Waited {
@@ -133,7 +138,11 @@ impl Connection {
         let session = Session {
             server_name: shared.core.hostname.clone(),
             client_address: stream.peer().ip(),
-            protocol: "SMTP".to_owned(),
+            protocol: match shared.core.dialect {
+                Dialect::Smtp => "SMTP",
+                Dialect::Lmtp => "LMTP",
+            }
+            .to_owned(),
             tls: stream.tls(),
             ..Session::default()
         };
@@ -143,6 +152,7 @@ impl Connection {
             input: Input::new(),
             session: Arc::new(session),
             transaction: None,
+            chunks: None,
         })
     }
 
@@ -162,7 +172,7 @@ impl Connection {
                     }
                 }
                 Step::Hello(asked) => {
-                    self.transaction = None;
+                    self.forget();
                     self.hello(&asked.command);
                     asked.accept()
                 }
@@ -177,15 +187,16 @@ impl Connection {
                     },
                     None => asked.refuse(&lost_transaction()),
                 },
-                Step::Data(asked) => match self.transaction.take() {
-                    Some(transaction) => match self.receive(asked.accept(), transaction).await? {
-                        Some(server) => server,
-                        None => return Ok(()),
-                    },
-                    None => asked.refuse(&lost_transaction()),
+                Step::Data(asked) => match self.receive(asked.accept()).await? {
+                    Some(server) => server,
+                    None => return Ok(()),
+                },
+                Step::Chunk(receiving) => match self.receive(receiving).await? {
+                    Some(server) => server,
+                    None => return Ok(()),
                 },
                 Step::Reset(server) => {
-                    self.transaction = None;
+                    self.forget();
                     server
                 }
                 Step::StartTls(mut server) => {
@@ -215,41 +226,54 @@ impl Connection {
         let session = Arc::make_mut(&mut self.session);
         session.helo.clone_from(&hello.name);
         // RFC 3848; there is no keyword for HELO under TLS.
-        session.protocol = match (hello.extended, &session.tls) {
-            (false, _) => "SMTP",
-            (true, None) => "ESMTP",
-            (true, Some(_)) => "ESMTPS",
+        session.protocol = match (self.shared.core.dialect, hello.extended, &session.tls) {
+            (Dialect::Smtp, false, _) => "SMTP",
+            (Dialect::Smtp, true, None) => "ESMTP",
+            (Dialect::Smtp, true, Some(_)) => "ESMTPS",
+            (Dialect::Lmtp, _, None) => "LMTP",
+            (Dialect::Lmtp, _, Some(_)) => "LMTPS",
         }
         .to_owned();
+    }
+
+    /// The transaction is over.
+    fn forget(&mut self) {
+        self.transaction = None;
+        self.chunks = None;
     }
 
     async fn begin(&mut self, mail: &Mail) -> Result<(), Reply> {
         let mut session = Arc::clone(&self.session);
         if mail.utf8 {
             // RFC 6531 §4.3
-            let protocol = match session.tls {
-                None => "UTF8SMTP",
-                Some(_) => "UTF8SMTPS",
+            let protocol = match (self.shared.core.dialect, &session.tls) {
+                (Dialect::Smtp, None) => "UTF8SMTP",
+                (Dialect::Smtp, Some(_)) => "UTF8SMTPS",
+                (Dialect::Lmtp, None) => "UTF8LMTP",
+                (Dialect::Lmtp, Some(_)) => "UTF8LMTPS",
             };
             Arc::make_mut(&mut session).protocol = protocol.to_owned();
         }
         let envelope = Envelope {
             sender: mail.sender.clone(),
             recipients: Vec::new(),
-            eight_bit: mail.eight_bit,
+            body: mail.body,
             utf8: mail.utf8,
+            ret: mail.ret,
+            envid: mail.envid.clone(),
         };
         self.transaction = Some(self.shared.acceptor.begin(session, envelope).await?);
         Ok(())
     }
 
-    /// From the 354 to the reply to the message; none if the client is gone, and then nothing of the message is left.
-    async fn receive(
-        &mut self,
-        mut receiving: Receiving,
-        transaction: Transaction,
-    ) -> io::Result<Option<Server>> {
-        let mut content = Ok(transaction.content());
+    /// From the 354 to the reply to the message, or through one chunk of it; none if the client is gone, and then nothing of the
+    /// message is left.
+    async fn receive(&mut self, mut receiving: Receiving) -> io::Result<Option<Server>> {
+        let mut content = match (self.chunks.take(), &self.transaction) {
+            (Some(content), _) => Ok(content),
+            (None, Some(transaction)) => Ok(transaction.content()),
+            (None, None) => Err(lost_transaction()),
+        };
         loop {
             let (used, piece) = receiving.next(self.input.octets());
             receiving = match piece {
@@ -270,18 +294,39 @@ impl Connection {
                         }
                     }
                 }
+                Piece::Chunk(taken) => {
+                    self.input.consume(used);
+                    return Ok(Some(match content {
+                        Ok(content) => {
+                            self.chunks = Some(content);
+                            taken.accept()
+                        }
+                        Err(reply) => {
+                            self.forget();
+                            taken.refuse(reply)
+                        }
+                    }));
+                }
                 Piece::End(ended) => {
                     self.input.consume(used);
                     let content = content
                         .and_then(|content| content.finish().map_err(|error| cannot_store(&error)));
-                    let reply = match content {
-                        Ok(content) => Box::pin(transaction.finish(content)).await,
-                        Err(reply) => reply,
+                    let transaction = self.transaction.take().ok_or_else(lost_transaction);
+                    let telling = match self.shared.core.dialect {
+                        Dialect::Smtp => Telling::Whole,
+                        Dialect::Lmtp => Telling::Each,
                     };
-                    return Ok(Some(ended.reply(&reply)));
+                    let replies = match (content, transaction) {
+                        (Ok(content), Ok(transaction)) => {
+                            Box::pin(transaction.finish(content, telling)).await
+                        }
+                        (Err(reply), _) | (_, Err(reply)) => reply.into(),
+                    };
+                    return Ok(Some(ended.reply(&replies)));
                 }
                 Piece::Refused(server) => {
                     self.input.consume(used);
+                    self.forget();
                     return Ok(Some(server));
                 }
             };
@@ -369,7 +414,7 @@ impl Connection {
 }
 
 /// A message that cannot be kept is read to its end, for there is no other place to say so; what was kept of it is let go.
-fn push(content: &mut Result<ContentBuilder, Reply>, octets: &[u8]) {
+fn push(content: &mut Staged, octets: &[u8]) {
     if let Ok(builder) = content
         && let Err(error) = builder.push(octets)
     {

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recipient {
     pub address: Address,
-    /// NOTIFY (RFC 3461 §4.1)
+    /// NOTIFY (RFC 3461 §4.1), in capitals: "NEVER", "SUCCESS,DELAY".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<String>,
-    /// ORCPT (RFC 3461 §4.2)
+    /// ORCPT as given, its address in xtext: "rfc822;bob+2Bnews@example.test" (RFC 3461 §4.2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
 }
@@ -28,10 +28,34 @@ impl From<Address> for Recipient {
 pub struct Envelope {
     pub sender: ReversePath,
     pub recipients: Vec<Recipient>,
-    /// BODY=8BITMIME was given (RFC 6152).
     #[serde(default)]
-    pub eight_bit: bool,
+    pub body: Body,
     /// SMTPUTF8 was given (RFC 6531).
     #[serde(default)]
     pub utf8: bool,
+    /// RET (RFC 3461 §4.3)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ret: Option<Ret>,
+    /// ENVID as given, in xtext (RFC 3461 §4.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envid: Option<String>,
+}
+
+/// What the client says that the body is: BODY of MAIL (RFC 6152, RFC 3030 §3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    #[default]
+    SevenBit,
+    EightBit,
+    /// Any octets, without lines.
+    Binary,
+}
+
+/// How much of the message a notice about it is to carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ret {
+    Full,
+    Headers,
 }

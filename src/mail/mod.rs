@@ -23,7 +23,7 @@ pub use address::{Address, AddressError, ReversePath};
 pub use clock::{Clock, SystemClock};
 pub use content::{Content, ContentBuilder, Splice};
 pub use edit::{Edit, HeaderEdit, Scope, Scoped};
-pub use envelope::{Envelope, Recipient};
+pub use envelope::{Body, Envelope, Recipient, Ret};
 pub use filter::{
     Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, OnError, Outcome, View,
 };
@@ -32,7 +32,7 @@ pub use id::TransactionId;
 pub use journal::{Disposition, Journal, LogLine, Turn, Where};
 pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
-pub use reply::{EnhancedCode, Reply};
+pub use reply::{EnhancedCode, Replies, Reply};
 pub use session::{Session, Tls};
 pub use text::{FieldName, Line, TextError};
 pub use verdict::{AuthenticationResult, Symbol, Verdict};

@@ -69,6 +69,38 @@ impl Reply {
     }
 }
 
+/// What a message was answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replies {
+    /// The same for all recipients.
+    All(Reply),
+    /// `whole` where a protocol has one reply to a message; where it has one for each recipient (RFC 2033 §4.2), `each`: those of the
+    /// recipients that were accepted, in the order they were given in, one given twice included twice.
+    Each { whole: Reply, each: Vec<Reply> },
+}
+
+impl Replies {
+    pub fn whole(&self) -> &Reply {
+        match self {
+            Self::All(reply) | Self::Each { whole: reply, .. } => reply,
+        }
+    }
+
+    /// The reply for the recipient that was accepted as this one, counted from 0.
+    pub fn of(&self, recipient: usize) -> &Reply {
+        match self {
+            Self::Each { whole, each } => each.get(recipient).unwrap_or(whole),
+            Self::All(reply) => reply,
+        }
+    }
+}
+
+impl From<Reply> for Replies {
+    fn from(reply: Reply) -> Self {
+        Self::All(reply)
+    }
+}
+
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;

@@ -12,6 +12,9 @@ use std::io::{self, Write};
 /// Pieces shorter than this are sent as they are; longer ones from where they lie.
 const INLINE: u64 = 4 * 1024;
 
+/// Items of one command. Some of them are put together in memory, each as large as a header.
+const ITEMS_MAX: usize = 64;
+
 /// What is asked for, of each message.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
@@ -25,13 +28,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// `None` if something is asked for that this server does not have.
+    /// `None` if something is asked for that this server does not have, or far too much at once.
     pub fn new(asked: MacroOrMessageDataItemNames<'static>, by_uid: bool) -> Option<Self> {
         let mut items: Vec<Name<'static>> = match asked {
             MacroOrMessageDataItemNames::Macro(short) => short
                 .expand()
                 .iter()
-                .map(bounded_static_item)
+                .map(unborrowed)
                 .collect::<Option<_>>()?,
             MacroOrMessageDataItemNames::MessageDataItemNames(items) => items,
         };
@@ -41,7 +44,7 @@ impl Plan {
                 Name::Binary { .. } | Name::BinarySize { .. } | Name::ModSeq
             )
         };
-        if items.is_empty() || !items.iter().all(known) {
+        if items.is_empty() || items.len() > ITEMS_MAX || !items.iter().all(known) {
             return None;
         }
         if by_uid && !items.contains(&Name::Uid) {
@@ -104,7 +107,7 @@ impl Plan {
 }
 
 /// The items of a macro hold nothing borrowed.
-fn bounded_static_item(item: &Name<'_>) -> Option<Name<'static>> {
+fn unborrowed(item: &Name<'_>) -> Option<Name<'static>> {
     Some(match item {
         Name::Body => Name::Body,
         Name::Envelope => Name::Envelope,

@@ -6,6 +6,7 @@ mod auth;
 mod capability;
 mod connection;
 mod copy;
+mod dispatch;
 mod fetch;
 mod idle;
 mod item;

@@ -34,6 +34,8 @@ pub enum LoadError {
     Version { found: String },
     #[error("it imports {0}, which this server does not offer")]
     Import(String),
+    #[error("it cannot be linked: {0}")]
+    Link(String),
     #[error("it exports {0}, which is no hook of the contract")]
     Export(String),
     #[error(
@@ -308,7 +310,7 @@ impl Plugin {
     }
 }
 
-fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
+pub fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
     match bytes.get(..8) {
         // The version and layer of the header tell the two kinds apart.
         Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(LoadError::CoreModule),
@@ -333,6 +335,9 @@ pub fn link(runtime: &Runtime, component: &Component) -> Result<InstancePre<Stat
             .imports(component.engine())
             .map(|(name, _)| name)
             .find(|name| text.contains(&format!("`{name}`")));
-        LoadError::Import(missing.map_or(text.clone(), str::to_owned))
+        match missing {
+            Some(name) => LoadError::Import(name.to_owned()),
+            None => LoadError::Link(text),
+        }
     })
 }

@@ -15,9 +15,12 @@ use wasmtime::{
 pub const TICK: Duration = Duration::from_millis(5);
 
 /// A component is several core instances: its own code, adapters, and shims of the canonical ABI.
-const CORE_INSTANCES_PER_COMPONENT: u32 = 16;
-const TABLES_PER_COMPONENT: u32 = 8;
-const MEMORIES_PER_COMPONENT: u32 = 2;
+/// Of the usual ones; interpreters have more.
+const CORE_INSTANCES: u32 = 16;
+const MAX_CORE_INSTANCES: u32 = 64;
+const TABLES: u32 = 4;
+const MAX_TABLES: u32 = 16;
+const MEMORIES: u32 = 2;
 
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -122,12 +125,12 @@ fn pool(engine: &EngineConfig) -> PoolingAllocationConfig {
     // Measured: with the scan a fresh instance takes 10 µs in place of 30, without it the same number is slower than none.
     let scan = PoolingAllocationConfig::is_pagemap_scan_available();
     pool.total_component_instances(count)
-        .total_core_instances(count.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
-        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT)
-        .total_memories(count.saturating_mul(MEMORIES_PER_COMPONENT))
-        .max_memories_per_component(MEMORIES_PER_COMPONENT)
-        .total_tables(count.saturating_mul(TABLES_PER_COMPONENT))
-        .max_tables_per_component(TABLES_PER_COMPONENT)
+        .total_core_instances(count.saturating_mul(CORE_INSTANCES).max(MAX_CORE_INSTANCES))
+        .max_core_instances_per_component(MAX_CORE_INSTANCES)
+        .total_memories(count.saturating_mul(MEMORIES))
+        .max_memories_per_component(MEMORIES)
+        .total_tables(count.saturating_mul(TABLES).max(MAX_TABLES))
+        .max_tables_per_component(MAX_TABLES)
         .total_stacks(count)
         .max_memory_size(usize::try_from(engine.most.memory).unwrap_or(usize::MAX))
         .table_keep_resident(16 * 1024)
@@ -153,6 +156,26 @@ fn open_cache(directory: &Path) -> Option<Cache> {
                 directory.display()
             );
             None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_settings_make_a_pool() {
+        for instances in [1, 1000] {
+            let config = EngineConfig {
+                instances,
+                most: Limits::MOST,
+                cache: None,
+            };
+            // Without a pool the host works too, at a higher price: here it would be a mistake in the settings.
+            if let Err(error) = Engine::new(&settings(&config, true)) {
+                panic!("{instances}: {error:#}");
+            }
         }
     }
 }

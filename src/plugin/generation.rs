@@ -10,8 +10,10 @@ use crate::mail::{Filter, Hook};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 /// A transaction keeps the one that it began with.
@@ -93,6 +95,9 @@ pub async fn load(runtime: &Arc<Runtime>, before: &[Slot], sources: Vec<Source>)
         .collect();
     let mut slots = Vec::new();
     let mut work = JoinSet::new();
+    // Compiling takes all of a core for seconds.
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let lanes = Arc::new(Semaphore::new(cores));
     for source in sources {
         let former = known.remove(source.key.as_str());
         if let Some(former) = former
@@ -115,7 +120,12 @@ pub async fn load(runtime: &Arc<Runtime>, before: &[Slot], sources: Vec<Source>)
         let at = slots.len();
         slots.push(slot);
         let runtime = Arc::clone(runtime);
-        work.spawn(async move { (at, load_one(runtime, source).await) });
+        let lanes = Arc::clone(&lanes);
+        work.spawn(async move {
+            // It is never closed.
+            let _lane = lanes.acquire_owned().await;
+            (at, load_one(runtime, source).await)
+        });
     }
     while let Some(done) = work.join_next().await {
         let Ok((at, result)) = done else {

@@ -5,14 +5,15 @@ use super::abi;
 use super::component::{LoadError, Runtime};
 use super::engine::TICK;
 use super::limits::Limits;
-use super::state::{Profile, State};
+use super::state::{HostFailed, Profile, State};
 use crate::mail::{Call, Failure, FailureKind, Hook, Verdict};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::component::{ComponentExportIndex, Instance, InstancePre};
-use wasmtime::{Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
+use wasmtime_wasi::I32Exit;
 
 /// The most octets that a guest hands over in one call into the host.
 const MAX_HANDED_OVER: usize = 2 * 1024 * 1024;
@@ -213,12 +214,16 @@ impl Guest {
                 ),
             };
         }
-        let kind = if error.is::<Trap>() {
-            FailureKind::Trap
-        } else {
+        // All that ends a call otherwise is the guest's doing: a trap, an exit, more handed over than allowed.
+        let kind = if error.is::<HostFailed>() || error.is::<PoolConcurrencyLimitError>() {
             FailureKind::Host
+        } else {
+            FailureKind::Trap
         };
-        let cause = error.root_cause().to_string();
+        let cause = match error.downcast_ref::<I32Exit>() {
+            Some(exit) => format!("it ended itself with exit code {}", exit.0),
+            None => error.root_cause().to_string(),
+        };
         let text = match state.last_words() {
             Some(words) => format!("{cause}; it last printed: {words}"),
             None => cause,

@@ -105,6 +105,29 @@ pub fn scan(directory: &Path) -> io::Result<Vec<Found>> {
     Ok(found)
 }
 
+/// The plugin at a path: a folder as it would lie in the plugin directory, or a component with the `plugin.toml` beside it.
+pub fn at(path: &Path) -> Result<Found, String> {
+    let name = |path: &Path| path.file_name().and_then(OsStr::to_str).map(str::to_owned);
+    if path.is_dir() {
+        // `.` has no name of its own.
+        let key = fs::canonicalize(path).ok().as_deref().and_then(name);
+        return folder(key.as_deref().unwrap_or("plugin"), path).ok_or_else(|| {
+            format!(
+                "{} has no .wasm file and no {MANIFEST}: it is not a plugin's folder",
+                path.display()
+            )
+        });
+    }
+    let manifest = Some(path.with_file_name(MANIFEST)).filter(|path| path.is_file());
+    let key = path.file_stem().and_then(OsStr::to_str);
+    Ok(Found {
+        key: key.unwrap_or("plugin").to_owned(),
+        wasm: Ok(path.to_owned()),
+        manifest,
+        stamps: Vec::new(),
+    })
+}
+
 /// None for a folder that has nothing of a plugin.
 fn folder(name: &str, path: &Path) -> Option<Found> {
     let manifest = Some(path.join(MANIFEST)).filter(|manifest| manifest.is_file());

@@ -4,8 +4,8 @@ use super::component::{LoadError, Plugin, Runtime};
 use super::engine::EngineError;
 use super::filter::PluginFilter;
 use super::generation::{PluginStatus, status_of};
-use super::loader::{self, MANIFEST};
-use super::manifest::{Manifest, ManifestError};
+use super::loader;
+use super::manifest::{Manifest, ManifestError, check_name};
 use super::service::Config;
 use crate::mail::{
     Address, Call, Content, Edit, Envelope, Filter, Hook, Message, Outcome, Recipient, ReversePath,
@@ -99,44 +99,62 @@ impl Input {
     }
 }
 
-/// Loads the component at `wasm`, with the `plugin.toml` beside it if there is one, and asks it at each of its hooks in turn,
-/// until one ends the transaction. `config` gives limits and cache; its directory is not looked at.
-pub async fn run_file(config: &Config, wasm: &Path, input: Input) -> Result<Ran, RunError> {
-    let path = wasm.to_owned();
-    let manifest_path = path.with_file_name(MANIFEST);
-    let manifest_path = Some(manifest_path).filter(|path| path.is_file());
-    let files = loader::files(&path, manifest_path.as_deref()).map_err(RunError::File)?;
+/// A plugin outside of any server.
+pub struct Loaded {
+    pub plugin: PluginStatus,
+    pub filter: Arc<dyn Filter>,
+}
+
+/// Loads a component with the `plugin.toml` beside it, if there is one, or a plugin's folder, as a server does it.
+/// `config` gives limits and cache; its directory is not looked at.
+pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError> {
+    let found = loader::at(path).map_err(RunError::File)?;
+    let wasm = found.wasm.map_err(RunError::File)?;
+    let files = loader::files(&wasm, found.manifest.as_deref()).map_err(RunError::File)?;
     let manifest = Manifest::parse(&files.manifest).map_err(|error| RunError::Manifest {
-        path: manifest_path.unwrap_or_else(|| path.clone()),
+        path: found.manifest.unwrap_or_else(|| wasm.clone()),
         error,
     })?;
+    if manifest.name.is_none() {
+        check_name(&found.key).map_err(RunError::File)?;
+    }
     let runtime = Arc::new(Runtime::new(&config.engine(), config.limits, config.load)?);
-    let stem = path
-        .file_stem()
-        .and_then(|stem| stem.to_str())
-        .unwrap_or("plugin");
-    let plugin = Plugin::load(runtime, stem, &manifest, files.bytes)
+    let plugin = Plugin::load(runtime, &found.key, &manifest, files.bytes)
         .await
         .map_err(|error| RunError::Load {
-            path: path.clone(),
+            path: wasm.clone(),
             error,
         })?;
     let plugin = Arc::new(plugin);
-    let status = PluginStatus {
-        path: Some(path),
-        ..status_of(&plugin)
-    };
-    let (calls, message) = transaction(&PluginFilter(plugin), input).await?;
-    Ok(Ran {
-        plugin: status,
-        calls,
-        message,
+    Ok(Loaded {
+        plugin: PluginStatus {
+            path: Some(wasm),
+            ..status_of(&plugin)
+        },
+        filter: Arc::new(PluginFilter(plugin)),
     })
+}
+
+impl Loaded {
+    /// Asks it at each of its hooks in turn, until one ends the transaction.
+    pub async fn run(&self, input: Input) -> io::Result<Ran> {
+        let (calls, message) = transaction(&*self.filter, input).await?;
+        Ok(Ran {
+            plugin: self.plugin.clone(),
+            calls,
+            message,
+        })
+    }
+}
+
+/// [`load_path`] and [`Loaded::run`].
+pub async fn run_file(config: &Config, wasm: &Path, input: Input) -> Result<Ran, RunError> {
+    Ok(load_path(config, wasm).await?.run(input).await?)
 }
 
 /// All hooks of one filter, in the order of a transaction.
 async fn transaction(
-    filter: &PluginFilter,
+    filter: &dyn Filter,
     input: Input,
 ) -> io::Result<(Vec<(Call, Outcome)>, Message)> {
     let mut message = Message::new(input.message)?;

@@ -5,6 +5,7 @@ use super::component::{Interface, LoadError, Runtime, Start, link};
 use super::guest::Guest;
 use super::state::{Profile, State};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use wasmtime::Store;
 use wasmtime::component::{Component, ComponentNamedList, Instance, Lift, WasmList};
 use wasmtime_wizer::{ComponentInstanceState, Wizer};
@@ -15,12 +16,11 @@ pub async fn prepare(
     profile: &Arc<Profile>,
     bytes: Arc<[u8]>,
 ) -> Result<(Component, Start), LoadError> {
-    // The tool that makes images panics on some odd components: its task ends then, not the server.
-    let task = tokio::spawn(image(
-        Arc::clone(runtime),
-        Arc::clone(profile),
-        Arc::clone(&bytes),
-    ));
+    let work = image(Arc::clone(runtime), Arc::clone(profile), Arc::clone(&bytes));
+    // On a thread of its own: copying memory about takes long. The tool that does it panics on some odd components; the task ends
+    // then, not the server.
+    let server = Handle::current();
+    let task = tokio::task::spawn_blocking(move || server.block_on(work));
     let reason = match task.await {
         Ok(Ok(done)) => return Ok(done),
         Ok(Err(Problem::Plugin(error))) => return Err(error),
@@ -68,14 +68,7 @@ async fn image(
         .await
         .map_err(LoadError::Start)?;
     guest.load(load, limits).await?;
-    for line in guest.state().end().log {
-        tracing::info!(
-            plugin = profile.name,
-            level = line.level,
-            "on-load: {}",
-            line.text
-        );
-    }
+    guest.state().end();
     if guest.state().holds_resources() {
         // A handle in the image would point at something that is not there in the next instance.
         return Err(Problem::Image(

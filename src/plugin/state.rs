@@ -4,7 +4,8 @@
 use super::limits::{Limits, MemoryCount};
 use super::output::Output;
 use crate::mail::{
-    Address, Call, Edit, Header, HeaderEdit, Hook, LogLine, Message, Scope, Scoped, Symbol, View,
+    Address, Call, Edit, Header, HeaderEdit, Hook, Line, LogLine, Message, Scope, Scoped, Symbol,
+    TransactionId, View,
 };
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -36,6 +37,11 @@ pub enum Refused {
     NoSuchThing(String),
     Failed(String),
 }
+
+/// The host could not do what a function without a refusal was to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HostFailed(pub String);
 
 impl Refused {
     fn parts(&self) -> (&'static str, &str) {
@@ -104,10 +110,10 @@ impl State {
 
     /// What the filter asked for since `begin`.
     pub fn end(&mut self) -> Record {
-        self.current = None;
         for line in self.output.take() {
             self.log("info", &line);
         }
+        self.current = None;
         let mut record = std::mem::take(&mut self.record);
         if record.log_dropped > 0 {
             record.log.push(LogLine {
@@ -190,9 +196,19 @@ impl State {
             self.record.log_dropped += 1;
             return;
         }
+        let text = Line::lossy(text).to_string();
+        let plugin = &self.profile.name;
+        let transaction = self.view().and_then(|view| view.transaction.as_ref());
+        let transaction = transaction.map_or("none", TransactionId::as_str);
+        match level {
+            "error" => tracing::error!(plugin, transaction, "{text}"),
+            "warn" => tracing::warn!(plugin, transaction, "{text}"),
+            "info" => tracing::info!(plugin, transaction, "{text}"),
+            _ => tracing::debug!(plugin, transaction, "{text}"),
+        }
         self.record.log.push(LogLine {
             level: level.to_owned(),
-            text: crate::mail::Line::lossy(text).to_string(),
+            text,
         });
     }
 

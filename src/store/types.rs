@@ -124,7 +124,7 @@ pub struct DeliveryCopy {
     /// Index of its recipient in `journal.dispositions`; `deliver` writes mailbox and UID there.
     pub disposition: usize,
     pub account: AccountId,
-    /// Made if it is not there.
+    /// Made and subscribed if it is not there, with the levels above it: many clients show only what is subscribed.
     pub mailbox: MailboxName,
     pub flags: Flags,
     /// All copies of one delivery have the same received octets, each with its own splices.

@@ -1,127 +1,15 @@
 //! The plugins that come with wasmilter, in the real host: their own cases (`plugins/*/cases`), and all of them together on the
 //! sample mail. No sockets, no store: these have their own suites.
 
-use async_trait::async_trait;
+use crate::corpus;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use wasmilter::chain::{Chain, Draft, Ended, Policy, Ruling, Run};
-use wasmilter::mail::{
-    Address, Call, Content, Envelope, Filter, FilterInfo, FilterRun, Hook, Message, Outcome,
-    ReversePath, Session, Symbol, TransactionId, Verdict, View,
-};
+use std::sync::Arc;
+use wasmilter::chain::Policy;
+use wasmilter::kit::{self, CaseEnd, Done, Play};
+use wasmilter::mail::{Address, Content, Envelope, Filter, ReversePath, Session, Verdict};
 use wasmilter::plugin::{Config, Host, PluginState, embedded};
-
-/// NAME.toml beside NAME.eml.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Case {
-    /// What the case is about.
-    #[allow(dead_code)]
-    about: String,
-    envelope: CaseEnvelope,
-    #[serde(default)]
-    session: CaseSession,
-    /// Symbols that earlier filters gave, with their points.
-    #[serde(default)]
-    given: BTreeMap<String, f32>,
-    expect: Expect,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CaseEnvelope {
-    sender: String,
-    recipients: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct CaseSession {
-    authenticated: Option<String>,
-}
-
-/// What is not named is not looked at, but edits: those that are not named fail the case.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-struct Expect {
-    #[serde(default = "go_on")]
-    verdict: String,
-    /// Exactly these, in any order.
-    symbols: Option<BTreeSet<String>>,
-    #[serde(default)]
-    symbols_include: BTreeSet<String>,
-    #[serde(default)]
-    symbols_exclude: BTreeSet<String>,
-    score_at_least: Option<f32>,
-    score_below: Option<f32>,
-    /// Fields that the message has afterwards and had not before.
-    #[serde(default)]
-    header_added: BTreeMap<String, String>,
-    /// Names of fields that it has no more.
-    #[serde(default)]
-    header_removed: BTreeSet<String>,
-    /// By recipient; who is not named has none.
-    #[serde(default)]
-    mailbox: BTreeMap<String, String>,
-    #[serde(default)]
-    flags: BTreeMap<String, BTreeSet<String>>,
-}
-
-fn go_on() -> String {
-    "continue".to_owned()
-}
-
-/// A filter that gives the symbols of a case.
-struct Given(FilterInfo, Vec<Symbol>);
-
-#[async_trait]
-impl FilterRun for Given {
-    async fn call(&mut self, _: &Call, _: View) -> Outcome {
-        Outcome {
-            result: Ok(Verdict::Continue),
-            edits: Vec::new(),
-            symbols: self.1.clone(),
-            refused: Vec::new(),
-            log: Vec::new(),
-            elapsed: Duration::ZERO,
-            memory: 0,
-            host_calls: 0,
-        }
-    }
-}
-
-impl Filter for Given {
-    fn info(&self) -> &FilterInfo {
-        &self.0
-    }
-
-    fn open(&self) -> Box<dyn FilterRun> {
-        Box::new(Self(self.0.clone(), self.1.clone()))
-    }
-}
-
-fn given(symbols: &BTreeMap<String, f32>) -> Arc<dyn Filter> {
-    let info = FilterInfo {
-        name: "given".to_owned(),
-        version: "1".to_owned(),
-        hooks: [Hook::Message].into_iter().collect(),
-        on_error: wasmilter::mail::OnError::Skip,
-    };
-    let symbols = symbols
-        .iter()
-        .map(|(name, score)| Symbol {
-            name: name.clone(),
-            score: *score,
-            reason: "given by the case".to_owned(),
-            by: "given".to_owned(),
-        })
-        .collect();
-    Arc::new(Given(info, symbols))
-}
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -140,66 +28,35 @@ async fn host(directory: &Path) -> Host {
     host
 }
 
-fn envelope(sender: &str, recipients: &[String]) -> Arc<Envelope> {
+fn envelope(sender: &str, recipients: &[String]) -> Envelope {
     let sender = match sender {
         "" => ReversePath::Null,
         sender => ReversePath::Address(Address::parse(sender).unwrap()),
     };
     let recipients = recipients.iter().map(|r| Address::parse(r).unwrap().into());
-    Arc::new(Envelope {
+    Envelope {
         sender,
         recipients: recipients.collect(),
         ..Envelope::default()
-    })
+    }
 }
 
-/// What became of a message.
-struct Done {
-    ended: Ended,
-    verdict: Verdict,
-    before: Message,
-    draft: Draft,
-}
-
-/// As `accept` does it: `message`, the policy if there is one, `deliver` for each recipient.
+/// Nothing fails, is refused or logs in the filters that come with wasmilter.
 async fn run(
     filters: &[Arc<dyn Filter>],
-    session: Session,
-    envelope: &Arc<Envelope>,
+    envelope: &Envelope,
     message: Vec<u8>,
     policy: Option<Policy>,
 ) -> Done {
-    let chain = Chain {
-        generation: 1,
-        filters: filters.into(),
+    let transaction = Play {
+        session: Session::default(),
+        envelope: envelope.clone(),
+        message: Content::from_bytes(message),
+        policy,
     };
-    let mut run = Run::new(chain, Arc::new(session), Some(TransactionId::new(0, 0)));
-    let before = Message::new(Content::from_bytes(message)).unwrap();
-    let mut draft = Draft::new(before.clone(), &envelope.recipients);
-    let mut verdict = run.message(envelope, &mut draft).await;
-    if let (Verdict::Continue, Some(policy)) = (&verdict, policy) {
-        match policy.rule(run.score()) {
-            Ruling::Deliver => {}
-            Ruling::Junk => draft.file_by_default("Junk", "score"),
-            Ruling::Reject => {
-                verdict = Verdict::Reject(wasmilter::mail::Reply::new(
-                    550,
-                    wasmilter::mail::EnhancedCode(5, 7, 1),
-                    "spam",
-                ));
-            }
-        }
-    }
-    if verdict == Verdict::Continue {
-        for recipient in &envelope.recipients {
-            let answer = run
-                .deliver(recipient.address.clone(), envelope, &mut draft)
-                .await;
-            assert_eq!(answer, Verdict::Continue);
-        }
-    }
-    let ended = run.end();
-    for turn in &ended.turns {
+    let done = kit::play(filters, transaction).await.unwrap();
+    assert_eq!(done.recipients, []);
+    for turn in done.turns() {
         assert!(
             turn.result.is_ok() && turn.refused.is_empty() && turn.log.is_empty(),
             "{} at {}: {:?}, refused {:?}, log {:?}",
@@ -210,106 +67,7 @@ async fn run(
             turn.log
         );
     }
-    Done {
-        ended,
-        verdict,
-        before,
-        draft,
-    }
-}
-
-fn name_of(verdict: &Verdict) -> &'static str {
-    match verdict {
-        Verdict::Continue => "continue",
-        Verdict::Accept => "accept",
-        Verdict::Reject(_) => "reject",
-        Verdict::Tempfail(_) => "tempfail",
-        Verdict::Discard => "discard",
-        Verdict::Quarantine(_) => "quarantine",
-    }
-}
-
-/// Name and value of each field, the value unfolded.
-fn fields(message: &Message) -> Vec<(String, String)> {
-    let fields = message.header.fields().iter();
-    fields
-        .map(|field| (field.name().into_owned(), field.text()))
-        .collect()
-}
-
-#[derive(Default)]
-struct Complaints(Vec<String>);
-
-impl Complaints {
-    fn unless(&mut self, holds: bool, what: impl FnOnce() -> String) {
-        if !holds {
-            self.0.push(what());
-        }
-    }
-
-    fn same<T: PartialEq + Debug>(&mut self, what: &str, is: T, expected: T) {
-        self.unless(is == expected, || {
-            format!("{what}: {is:?}, expected {expected:?}")
-        });
-    }
-}
-
-impl Expect {
-    /// What is not as it should be.
-    fn complaints(&self, plugin: &str, done: &Done, recipients: &[String]) -> Vec<String> {
-        let mut all = Complaints::default();
-        all.same("verdict", name_of(&done.verdict), self.verdict.as_str());
-        let own: Vec<&Symbol> = done
-            .ended
-            .symbols
-            .iter()
-            .filter(|s| s.by == plugin)
-            .collect();
-        let names: BTreeSet<String> = own.iter().map(|s| s.name.clone()).collect();
-        if let Some(expected) = &self.symbols {
-            all.same("symbols", &names, expected);
-        }
-        all.unless(names.is_superset(&self.symbols_include), || {
-            format!(
-                "symbols: {names:?}, expected to be among them: {:?}",
-                self.symbols_include
-            )
-        });
-        all.unless(names.is_disjoint(&self.symbols_exclude), || {
-            format!(
-                "symbols: {names:?}, expected not to be among them: {:?}",
-                self.symbols_exclude
-            )
-        });
-        let score: f32 = own.iter().map(|s| s.score).sum();
-        let bounds = self.score_at_least.is_none_or(|least| score >= least)
-            && self.score_below.is_none_or(|bound| score < bound);
-        all.unless(bounds, || format!("score: {score}"));
-
-        let (before, after) = (fields(&done.before), fields(done.draft.message()));
-        let added: BTreeMap<_, _> = after
-            .iter()
-            .filter(|f| !before.contains(f))
-            .cloned()
-            .collect();
-        all.same("header-added", &added, &self.header_added);
-        let left: BTreeSet<&str> = after.iter().map(|(name, _)| name.as_str()).collect();
-        let removed: BTreeSet<String> = before
-            .iter()
-            .map(|(name, _)| name.clone())
-            .filter(|name| !left.contains(name.as_str()))
-            .collect();
-        all.same("header-removed", &removed, &self.header_removed);
-
-        for recipient in recipients {
-            let filing = done.draft.filing(&Address::parse(recipient).unwrap());
-            let mailbox = filing.mailbox.map(|(mailbox, _)| mailbox);
-            all.same(recipient, mailbox.as_ref(), self.mailbox.get(recipient));
-            let flags = self.flags.get(recipient).cloned().unwrap_or_default();
-            all.same(recipient, filing.flags, flags);
-        }
-        all.0
-    }
+    done
 }
 
 #[tokio::test]
@@ -317,39 +75,29 @@ async fn the_cases_of_the_plugins() {
     let directory = tempfile::tempdir().unwrap();
     let host = host(directory.path()).await;
     let filters = Arc::clone(&host.generation().filters);
-    let mut wrong = Vec::new();
+    let mut wrong = String::new();
     for filter in filters.iter() {
-        let plugin = filter.info().name.clone();
-        let cases = root().join("plugins").join(&plugin).join("cases");
-        let mut paths: Vec<PathBuf> = std::fs::read_dir(&cases)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|e| e == "toml"))
-            .collect();
-        paths.sort();
-        assert!(!paths.is_empty(), "{plugin} has no cases");
-        for path in paths {
-            let text = std::fs::read_to_string(&path).unwrap();
-            let case: Case =
-                toml::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-            let message = std::fs::read(path.with_extension("eml")).unwrap();
-            let session = Session {
-                authenticated: case.session.authenticated,
-                ..Session::default()
-            };
-            let envelope = envelope(&case.envelope.sender, &case.envelope.recipients);
-            let chain = [given(&case.given), Arc::clone(filter)];
-            let done = run(&chain, session, &envelope, message, None).await;
-            let complaints = case
-                .expect
-                .complaints(&plugin, &done, &case.envelope.recipients);
-            for complaint in complaints {
-                let name = path.file_stem().unwrap().to_string_lossy();
-                wrong.push(format!("{plugin}/{name}: {complaint}"));
+        let plugin = &filter.info().name;
+        let cases = root().join("plugins").join(plugin).join("cases");
+        let report = kit::run_cases(filter, &cases, false).await.unwrap();
+        for case in &report.cases {
+            match &case.end {
+                CaseEnd::Failed(differences) => {
+                    wrong.push_str(&format!("{plugin}/{}\n", case.name));
+                    wrong.extend(differences.iter().map(ToString::to_string));
+                }
+                CaseEnd::Malformed(why) => wrong.push_str(&format!("{why}\n")),
+                CaseEnd::Passed | CaseEnd::Blessed(_) => {}
             }
+            assert!(
+                case.log.is_empty(),
+                "{plugin}/{}: {:?}",
+                case.name,
+                case.log
+            );
         }
     }
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "\n{wrong}");
 }
 
 #[derive(Deserialize)]
@@ -402,14 +150,7 @@ async fn the_sample_mail_ends_where_an_administrator_would_want_it() {
     for sample in &samples.message {
         let message = std::fs::read(mail.join(&sample.file)).unwrap();
         let envelope = envelope(&sample.sender, &sample.recipients);
-        let done = run(
-            &filters,
-            Session::default(),
-            &envelope,
-            message,
-            Some(policy),
-        )
-        .await;
+        let done = run(&filters, &envelope, message, Some(policy)).await;
         times.push(done.ended.elapsed);
         for recipient in &sample.recipients {
             let end = match &done.verdict {
@@ -419,7 +160,7 @@ async fn the_sample_mail_ends_where_an_administrator_would_want_it() {
                         .mailbox
                         .map_or("INBOX".to_owned(), |(mailbox, _)| mailbox)
                 }
-                other => name_of(other).to_owned(),
+                other => other.name().to_owned(),
             };
             let expected = sample.end.of(recipient);
             if end != expected {
@@ -451,44 +192,36 @@ async fn the_sample_mail_ends_where_an_administrator_would_want_it() {
     );
 }
 
-/// Where the corpus lies beside the checkout: what share of real ham and spam is called junk.
+/// What share of real ham and spam is called junk. Skipped where the messages are not beside the repository.
 #[tokio::test]
-#[ignore = "takes a while; run it after changes of weights, with --nocapture"]
 async fn real_mail_is_told_apart() {
-    let pack = root().join("../shared/corpus/spamassassin-dev.tar.xz");
-    if !pack.exists() {
-        println!("skipped: there is no {}", pack.display());
-        return;
-    }
+    let Some(packs) = corpus::packs() else { return };
     let directory = tempfile::tempdir().unwrap();
     let unpacked = tempfile::tempdir().unwrap();
-    let tar = std::process::Command::new("tar")
-        .arg("-xf")
-        .arg(&pack)
-        .arg("-C")
-        .arg(unpacked.path())
-        .status();
-    assert!(tar.unwrap().success());
+    let mut tar = std::process::Command::new("tar");
+    tar.arg("-xf").arg(&packs[0]).arg("-C").arg(unpacked.path());
+    assert!(tar.status().unwrap().success());
     let host = host(directory.path()).await;
     let filters = Arc::clone(&host.generation().filters);
     let envelope = envelope("someone@example.org", &["alice@example.test".to_owned()]);
     for (kind, bounds) in [("ham", 0.0..0.005), ("spam", 0.6..1.0)] {
-        let times = Mutex::new(Vec::new());
-        let (mut junk, mut all) = (0_u32, 0_u32);
-        for entry in std::fs::read_dir(unpacked.path().join("dev").join(kind)).unwrap() {
-            let message = std::fs::read(entry.unwrap().path()).unwrap();
-            let done = run(&filters, Session::default(), &envelope, message, None).await;
-            times.lock().unwrap().push(done.ended.elapsed);
+        let mut paths = Vec::new();
+        corpus::files(&unpacked.path().join("dev").join(kind), &mut paths);
+        let mut times = Vec::new();
+        let mut junk = 0_usize;
+        for path in &paths {
+            let message = corpus::wire(&std::fs::read(path).unwrap());
+            let done = run(&filters, &envelope, message, None).await;
+            times.push(done.ended.elapsed);
             let score: f32 = done.ended.symbols.iter().map(|s| s.score).sum();
-            junk += u32::from(score >= 5.0);
-            all += 1;
+            junk += usize::from(score >= 5.0);
         }
-        let share = f64::from(junk) / f64::from(all);
-        let mut times = times.into_inner().unwrap();
+        let share = junk as f64 / paths.len() as f64;
         times.sort();
         println!(
-            "{kind}: {:.2} % of {all} are junk; chain median {:?}",
+            "{kind}: {:.2} % of {} are junk; chain: median {:?}",
             100.0 * share,
+            paths.len(),
             times[times.len() / 2]
         );
         assert!(bounds.contains(&share), "{kind}: {share}");

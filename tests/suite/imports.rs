@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["verify"],
     &["chain"],
     &["accept"],
-    &["ingress", "deliver", "mailbox", "admin"],
+    &["ingress", "deliver", "mailbox", "admin", "kit"],
     &["config"],
     &["app"],
     &["cli"],

@@ -12,6 +12,7 @@ mod corpus;
 mod crash;
 mod imap;
 mod imports;
+mod kit;
 mod plugins;
 mod smtp;
 mod store;

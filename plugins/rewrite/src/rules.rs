@@ -2,7 +2,7 @@
 //! Asks the host for nothing: the values of fields come from the function that it is given.
 
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -131,8 +131,8 @@ impl Config {
     /// The edits for a message. `get` gives the values of the fields of a name, decoded.
     pub fn edits(&self, facts: &Facts, get: &dyn Fn(&str) -> Vec<String>) -> Vec<Edit> {
         let mut edits = Vec::new();
-        // Names that have been removed: not to be removed twice.
-        let mut gone = Vec::new();
+        // Names, in lower case, that have been removed: not to be removed twice.
+        let mut gone = BTreeSet::new();
         remove(&self.remove, facts, &mut gone, &mut edits);
         for rule in &self.rules {
             if !rule.when.holds(facts, get) {
@@ -141,10 +141,7 @@ impl Config {
             remove(&rule.remove, facts, &mut gone, &mut edits);
             for (name, value) in &rule.replace {
                 let value = self.fill(value, facts);
-                let there = facts.count(name) > 0
-                    && !gone
-                        .iter()
-                        .any(|other: &String| other.eq_ignore_ascii_case(name));
+                let there = facts.count(name) > 0 && !gone.contains(&name.to_ascii_lowercase());
                 edits.push(if there {
                     Edit::Change {
                         name: name.clone(),
@@ -212,19 +209,32 @@ impl Config {
     }
 }
 
-fn remove(patterns: &[String], facts: &Facts, gone: &mut Vec<String>, edits: &mut Vec<Edit>) {
+fn remove(patterns: &[String], facts: &Facts, gone: &mut BTreeSet<String>, edits: &mut Vec<Edit>) {
+    // By name in lower case: a message may bring very many.
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    let mut order = Vec::new();
     for name in &facts.names {
-        if gone.iter().any(|other| other.eq_ignore_ascii_case(name))
-            || !patterns.iter().any(|pattern| names(pattern, name))
-        {
+        if !patterns.iter().any(|pattern| names(pattern, name)) {
             continue;
         }
+        let key = name.to_ascii_lowercase();
+        if gone.contains(&key) {
+            continue;
+        }
+        let count = counts.entry(key.clone()).or_insert(0);
+        if *count == 0 {
+            order.push((key, name));
+        }
+        *count += 1;
+    }
+    for (key, name) in order {
+        let count = counts.get(&key).copied().unwrap_or(0);
         // From the last on, so that each number still names the same field when its turn comes.
-        edits.extend((1..=facts.count(name)).rev().map(|nth| Edit::Remove {
+        edits.extend((1..=count).rev().map(|nth| Edit::Remove {
             name: name.clone(),
             nth,
         }));
-        gone.push(name.clone());
+        gone.insert(key);
     }
 }
 

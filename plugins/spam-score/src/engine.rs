@@ -259,3 +259,6 @@ pub(crate) fn listed(list: &[String], word: &str) -> bool {
     list.binary_search_by(|entry| entry.as_str().cmp(word))
         .is_ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -117,8 +117,13 @@ fn sender(engine: &Engine, message: &Message, from: &Mailbox, findings: &mut Fin
     }
 }
 
+/// Characters of the subject that are looked at: no honest one is longer.
+const SUBJECT: usize = 1000;
+
 fn subject(engine: &Engine, message: &Message, findings: &mut Findings<'_>) {
     let subject = message.subject.as_deref().unwrap_or_default();
+    let end = subject.char_indices().nth(SUBJECT).map(|(at, _)| at);
+    let subject = end.and_then(|end| subject.get(..end)).unwrap_or(subject);
     if subject.trim().is_empty() {
         findings.give(Rule::SubjectEmpty);
         return;

@@ -1,6 +1,6 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
-use crate::mail::{Disposition, Edit, HeaderEdit, Journal, Scope, Scoped, Turn};
+use crate::mail::{Disposition, Edit, HeaderEdit, Journal, Ret, Scope, Scoped, Turn};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -42,9 +42,27 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
         "  client   {client} ({}), {}, {tls}",
         session.helo, session.protocol
     )?;
-    writeln!(out, "  from     <{}>", envelope.sender)?;
+    write!(out, "  from     <{}>", envelope.sender)?;
+    if let Some(ret) = envelope.ret {
+        let ret = match ret {
+            Ret::Full => "FULL",
+            Ret::Headers => "HDRS",
+        };
+        write!(out, " RET={ret}")?;
+    }
+    if let Some(envid) = &envelope.envid {
+        write!(out, " ENVID={envid}")?;
+    }
+    writeln!(out)?;
     for recipient in &envelope.recipients {
-        writeln!(out, "  to       <{}>", recipient.address)?;
+        write!(out, "  to       <{}>", recipient.address)?;
+        if let Some(notify) = &recipient.notify {
+            write!(out, " NOTIFY={notify}")?;
+        }
+        if let Some(original) = &recipient.original {
+            write!(out, " ORCPT={original}")?;
+        }
+        writeln!(out)?;
     }
     write!(out, "  message  {} octets", journal.size)?;
     if let Some(id) = &journal.message_id {

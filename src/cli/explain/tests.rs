@@ -1,8 +1,8 @@
 use super::render::text;
 use crate::mail::{
     Address, AuthenticationResult, Disposition, Edit, Envelope, Failure, FailureKind, FieldName,
-    HeaderEdit, Hook, Journal, Line, Scope, Scoped, Session, Symbol, TransactionId, Turn, Verdict,
-    Where,
+    HeaderEdit, Hook, Journal, Line, Recipient, Ret, Scope, Scoped, Session, Symbol, TransactionId,
+    Turn, Verdict, Where,
 };
 use std::time::Duration;
 
@@ -40,7 +40,13 @@ fn a_journal_reads_as_a_story() {
             ..Session::default()
         },
         envelope: Envelope {
-            recipients: vec![alice.clone().into()],
+            recipients: vec![Recipient {
+                notify: Some("FAILURE".into()),
+                original: Some("rfc822;list@example.test".into()),
+                ..alice.clone().into()
+            }],
+            ret: Some(Ret::Headers),
+            envid: Some("QQ7".into()),
             ..Envelope::default()
         },
         message_id: Some("1@client.example".into()),

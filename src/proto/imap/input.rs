@@ -154,6 +154,8 @@ impl Input {
                 }
                 State::Line | State::AfterMessage => {
                     if self.unread.is_empty() {
+                        // A session that waits keeps no buffer.
+                        self.unread = BytesMut::new();
                         return None;
                     }
                     if self.read_line()
@@ -255,7 +257,7 @@ impl Input {
 
     fn end_skipping(&mut self) -> Option<Event> {
         self.state = State::Line;
-        self.tail.clear();
+        self.tail = Vec::new();
         self.skipped = 0;
         match self.skip.take() {
             Some(Skip::Invalid(invalid)) => Some(Event::Invalid(invalid)),
@@ -324,8 +326,7 @@ impl Input {
     fn decode(&mut self) -> Event {
         let command = std::mem::take(&mut self.command);
         match CommandCodec::default().decode_static(&command) {
-            // An APPEND that got here had its message within another literal's limit: it is not one.
-            Ok((rest, command)) if rest.is_empty() => Event::Command(Box::new(command)),
+            Ok(([], command)) => Event::Command(Box::new(command)),
             _ => Event::Invalid(Invalid {
                 tag: tag(&command),
                 reason: complaint(&command),

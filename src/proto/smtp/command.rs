@@ -1,8 +1,8 @@
 //! Command lines into commands (RFC 5321 §4.1.1), or into the reply that says what is wrong with them.
 //! Whether a command is in order at this point is for `server` to say.
 
-use super::{Config, path, refusal, syntax};
-use crate::mail::{Address, AddressError, Recipient, Reply, ReversePath};
+use super::{Config, Dialect, dsn, path, refusal, syntax};
+use crate::mail::{Address, AddressError, Body, Recipient, Reply, Ret, ReversePath};
 
 /// A HELO name longer than a domain can be is no name (RFC 5321 §4.5.3.1.2).
 const NAME_MAX: usize = 255;
@@ -14,6 +14,11 @@ pub(super) enum Command {
     Mail(Mail),
     Rcpt(Recipient),
     Data,
+    /// BDAT (RFC 3030 §2). If something is wrong behind the size, `last` is the reply: the octets of the chunk come all the same.
+    Bdat {
+        size: u64,
+        last: Result<bool, Reply>,
+    },
     Rset,
     Noop,
     Vrfy,
@@ -24,12 +29,12 @@ pub(super) enum Command {
     Http,
 }
 
-/// EHLO or HELO.
+/// EHLO, HELO or LHLO.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
     /// What the client calls itself; not checked beyond its characters.
     pub name: String,
-    /// EHLO.
+    /// Not HELO.
     pub extended: bool,
 }
 
@@ -39,15 +44,19 @@ pub struct Mail {
     pub sender: ReversePath,
     /// SIZE, in octets: what the client expects to send.
     pub size: Option<u64>,
-    /// BODY=8BITMIME
-    pub eight_bit: bool,
+    pub body: Body,
     pub utf8: bool,
+    pub ret: Option<Ret>,
+    /// In xtext.
+    pub envid: Option<String>,
 }
 
 impl Command {
     pub fn parse(line: &[u8], config: &Config) -> Result<Self, Reply> {
-        let line = std::str::from_utf8(line)
-            .map_err(|_| refusal(500, (5, 5, 2), "Syntax error: the command is not UTF-8"))?;
+        let line = std::str::from_utf8(line).map_err(|_| match line.get(..4) {
+            Some(verb) if verb.eq_ignore_ascii_case(b"BDAT") => no_chunk_size(),
+            _ => refusal(500, (5, 5, 2), "Syntax error: the command is not UTF-8"),
+        })?;
         // RFC 5321 §4.1.1: white space at the end of a line is borne with.
         let line = line.trim_end_matches([' ', '\t']);
         let (verb, arguments) = line.split_once(' ').unwrap_or((line, ""));
@@ -66,7 +75,9 @@ impl Command {
             mail(arguments, config).map(Self::Mail)
         } else if is("DATA") {
             bare(Self::Data)
-        } else if is("EHLO") {
+        } else if is("BDAT") {
+            chunk(arguments)
+        } else if is(config.dialect.hello()) {
             hello(arguments, true).map(Self::Hello)
         } else if is("QUIT") {
             bare(Self::Quit)
@@ -74,8 +85,11 @@ impl Command {
             bare(Self::Rset)
         } else if is("STARTTLS") {
             bare(Self::StartTls)
-        } else if is("HELO") {
+        } else if is("HELO") && config.dialect == Dialect::Smtp {
             hello(arguments, false).map(Self::Hello)
+        } else if ["EHLO", "HELO", "LHLO"].iter().any(|name| is(name)) {
+            // RFC 2033 §4.1: an LMTP server takes neither EHLO nor HELO. Nor the other way round.
+            Err(refusal(500, (5, 5, 1), &config.dialect.not_this()))
         } else if is("NOOP") {
             Ok(Self::Noop)
         } else if is("VRFY") && arguments.is_empty() {
@@ -88,11 +102,9 @@ impl Command {
             Ok(Self::Help)
         } else if ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"].contains(&verb) {
             Ok(Self::Http)
-        } else if [
-            "AUTH", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML",
-        ]
-        .iter()
-        .any(|name| is(name))
+        } else if ["AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML"]
+            .iter()
+            .any(|name| is(name))
         {
             Err(refusal(502, (5, 5, 1), "Command not implemented"))
         } else {
@@ -124,6 +136,26 @@ fn hello(name: &str, extended: bool) -> Result<Hello, Reply> {
     })
 }
 
+/// RFC 3030 §2: `BDAT size`, `BDAT size LAST`.
+fn chunk(arguments: &str) -> Result<Command, Reply> {
+    let (size, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
+    if size.is_empty() || !size.bytes().all(|octet| octet.is_ascii_digit()) {
+        return Err(no_chunk_size());
+    }
+    let size = size.parse().map_err(|_| no_chunk_size())?;
+    let last = match rest {
+        "" => Ok(false),
+        rest if rest.eq_ignore_ascii_case("LAST") => Ok(true),
+        _ => Err(syntax("Syntax error: BDAT takes a size and LAST")),
+    };
+    Ok(Command::Bdat { size, last })
+}
+
+/// Where the chunk ends cannot be told, so what follows may be message or command: the connection ends.
+fn no_chunk_size() -> Reply {
+    refusal(421, (4, 5, 4), "BDAT without a size that can be read")
+}
+
 fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
     let (path, parameters) = path::split(arguments, "FROM")?;
     let mut mail = Mail::default();
@@ -140,10 +172,15 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
                 .replace(size.parse().unwrap_or(u64::MAX))
                 .is_some()
         } else if is("BODY") {
-            mail.eight_bit = match value {
-                Some(value) if value.eq_ignore_ascii_case("8BITMIME") => true,
-                Some(value) if value.eq_ignore_ascii_case("7BIT") => false,
-                _ => return Err(syntax("Syntax error: BODY takes 7BIT or 8BITMIME")),
+            mail.body = match value {
+                Some(value) if value.eq_ignore_ascii_case("8BITMIME") => Body::EightBit,
+                Some(value) if value.eq_ignore_ascii_case("7BIT") => Body::SevenBit,
+                Some(value) if value.eq_ignore_ascii_case("BINARYMIME") => Body::Binary,
+                _ => {
+                    return Err(syntax(
+                        "Syntax error: BODY takes 7BIT, 8BITMIME or BINARYMIME",
+                    ));
+                }
             };
             std::mem::replace(&mut body, true)
         } else if is("SMTPUTF8") {
@@ -151,11 +188,15 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
                 return Err(syntax("Syntax error: SMTPUTF8 takes no value"));
             }
             std::mem::replace(&mut mail.utf8, true)
+        } else if is("RET") {
+            mail.ret.replace(dsn::ret(value)?).is_some()
+        } else if is("ENVID") {
+            mail.envid.replace(dsn::envid(value)?).is_some()
         } else {
             return Err(unknown_parameter(keyword));
         };
         if twice {
-            return Err(syntax("Syntax error: a parameter is given twice"));
+            return Err(given_twice());
         }
     }
     if !path.is_empty() {
@@ -175,8 +216,19 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
 
 fn rcpt(arguments: &str, config: &Config) -> Result<Recipient, Reply> {
     let (path, parameters) = path::split(arguments, "TO")?;
-    if let Some(parameter) = path::parameters(parameters).next() {
-        return Err(unknown_parameter(parameter?.keyword));
+    let (mut notify, mut original) = (None, None);
+    for parameter in path::parameters(parameters) {
+        let path::Parameter { keyword, value } = parameter?;
+        let twice = if keyword.eq_ignore_ascii_case("NOTIFY") {
+            notify.replace(dsn::notify(value)?).is_some()
+        } else if keyword.eq_ignore_ascii_case("ORCPT") {
+            original.replace(dsn::original(value)?).is_some()
+        } else {
+            return Err(unknown_parameter(keyword));
+        };
+        if twice {
+            return Err(given_twice());
+        }
     }
     let bad = |error: AddressError| bad_address((5, 1, 3), "recipient", &error);
     let address = if path.is_empty() {
@@ -191,7 +243,11 @@ fn rcpt(arguments: &str, config: &Config) -> Result<Recipient, Reply> {
     } else {
         Address::parse(path).map_err(bad)?
     };
-    Ok(address.into())
+    Ok(Recipient {
+        address,
+        notify,
+        original,
+    })
 }
 
 fn bad_address(enhanced: (u8, u16, u16), what: &str, error: &AddressError) -> Reply {
@@ -214,6 +270,10 @@ pub(super) fn needs_utf8() -> Reply {
 pub(super) fn too_large(config: &Config) -> Reply {
     let text = format!("Message too large: the limit is {} octets", config.size);
     refusal(552, (5, 3, 4), &text)
+}
+
+fn given_twice() -> Reply {
+    syntax("Syntax error: a parameter is given twice")
 }
 
 /// RFC 5321 §4.1.1.11

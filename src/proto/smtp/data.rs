@@ -1,19 +1,39 @@
 //! The message behind DATA: where it ends, its dots unstuffed (RFC 5321 §4.5.2), and nothing but CRLF as a line end.
-//! Copies nothing and holds nothing back: what it gives out are slices of what it was given.
+//! Copies nothing and holds nothing back: what it gives out are slices of what it was given. Chunks are in `chunk`.
 //!
 //! A text line may be of any length. RFC 5321 §4.5.3.1.6 allows 1000 octets and more where the server can; Postfix takes them
 //! too. Nothing here is kept by the line, so a limit would save nothing, and refusing (or breaking lines, which breaks
 //! DKIM signatures) would cost mail that people want.
 
+use super::chunk::{Chunk, Taken};
 use super::server::Server;
 use super::{command, refusal};
-use crate::mail::Reply;
+use crate::mail::{Replies, Reply};
 use memchr::memchr2;
 
-/// Between the 354 and the end of the message.
+/// Between the 354 and the end of the message, or in a chunk of it.
 #[derive(Debug)]
 pub struct Receiving {
     server: Server,
+    form: Form,
+}
+
+#[derive(Debug)]
+enum Form {
+    Text(Text),
+    Chunk(Chunk),
+}
+
+/// What the next octets gave.
+pub(super) enum Got<'i> {
+    More,
+    Content(&'i [u8]),
+    End,
+}
+
+/// A message up to CRLF.CRLF.
+#[derive(Debug)]
+struct Text {
     at: At,
     /// Octets of the message so far.
     size: u64,
@@ -35,7 +55,7 @@ enum At {
 
 /// The later one weighs more, so that the reply doesn't depend on how the network cut the octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
+pub(super) enum Fault {
     TooLarge,
     BareLineEnd,
 }
@@ -46,9 +66,11 @@ pub enum Piece<'i> {
     Read(Receiving),
     /// The next octets of the message.
     Content(Receiving, &'i [u8]),
+    /// A chunk that isn't the last is here; it waits for its reply.
+    Chunk(Taken),
     /// The message is complete; it waits for its reply.
     End(Ended),
-    /// The message came to its end and was refused: forget what was given out of it.
+    /// The message, or a chunk of it, came to its end and was refused: forget what was given out of all of it.
     Refused(Server),
 }
 
@@ -59,9 +81,13 @@ pub struct Ended {
 }
 
 impl Ended {
+    pub(super) fn new(server: Server) -> Self {
+        Self { server }
+    }
+
     /// The reply to the message, positive or not. The transaction is over either way.
-    pub fn reply(self, reply: &Reply) -> Server {
-        self.server.message_done(reply)
+    pub fn reply(self, replies: &Replies) -> Server {
+        self.server.message_done(replies)
     }
 }
 
@@ -69,10 +95,19 @@ impl Receiving {
     pub(super) fn new(server: Server) -> Self {
         Self {
             server,
-            // The CRLF of the DATA line begins the first line (RFC 5321 §4.1.1.4): "." CRLF at once is an empty message.
-            at: At::LineStart,
-            size: 0,
-            fault: None,
+            form: Form::Text(Text {
+                // The CRLF of the DATA line begins the first line (RFC 5321 §4.1.1.4): "." CRLF at once is an empty message.
+                at: At::LineStart,
+                size: 0,
+                fault: None,
+            }),
+        }
+    }
+
+    pub(super) fn chunk(server: Server, chunk: Chunk) -> Self {
+        Self {
+            server,
+            form: Form::Chunk(chunk),
         }
     }
 
@@ -88,11 +123,54 @@ impl Receiving {
 
     /// How many octets were used, and what they gave.
     pub fn next<'i>(mut self, input: &'i [u8]) -> (usize, Piece<'i>) {
+        let limit = self.server.config().size;
+        let (used, got) = match &mut self.form {
+            Form::Text(text) => text.next(input, limit),
+            Form::Chunk(chunk) => chunk.next(input),
+        };
+        let piece = match got {
+            Got::More => Piece::Read(self),
+            Got::Content(octets) => Piece::Content(self, octets),
+            Got::End => self.end(),
+        };
+        (used, piece)
+    }
+
+    fn end(self) -> Piece<'static> {
+        let Self { server, form } = self;
+        match form {
+            Form::Chunk(chunk) => chunk.end(server),
+            Form::Text(Text { fault: None, .. }) => Piece::End(Ended::new(server)),
+            Form::Text(Text {
+                fault: Some(fault), ..
+            }) => {
+                let reply = fault.reply(&server);
+                Piece::Refused(server.message_done(&reply.into()))
+            }
+        }
+    }
+}
+
+impl Fault {
+    pub fn reply(self, server: &Server) -> Reply {
+        match self {
+            Self::TooLarge => command::too_large(server.config()),
+            Self::BareLineEnd => refusal(
+                554,
+                (5, 6, 0),
+                "The message holds a CR or LF that is not part of a CRLF (RFC 5321 2.3.8)",
+            ),
+        }
+    }
+}
+
+impl Text {
+    fn next<'i>(&mut self, input: &'i [u8], limit: u64) -> (usize, Got<'i>) {
         let mut used = 0;
         loop {
             let rest = input.get(used..).unwrap_or_default();
             let Some(first) = rest.first() else {
-                return (used, Piece::Read(self));
+                return (used, Got::More);
             };
             match (self.at, first) {
                 (At::LineStart, b'.') => {
@@ -103,7 +181,7 @@ impl Receiving {
                     self.at = At::AfterDotCr;
                     used += 1;
                 }
-                (At::AfterDotCr, b'\n') => return (used + 1, self.end()),
+                (At::AfterDotCr, b'\n') => return (used + 1, Got::End),
                 (At::AfterDotCr, _) => {
                     // Dot, CR, and no LF. The CR was not given out, but nobody will get this message.
                     self.fault = self.fault.max(Some(Fault::BareLineEnd));
@@ -116,12 +194,12 @@ impl Receiving {
                         self.fault = self.fault.max(Some(Fault::BareLineEnd));
                     }
                     self.size += count as u64;
-                    if self.size > self.server.config().size {
+                    if self.size > limit {
                         self.fault = self.fault.max(Some(Fault::TooLarge));
                     }
                     if self.fault.is_none() && count > 0 {
                         let (content, _) = rest.split_at(count);
-                        return (used, Piece::Content(self, content));
+                        return (used, Got::Content(content));
                     }
                 }
             }
@@ -170,19 +248,5 @@ impl Receiving {
                 _ => return (line_end + 1, false),
             }
         }
-    }
-
-    fn end(self) -> Piece<'static> {
-        let Self { server, fault, .. } = self;
-        let reply = match fault {
-            None => return Piece::End(Ended { server }),
-            Some(Fault::TooLarge) => command::too_large(server.config()),
-            Some(Fault::BareLineEnd) => refusal(
-                554,
-                (5, 6, 0),
-                "The message holds a CR or LF that is not part of a CRLF (RFC 5321 2.3.8)",
-            ),
-        };
-        Piece::Refused(server.message_done(&reply))
     }
 }

@@ -1,20 +1,23 @@
-//! The server's side of SMTP (RFC 5321) as a state machine that is fed octets and asks its caller.
+//! The server's side of SMTP (RFC 5321) and LMTP (RFC 2033) as a state machine that is fed octets and asks its caller.
 //! Reads no sockets, keeps no time, stores no message.
 //!
 //! [`Server::next`] takes octets and ends in a [`Step`]: a question that only the caller can answer (each its own type, so that
 //! it can be answered once and in no other way), or a request to send what is in `output` and read on.
-//! Answering gives the machine back. Between `DATA` and its end the machine is a [`Receiving`], which hands the message out in
-//! slices of the very octets that it was fed.
+//! Answering gives the machine back. Between `DATA` and its end, and in a chunk of `BDAT`, the machine is a [`Receiving`], which hands
+//! the message out in slices of the very octets that it was fed. LMTP is the same machine with another [`Dialect`].
 //!
 //! Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), ENHANCEDSTATUSCODES (RFC 2034),
-//! STARTTLS (RFC 3207).
+//! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422).
 
+mod chunk;
 mod command;
 mod data;
+mod dsn;
 mod line;
 mod path;
 mod server;
 
+pub use chunk::Taken;
 pub use command::{Hello, Mail};
 pub use data::{Ended, Piece, Receiving};
 pub use server::{Asked, Data, Security, Server, Step};
@@ -24,6 +27,7 @@ use crate::mail::{EnhancedCode, Reply};
 /// What a server says of itself and how much it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
+    pub dialect: Dialect,
     /// In the greeting and the reply to EHLO.
     pub hostname: String,
     /// The domain of `RCPT TO:<postmaster>` (RFC 5321 §4.5.1).
@@ -39,12 +43,42 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            dialect: Dialect::Smtp,
             hostname: "localhost".to_owned(),
             postmaster_domain: "localhost".to_owned(),
             size: 50 * 1024 * 1024,
             recipients: 1000,
             errors: 20,
         }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    Smtp,
+    /// A reply for each recipient after the message (RFC 2033 §4.2), so that the sender needs no queue behind us.
+    Lmtp,
+}
+
+impl Dialect {
+    /// The word that opens a session with extensions.
+    fn hello(self) -> &'static str {
+        match self {
+            Self::Smtp => "EHLO",
+            Self::Lmtp => "LHLO",
+        }
+    }
+
+    /// In the greeting.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Smtp => "ESMTP",
+            Self::Lmtp => "LMTP",
+        }
+    }
+
+    fn not_this(self) -> String {
+        format!("This is {}: say {}", self.name(), self.hello())
     }
 }
 

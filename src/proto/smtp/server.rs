@@ -1,11 +1,12 @@
 //! The order of commands (RFC 5321 §4.1.4): what may come next, what is answered here and what is asked of the caller.
 //! Does not decide who may send what to whom.
 
+use super::chunk::{Drain, Progress};
 use super::command::{Command, Hello, Mail, needs_utf8};
 use super::data::Receiving;
 use super::line::{Fault, Lines, Read};
-use super::{Config, refusal, syntax};
-use crate::mail::{Recipient, Reply};
+use super::{Config, Dialect, refusal, syntax};
+use crate::mail::{Body, Recipient, Replies, Reply};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -18,10 +19,14 @@ const OUTPUT_MAX: usize = 8 * 1024;
 pub struct Server {
     config: Arc<Config>,
     security: Security,
-    phase: Phase,
+    pub(super) phase: Phase,
     lines: Lines,
-    output: Vec<u8>,
+    pub(super) output: Vec<u8>,
     errors: u32,
+    /// Octets of a chunk that nobody wants.
+    pub(super) drain: Option<Box<Drain>>,
+    /// The reply to the chunk that failed in this transaction. Those behind it get the same.
+    pub(super) failed: Option<Box<Reply>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +39,7 @@ pub enum Security {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Turned away with the greeting: only QUIT is left (RFC 5321 §3.1).
     Refused,
     /// Before EHLO.
@@ -42,12 +47,21 @@ enum Phase {
     /// Between two transactions.
     Ready,
     /// After MAIL.
-    Transaction {
-        utf8: bool,
-        accepted: usize,
-        attempted: bool,
-    },
+    Transaction(Open),
     Closing,
+}
+
+/// The transaction that is open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Open {
+    utf8: bool,
+    pub body: Body,
+    /// Recipients.
+    pub accepted: usize,
+    /// Whether there was a RCPT at all.
+    pub attempted: bool,
+    /// Set by the first chunk that was taken.
+    pub chunks: Option<Progress>,
 }
 
 /// What the caller is to do next. All but `Close` give the machine back, or give it back for an answer.
@@ -60,7 +74,9 @@ pub enum Step {
     Mail(Asked<Mail>),
     Rcpt(Asked<Recipient>),
     Data(Asked<Data>),
-    /// RSET: the transaction that was open is over.
+    /// BDAT: a chunk of the message follows, the first or another (RFC 3030 §2).
+    Chunk(Receiving),
+    /// The transaction that was open is over: by RSET, or because a chunk of its message cannot be taken.
     Reset(Server),
     /// Send what is in `output`, do the handshake, call [`Server::secured`]. All octets are used, whatever came behind the
     /// command: those could be an attacker's (RFC 3207 §4.2).
@@ -101,11 +117,13 @@ impl Asked<Hello> {
 impl Asked<Mail> {
     pub fn accept(self) -> Server {
         let mut server = self.server;
-        server.phase = Phase::Transaction {
+        server.phase = Phase::Transaction(Open {
             utf8: self.command.utf8,
+            body: self.command.body,
             accepted: 0,
             attempted: false,
-        };
+            chunks: None,
+        });
         server.say(b"250 2.1.0 Sender ok\r\n");
         server
     }
@@ -114,8 +132,8 @@ impl Asked<Mail> {
 impl Asked<Recipient> {
     pub fn accept(self) -> Server {
         let mut server = self.server;
-        if let Phase::Transaction { accepted, .. } = &mut server.phase {
-            *accepted += 1;
+        if let Phase::Transaction(open) = &mut server.phase {
+            open.accepted += 1;
         }
         server.say(b"250 2.1.5 Recipient ok\r\n");
         server
@@ -131,7 +149,7 @@ impl Asked<Data> {
 }
 
 /// Whether the machine goes on by itself with the next line.
-enum Next {
+pub(super) enum Next {
     Line(Server),
     Step(Step),
 }
@@ -140,7 +158,10 @@ impl Server {
     /// The greeting is in `output`.
     pub fn new(config: Arc<Config>, security: Security) -> Self {
         let mut server = Self::silent(config, security, Phase::Connected);
-        let greeting = format!("220 {} ESMTP wasmilter\r\n", server.config.hostname);
+        let Config {
+            hostname, dialect, ..
+        } = server.config.as_ref();
+        let greeting = format!("220 {hostname} {} wasmilter\r\n", dialect.name());
         server.say(greeting.as_bytes());
         server
     }
@@ -160,6 +181,8 @@ impl Server {
             lines: Lines::default(),
             output: Vec::new(),
             errors: 0,
+            drain: None,
+            failed: None,
         }
     }
 
@@ -188,7 +211,7 @@ impl Server {
 
     /// Whether a command has begun and not ended.
     pub fn in_line(&self) -> bool {
-        self.lines.in_line()
+        self.lines.in_line() || self.drain.is_some()
     }
 
     /// How many octets were used, and what is to be done.
@@ -201,7 +224,20 @@ impl Server {
             if self.output.len() > OUTPUT_MAX {
                 return (used, Step::Read(self));
             }
-            let (count, read) = self.lines.next(input.get(used..).unwrap_or_default());
+            let rest = input.get(used..).unwrap_or_default();
+            if let Some(drain) = self.drain.take() {
+                let (count, left) = drain.next(rest.len());
+                used += count;
+                match left {
+                    Ok(left) => {
+                        self.drain = Some(left);
+                        return (used, Step::Read(self));
+                    }
+                    Err(drained) => self = self.drained(drained),
+                }
+                continue;
+            }
+            let (count, read) = self.lines.next(rest);
             used += count;
             let parsed = match read {
                 Read::More => return (used, Step::Read(self)),
@@ -234,6 +270,7 @@ impl Server {
                 // A web page can make a browser send a form here; none of its lines gets a second chance.
                 self.refuse(&refusal(421, (4, 7, 0), "This is a mail server"));
             }
+            (Command::Bdat { size, last }, _) => return self.bdat(size, last),
             (_, Phase::Refused) => self.out_of_order("You were turned away; only QUIT is left"),
             (Command::Hello(hello), _) => {
                 self.reset();
@@ -242,7 +279,7 @@ impl Server {
             (Command::Rset, phase) => {
                 self.reset();
                 self.say(b"250 2.0.0 Ok\r\n");
-                if matches!(phase, Phase::Transaction { .. }) {
+                if matches!(phase, Phase::Transaction(_)) {
                     return Next::Step(Step::Reset(self));
                 }
             }
@@ -252,32 +289,40 @@ impl Server {
                 self.say(b"252 2.0.0 Cannot verify the user; send the message and see\r\n");
             }
             (Command::Expn, _) => self.refuse(&refusal(502, (5, 5, 1), "Lists are not shown")),
-            (Command::Help, _) => self.say(
-                b"214-2.0.0 wasmilter\r\n\
-                  214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP VRFY STARTTLS QUIT\r\n",
-            ),
+            (Command::Help, _) => {
+                let hello = match self.config.dialect {
+                    Dialect::Smtp => "EHLO HELO",
+                    Dialect::Lmtp => "LHLO",
+                };
+                let text = format!(
+                    "214-2.0.0 wasmilter\r\n\
+                     214 2.0.0 {hello} MAIL RCPT DATA BDAT RSET NOOP VRFY STARTTLS QUIT\r\n"
+                );
+                self.say(text.as_bytes());
+            }
             (Command::StartTls, phase) => return self.start_tls(phase),
-            (Command::Mail(_), Phase::Connected) => self.out_of_order("Say EHLO or HELO first"),
-            (Command::Mail(_), Phase::Transaction { .. }) => {
+            (Command::Mail(_), Phase::Connected) => {
+                let text = format!("Say {} first", self.config.dialect.hello());
+                self.out_of_order(&text);
+            }
+            (Command::Mail(_), Phase::Transaction(_)) => {
                 self.out_of_order("A transaction is open; end it or say RSET first");
             }
             (Command::Mail(mail), _) => return self.ask(mail, Step::Mail),
-            (
-                Command::Rcpt(recipient),
-                Phase::Transaction {
-                    utf8,
-                    accepted,
-                    attempted: _,
-                },
-            ) => {
-                self.phase = Phase::Transaction {
-                    utf8,
-                    accepted,
+            (Command::Rcpt(_) | Command::Data, Phase::Transaction(open))
+                if open.chunks.is_some() || self.failed.is_some() =>
+            {
+                // RFC 3030 §2: BDAT and DATA don't mix.
+                self.out_of_order("A chunk of the message was sent: go on with BDAT, or say RSET");
+            }
+            (Command::Rcpt(recipient), Phase::Transaction(open)) => {
+                self.phase = Phase::Transaction(Open {
                     attempted: true,
-                };
-                if recipient.address.needs_utf8() && !utf8 {
+                    ..open
+                });
+                if recipient.address.needs_utf8() && !open.utf8 {
                     self.refuse(&needs_utf8());
-                } else if accepted >= self.config.recipients {
+                } else if open.accepted >= self.config.recipients {
                     // RFC 5321 §4.5.3.1.10
                     self.refuse(&refusal(
                         452,
@@ -289,19 +334,17 @@ impl Server {
                 }
             }
             (Command::Rcpt(_), _) => self.out_of_order("Say MAIL first"),
-            (Command::Data, Phase::Transaction { accepted: 1.., .. }) => {
-                return self.ask(Data, Step::Data);
+            (Command::Data, Phase::Transaction(open)) => {
+                if open.accepted == 0 {
+                    let reply = self.no_recipients(open);
+                    self.refuse(&reply);
+                } else if open.body == Body::Binary {
+                    // RFC 3030 §3: lines and dots would not leave it as it is.
+                    self.out_of_order("A message of BODY=BINARYMIME is sent by BDAT");
+                } else {
+                    return self.ask(Data, Step::Data);
+                }
             }
-            (
-                Command::Data,
-                Phase::Transaction {
-                    attempted: true, ..
-                },
-            ) => {
-                // RFC 5321 §4.1.1.4; a client that pipelines learns here that all its recipients were refused.
-                self.refuse(&refusal(554, (5, 5, 1), "No valid recipients"));
-            }
-            (Command::Data, Phase::Transaction { .. }) => self.out_of_order("Say RCPT first"),
             (Command::Data, _) => self.out_of_order("Say MAIL and RCPT first"),
         }
         Next::Line(self)
@@ -313,7 +356,7 @@ impl Server {
                 self.refuse(&refusal(502, (5, 5, 1), "TLS is not offered here"));
             }
             (Security::Tls, _) => self.out_of_order("TLS is on already"),
-            (Security::StartTls, Phase::Transaction { .. }) => {
+            (Security::StartTls, Phase::Transaction(_)) => {
                 self.out_of_order("A transaction is open; end it or say RSET first");
             }
             (Security::StartTls, _) => {
@@ -331,35 +374,75 @@ impl Server {
         }))
     }
 
-    /// Ends the transaction that is open, if one is.
-    fn reset(&mut self) {
-        if matches!(self.phase, Phase::Transaction { .. }) {
-            self.phase = Phase::Ready;
+    /// Why there can be no message: nobody would get it.
+    pub(super) fn no_recipients(&self, open: Open) -> Reply {
+        match (open.attempted, self.config.dialect) {
+            // RFC 5321 §4.1.1.4; a client that pipelines learns here that all its recipients were refused.
+            (true, Dialect::Smtp) => refusal(554, (5, 5, 1), "No valid recipients"),
+            // RFC 2033 §4.2
+            (true, Dialect::Lmtp) => refusal(503, (5, 5, 1), "No valid recipients"),
+            (false, _) => refusal(503, (5, 5, 1), "Say RCPT first"),
         }
     }
 
-    pub(super) fn message_done(mut self, reply: &Reply) -> Self {
-        self.phase = Phase::Ready;
-        if reply.is_positive() {
-            self.errors = 0;
-            reply.write_to(&mut self.output);
+    /// Ends the transaction that is open, if one is.
+    fn reset(&mut self) {
+        if matches!(self.phase, Phase::Transaction(_)) {
+            self.phase = Phase::Ready;
+        }
+        self.failed = None;
+    }
+
+    pub(super) fn message_done(mut self, replies: &Replies) -> Self {
+        let recipients = match (self.phase, self.config.dialect) {
+            (Phase::Transaction(open), Dialect::Lmtp) => open.accepted,
+            _ => 0,
+        };
+        self.reset();
+        if recipients == 0 {
+            self.answer(std::iter::once(replies.whole()));
         } else {
-            self.refuse(reply);
+            // RFC 2033 §4.2: one for each RCPT that was accepted, in their order.
+            self.answer((0..recipients).map(|recipient| replies.of(recipient)));
         }
         self
     }
 
-    fn out_of_order(&mut self, text: &str) {
+    /// All replies to one message: together they are one refusal, or none if one of them is positive.
+    fn answer<'r>(&mut self, replies: impl Iterator<Item = &'r Reply>) {
+        let (mut positive, mut permanent, mut closing) = (false, false, false);
+        for reply in replies {
+            reply.write_to(&mut self.output);
+            positive |= reply.is_positive();
+            permanent |= reply.code >= 500;
+            closing |= reply.code == 421;
+        }
+        if positive {
+            self.errors = 0;
+        } else if permanent {
+            self.count(500);
+        }
+        if closing {
+            self.count(421);
+        }
+    }
+
+    pub(super) fn out_of_order(&mut self, text: &str) {
         self.refuse(&refusal(503, (5, 5, 1), text));
     }
 
-    fn refuse(&mut self, reply: &Reply) {
+    pub(super) fn refuse(&mut self, reply: &Reply) {
         reply.write_to(&mut self.output);
-        if reply.code == 421 {
+        self.count(reply.code);
+    }
+
+    /// What a refusal means for the session.
+    fn count(&mut self, code: u16) {
+        if code == 421 {
             self.phase = Phase::Closing;
         }
         // What is temporary may be our fault; a client that hears 5xx over and over is guessing or broken.
-        if reply.code >= 500 {
+        if code >= 500 {
             self.errors += 1;
         }
         if self.errors >= self.config.errors && self.phase != Phase::Closing {
@@ -368,12 +451,19 @@ impl Server {
         }
     }
 
-    fn say(&mut self, octets: &[u8]) {
+    pub(super) fn say(&mut self, octets: &[u8]) {
         self.output.extend_from_slice(octets);
     }
 
     fn hello(&mut self, extended: bool) {
-        let Config { hostname, size, .. } = self.config.as_ref();
+        let Config {
+            hostname,
+            size,
+            recipients,
+            ..
+        } = self.config.as_ref();
+        // RFC 9422 §4.2: six digits at most.
+        let recipients = recipients.min(&999_999);
         // Writing to memory doesn't fail.
         let _ = if extended {
             let starttls = match self.security {
@@ -383,7 +473,8 @@ impl Server {
             write!(
                 self.output,
                 "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{starttls}250-8BITMIME\r\n\
-                 250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+                 250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n\
+                 250-LIMITS RCPTMAX={recipients}\r\n250 ENHANCEDSTATUSCODES\r\n"
             )
         } else {
             write!(self.output, "250 {hostname}\r\n")

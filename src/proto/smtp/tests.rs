@@ -1,9 +1,12 @@
 //! Tables of dialogues: what a client says, what it is told, what the caller is asked.
 
 use super::*;
-use crate::mail::{Address, ReversePath};
+use crate::mail::{Address, Body, Recipient, Replies, Ret, ReversePath};
 use std::sync::Arc;
 
+mod chunks;
+mod dsn;
+mod lmtp;
 mod message;
 mod oracle;
 mod splits;
@@ -15,6 +18,7 @@ enum Event {
     Mail(Mail),
     Rcpt(String),
     Data,
+    Chunk,
     Message(Vec<u8>),
     Refused,
     Reset,
@@ -28,9 +32,11 @@ enum Machine {
     Gone,
 }
 
-/// A caller that says yes to all but recipients at "no.test" and messages that hold "no thanks".
+/// A caller that says yes to all but recipients at "no.test", messages that hold "no thanks" and chunks that hold "no room".
+/// Where each recipient has a reply, those of "second" are refused.
 struct Caller {
     machine: Machine,
+    given: Vec<Recipient>,
     content: Vec<u8>,
     events: Vec<Event>,
     sent: Vec<u8>,
@@ -38,6 +44,7 @@ struct Caller {
 
 fn config() -> Config {
     Config {
+        dialect: Dialect::Smtp,
         hostname: "mx.test".into(),
         postmaster_domain: "example.test".into(),
         size: 1000,
@@ -54,6 +61,7 @@ impl Caller {
     fn with(config: Config, security: Security) -> Self {
         Self {
             machine: Machine::Commands(Server::new(Arc::new(config), security)),
+            given: Vec::new(),
             content: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
@@ -93,10 +101,12 @@ impl Caller {
             }
             Step::Hello(asked) => {
                 self.events.push(Event::Hello(asked.command.clone()));
+                self.content.clear();
                 asked.accept()
             }
             Step::Mail(asked) => {
                 self.events.push(Event::Mail(asked.command.clone()));
+                self.given.clear();
                 asked.accept()
             }
             Step::Rcpt(asked) => {
@@ -106,8 +116,13 @@ impl Caller {
                 if refused {
                     asked.refuse(&refusal(550, (5, 7, 1), "Not ours"))
                 } else {
+                    self.given.push(asked.command.clone());
                     asked.accept()
                 }
+            }
+            Step::Chunk(receiving) => {
+                self.machine = Machine::Message(receiving);
+                return true;
             }
             Step::Data(asked) => {
                 self.events.push(Event::Data);
@@ -116,6 +131,7 @@ impl Caller {
             }
             Step::Reset(server) => {
                 self.events.push(Event::Reset);
+                self.content.clear();
                 server
             }
             Step::StartTls(mut server) => {
@@ -145,15 +161,36 @@ impl Caller {
                 self.machine = Machine::Message(receiving);
                 true
             }
+            Piece::Chunk(taken) => {
+                let server = if self.content.windows(7).any(|text| text == b"no room") {
+                    self.content.clear();
+                    taken.refuse(refusal(452, (4, 3, 1), "No room"))
+                } else {
+                    taken.accept()
+                };
+                self.events.push(Event::Chunk);
+                self.machine = Machine::Commands(server);
+                true
+            }
             Piece::End(ended) => {
                 let content = std::mem::take(&mut self.content);
-                let reply = if content.windows(9).any(|text| text == b"no thanks") {
-                    refusal(550, (5, 7, 1), "No thanks")
+                let taken = refusal(250, (2, 0, 0), "Taken");
+                let replies = if content.windows(9).any(|text| text == b"no thanks") {
+                    refusal(550, (5, 7, 1), "No thanks").into()
                 } else {
-                    refusal(250, (2, 0, 0), "Taken")
+                    let each = self.given.iter().map(|given| {
+                        match given.address.to_string().starts_with("second@") {
+                            true => refusal(550, (5, 2, 1), "Not for me"),
+                            false => taken.clone(),
+                        }
+                    });
+                    Replies::Each {
+                        each: each.collect(),
+                        whole: taken,
+                    }
                 };
                 self.events.push(Event::Message(content));
-                self.machine = Machine::Commands(ended.reply(&reply));
+                self.machine = Machine::Commands(ended.reply(&replies));
                 true
             }
             Piece::Refused(server) => {
@@ -221,7 +258,14 @@ fn one_command_after_ehlo() {
         ("QUIT", "221 2.0.0"),
         ("QUIT now", "501 5.5.4"),
         ("AUTH PLAIN", "502 5.5.1"),
-        ("BDAT 5 LAST", "502 5.5.1"),
+        ("BDAT", "421 4.5.4"),
+        ("BDAT five", "421 4.5.4"),
+        ("BDAT -1", "421 4.5.4"),
+        ("BDAT 99999999999999999999", "421 4.5.4"),
+        ("BDAT  5", "421 4.5.4"),
+        ("bdat 0", "503 5.5.1"),
+        ("BDAT 0 LAST", "503 5.5.1"),
+        ("LHLO c.test", "500 5.5.1"),
         ("ETRN x", "502 5.5.1"),
         ("", "500 5.5.2"),
         (" NOOP", "500 5.5.2"),
@@ -281,9 +325,8 @@ fn one_command_after_ehlo() {
         ("MAIL FROM:<a@b.test> SIZE=-1", "501 5.5.4"),
         ("MAIL FROM:<a@b.test> SIZE=1 SIZE=1", "501 5.5.4"),
         ("MAIL FROM:<a@b.test> BODY=9BIT", "501 5.5.4"),
-        ("MAIL FROM:<a@b.test> BODY=BINARYMIME", "501 5.5.4"),
+        ("MAIL FROM:<a@b.test> BODY=BINARYMIME", "250 2.1.0"),
         ("MAIL FROM:<a@b.test> SMTPUTF8=yes", "501 5.5.4"),
-        ("MAIL FROM:<a@b.test> RET=FULL", "555 5.5.4"),
         ("MAIL FROM:<a@b.test> X-Y=z", "555 5.5.4"),
         ("MAIL FROM:<a@b.test> ?=z", "501 5.5.4"),
         ("MAIL FROM:<a@b.test> X=a=b", "501 5.5.4"),
@@ -292,6 +335,7 @@ fn one_command_after_ehlo() {
         assert_eq!(codes(said.as_bytes()).get(1).unwrap(), code, "{line:?}");
     }
     assert_eq!(codes(b"EHLO c.test\r\nVRFY \xff\xfe\r\n")[1], "500 5.5.2");
+    assert_eq!(codes(b"EHLO c.test\r\nBDAT 5 \xff\r\n")[1], "421 4.5.4");
 }
 
 #[test]
@@ -314,7 +358,7 @@ fn one_command_after_mail() {
         ("RCPT TO:<почта@example.test>", "553 5.6.7"),
         ("RCPT FROM:<a@example.test>", "501 5.5.4"),
         ("RCPT TO:a@example.test", "501 5.5.4"),
-        ("RCPT TO:<a@example.test> NOTIFY=NEVER", "555 5.5.4"),
+        ("RCPT TO:<a@example.test> X-Y=z", "555 5.5.4"),
         ("MAIL FROM:<again@b.test>", "503 5.5.1"),
         ("STARTTLS", "503 5.5.1"),
         ("DATA", "503 5.5.1"),
@@ -351,7 +395,7 @@ fn ehlo_lists_what_there_is() {
         caller.feed(b"EHLO c.test\r\n");
         let expected = format!(
             "220 mx.test ESMTP wasmilter\r\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n{starttls}\
-             250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+             250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n250-LIMITS RCPTMAX=3\r\n250 ENHANCEDSTATUSCODES\r\n"
         );
         assert_eq!(caller.sent(), expected);
     }
@@ -376,8 +420,10 @@ fn a_pipelined_transaction_is_asked_in_order_and_answered_in_one_batch() {
             Event::Mail(Mail {
                 sender: ReversePath::Address(Address::parse("S@sender.test").unwrap()),
                 size: Some(12),
-                eight_bit: true,
-                utf8: true
+                body: Body::EightBit,
+                utf8: true,
+                ret: None,
+                envid: None,
             }),
             Event::Rcpt("a@example.test".into()),
             Event::Rcpt("b@no.test".into()),
@@ -387,7 +433,7 @@ fn a_pipelined_transaction_is_asked_in_order_and_answered_in_one_batch() {
             Event::Close,
         ]
     );
-    let replies: Vec<_> = caller.sent().lines().skip(6).collect();
+    let replies: Vec<_> = caller.sent().lines().skip(10).collect();
     assert_eq!(
         replies,
         [

@@ -20,7 +20,8 @@ pub struct Checkpointer {
 }
 
 impl Checkpointer {
-    /// `finish` asks the writer for `Checkpointer::finish`. The thread ends when this is dropped.
+    /// `finish` asks the writer for `Checkpointer::finish` and waits until it is done: two copies at the same time would get in
+    /// each other's way. The thread ends when this is dropped.
     pub fn start(index: &Path, finish: impl Fn() + Send + 'static) -> Result<Self, StoreError> {
         let connection = schema::connect(index)?;
         connection.pragma_update(None, "synchronous", "full")?;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::{oneshot, watch};
@@ -84,7 +84,9 @@ where
     }
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Self { value, reply, .. } = *self;
+        let Self { work, value, reply } = *self;
+        // A file that was not taken over goes before anybody hears of it.
+        drop(work);
         let result = outcome.and_then(|()| value.ok_or_else(stopped));
         // Nobody may be waiting any more; what was done stays done.
         let _ = reply.send(result);
@@ -93,8 +95,8 @@ where
 
 enum Message {
     Job(Box<dyn Job>),
-    /// Copy what is left of the log into the index; it is short now.
-    Checkpoint,
+    /// Copy what is left of the log into the index, since it is short now, and say when that is done.
+    Checkpoint(SyncSender<()>),
     Stop,
 }
 
@@ -121,8 +123,11 @@ impl Writer {
         let counts = Arc::new(Counts::default());
         let writer = queue.clone();
         let checkpointer = Checkpointer::start(index, move || {
-            // It may have stopped; then closing the index does it.
-            let _ = writer.send(Message::Checkpoint);
+            let (done, wait) = sync_channel(1);
+            // If the writer has stopped, closing the index does it.
+            if writer.send(Message::Checkpoint(done)).is_ok() {
+                let _ = wait.recv();
+            }
         })?;
         let desk = Desk {
             connection,
@@ -201,7 +206,7 @@ struct Counts {
     failed: AtomicU64,
 }
 
-/// Where the writer's thread works.
+/// Where the writer's thread works. `jobs` goes before `checkpointer`, whose thread may wait for an answer to a message in it.
 struct Desk {
     connection: Connection,
     jobs: Receiver<Message>,
@@ -219,7 +224,10 @@ impl Desk {
             while let Some(message) = after.take() {
                 match message {
                     Message::Job(job) => after = self.group(job),
-                    Message::Checkpoint => self.checkpointer.finish(&self.connection),
+                    Message::Checkpoint(done) => {
+                        self.checkpointer.finish(&self.connection);
+                        let _ = done.send(());
+                    }
                     Message::Stop => return,
                 }
             }

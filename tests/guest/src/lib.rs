@@ -88,8 +88,16 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         },
         "sleep" => std::thread::sleep(std::time::Duration::from_millis(rest.parse().unwrap())),
         "panic" => panic!("{rest}"),
+        "exit" => std::process::exit(rest.parse().unwrap()),
         "eat" => eat(rest.parse().unwrap()),
         "print" => println!("{rest}"),
+        // `for ADDRESS STEP`: only where the hook is called for this recipient.
+        "for" => {
+            let (address, step) = rest.split_once(' ').unwrap();
+            if argument == address {
+                return perform(step, argument);
+            }
+        }
         "log" => log::info(rest.replace("\\n", "\n")),
         "flood" => (0..1000).for_each(|_| log::info("x".repeat(1000))),
         "remember" => SCRIPT.get().memory.borrow_mut().push(rest.to_owned()),
@@ -142,7 +150,14 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         "envelope" => {
             let recipients: Vec<_> = envelope::recipients()
                 .into_iter()
-                .map(|recipient| recipient.address)
+                .map(|recipient| {
+                    let parameters = [recipient.notify, recipient.original];
+                    let parameters = parameters.into_iter().flatten();
+                    std::iter::once(recipient.address)
+                        .chain(parameters)
+                        .collect::<Vec<_>>()
+                        .join(" ")
+                })
                 .collect();
             log::info(format!(
                 "{} -> {}",

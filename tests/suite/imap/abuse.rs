@@ -30,6 +30,8 @@ async fn nonsense_is_answered_and_the_session_goes_on() {
     client.send("a SELECT {300000}\r\n").await;
     client.answer("a").await.is("NO [LIMIT]");
     client.say("NOOP").await.ok();
+    let many = vec!["BODY[HEADER]"; 1000].join(" ");
+    client.say(format!("FETCH 1 ({many})")).await.is("BAD");
     let mut nested = "NOT ".repeat(5000);
     nested.insert_str(0, "SEARCH ");
     client.say(nested + "ALL").await.is("BAD");
@@ -78,9 +80,13 @@ async fn dropped_in_the_middle_nothing_is_left() {
         client.say("STATUS INBOX (MESSAGES)").await.ok(),
         ["STATUS \"INBOX\" (MESSAGES 0)"]
     );
-    let staging = server.store.staging().to_owned();
-    server.finish().await;
-    assert_eq!(std::fs::read_dir(staging).unwrap().count(), 0);
+    server.stop.cancel();
+    server.connections.close();
+    soon(server.connections.wait()).await;
+    assert_eq!(
+        std::fs::read_dir(server.store.staging()).unwrap().count(),
+        0
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -78,7 +78,9 @@ impl Client {
         }
         let is_odd = response.starts_with(b"* ENABLED\r") || response.contains(&0);
         if !is_odd && ResponseCodec::default().decode(&response).is_err() {
-            panic!("no response: {}", String::from_utf8_lossy(&response));
+            // Not the rest of it: it may be of a real message.
+            let start = String::from_utf8_lossy(&response[..response.len().min(30)]).into_owned();
+            panic!("this cannot be parsed: {start}");
         }
         response.truncate(response.len() - 2);
         Some(String::from_utf8_lossy(&response).into_owned())

@@ -79,6 +79,14 @@ async fn mailboxes_are_made_renamed_and_deleted() {
 async fn subscriptions() {
     let server = Server::start().await;
     let mut client = server.logged_in().await;
+    // Thunderbird shows only what is subscribed.
+    let subscribed = client.say("LSUB \"\" *").await.ok().join("\n");
+    for name in ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"] {
+        assert!(
+            subscribed.contains(&format!("LSUB () \"/\" \"{name}\"")),
+            "{subscribed}"
+        );
+    }
     client.say("CREATE a/b").await.ok();
     client.say("SUBSCRIBE a/b").await.ok();
     client.say("UNSUBSCRIBE a").await.ok();
@@ -164,5 +172,24 @@ async fn select_tells_what_there_is() {
     // What was selected is not any more after a SELECT that fails (RFC 3501 §6.3.1).
     client.say("SELECT nowhere").await.is("NO");
     client.say("FETCH 1 FLAGS").await.is("BAD");
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn renaming_inbox_moves_its_mail() {
+    let server = Server::start().await;
+    let mut client = server.with_mail(&[MESSAGE; 2]).await;
+    assert_eq!(
+        client.say("RENAME INBOX old").await.ok(),
+        ["1 EXPUNGE", "1 EXPUNGE"]
+    );
+    assert_eq!(
+        client.say("STATUS old (MESSAGES)").await.ok(),
+        ["STATUS \"old\" (MESSAGES 2)"]
+    );
+    // A mailbox that is selected may be renamed under its session.
+    client.say("SELECT old").await.ok();
+    client.say("RENAME old older").await.ok();
+    assert_eq!(client.say("FETCH 1:* UID").await.ok().len(), 2);
     server.finish().await;
 }

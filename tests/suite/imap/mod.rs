@@ -2,6 +2,7 @@
 
 mod abuse;
 mod client;
+mod corpus;
 mod fetch;
 mod mailboxes;
 mod messages;

@@ -47,6 +47,7 @@ async fn each_failure_has_its_kind() {
             FailureKind::Trap,
             "the sky falls",
         ),
+        ("", "exit 7", FailureKind::Trap, "exit code"),
         ("", "reject 250 5 fine", FailureKind::BadAnswer, "code 250"),
         (
             "",

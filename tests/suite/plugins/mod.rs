@@ -63,7 +63,7 @@ impl Rig {
             cache: Some(Path::new(env!("CARGO_TARGET_TMPDIR")).join("plugin-cache")),
             load: LoadTime {
                 cpu: Duration::from_millis(300),
-                wall: Duration::from_secs(3),
+                wall: Duration::from_secs(5),
             },
             instances: 20,
             watch: None,

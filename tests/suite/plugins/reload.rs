@@ -144,6 +144,19 @@ async fn what_cannot_be_a_plugin_is_kept_out_by_name() {
 }
 
 #[tokio::test]
+async fn a_plugin_for_a_later_patch_of_the_contract_loads() {
+    let rig = Rig::new();
+    rig.plugin(
+        "later",
+        "[config]\nmessage = [\"score X 1 a\"]",
+        &patched("@0.1.0", "@0.1.7"),
+    );
+    let host = rig.start().await;
+    let outcome = at_message(&host).await;
+    assert_eq!(outcome.symbols[0].name, "X", "{outcome:?}");
+}
+
+#[tokio::test]
 async fn plugins_are_added_replaced_and_removed() {
     let rig = Rig::new();
     rig.guest("b", "");

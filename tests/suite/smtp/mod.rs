@@ -1,7 +1,9 @@
 //! SMTP as a client sees it, over real sockets, with what was delivered at hand.
 
 mod abuse;
+mod chunks;
 mod client;
+mod lmtp;
 mod programs;
 mod recorder;
 mod tls;

@@ -1,8 +1,8 @@
 //! Clients that people use: swaks and Python's smtplib. A test passes over a program that isn't there, and says so.
 
 use super::*;
-use crate::support::program;
-use std::process::{Command, Stdio};
+use crate::support::{program, run};
+use std::process::Command;
 use wasmilter::net::Tls;
 
 async fn server() -> Server {
@@ -14,18 +14,6 @@ async fn server() -> Server {
     Server::on(listener, directory, |config| {
         config.tls = TlsUse::StartTls(tls)
     })
-}
-
-/// Beside the server, which runs on this thread.
-async fn run(mut command: Command) {
-    let output = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output());
-    let output = soon(output).await.unwrap().unwrap();
-    assert!(
-        output.status.success(),
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
 }
 
 #[tokio::test]

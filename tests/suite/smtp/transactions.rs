@@ -2,7 +2,7 @@
 
 use super::*;
 use std::sync::atomic::Ordering;
-use wasmilter::mail::{Address, ReversePath};
+use wasmilter::mail::{Address, Body, ReversePath};
 
 #[tokio::test]
 async fn a_message_is_stored_as_it_was_sent_with_what_is_known_of_its_way() {
@@ -51,7 +51,8 @@ async fn a_message_is_stored_as_it_was_sent_with_what_is_known_of_its_way() {
         recipients,
         ["alice+list@example.test", "postmaster@example.test"]
     );
-    assert!(journal.envelope.eight_bit && !journal.envelope.utf8);
+    assert_eq!(journal.envelope.body, Body::EightBit);
+    assert!(!journal.envelope.utf8);
     assert_eq!(journal.session.protocol, "ESMTP");
     assert_eq!(journal.session.helo, "client.test");
     assert_eq!(

@@ -332,11 +332,11 @@ async fn waiting_changes_share_commits_and_the_log_stays_short() {
         stats.commits < 2000 && stats.largest_commit > 10,
         "{stats:?}"
     );
-    // 100 MB went through it.
+    // More than 100 MB went through it.
     let log = std::fs::metadata(directory.path().join("index.sqlite-wal"))
         .unwrap()
         .len();
-    assert!(log < 80 << 20, "{log}");
+    assert!(log < 100 << 20, "{log}");
 }
 
 const CHILD: &str = "WASMILTER_TEST_DELIVER_INTO";
@@ -363,7 +363,7 @@ async fn child_that_delivers() {
                 let number = round + task * 10_000 + number;
                 let text = format!("message {number}");
                 let mut delivery = delivery(number, alice, "INBOX", &text);
-                if number % 3 == 0 {
+                if number.is_multiple_of(3) {
                     delivery.copies[0].content = staged(Path::new(&directory), &text);
                 }
                 let journal = store.deliver(delivery).await.unwrap();

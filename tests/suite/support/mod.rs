@@ -6,7 +6,7 @@ pub mod process;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use wasmilter::app::{self, App};
 use wasmilter::auth;
 use wasmilter::config::{Config, Protocol};
@@ -112,4 +112,17 @@ pub fn program(name: &str) -> Option<Command> {
     );
     eprintln!("skipped: {name} is not installed");
     None
+}
+
+/// Runs a program beside the server, which may be on this thread, and wants it to succeed within half a minute.
+pub async fn run(mut command: Command) {
+    let output = tokio::task::spawn_blocking(move || command.stdin(Stdio::null()).output());
+    let output = tokio::time::timeout(std::time::Duration::from_secs(30), output).await;
+    let output = output.unwrap().unwrap().unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
 }

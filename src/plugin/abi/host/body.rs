@@ -3,7 +3,7 @@
 use crate::mail::mime::{Mime, PartError};
 use crate::plugin::abi::generated::body::{Host, Part};
 use crate::plugin::abi::generated::types::Refusal;
-use crate::plugin::state::{Refused, State, nothing_yet};
+use crate::plugin::state::{HostFailed, Refused, State, nothing_yet};
 use std::io;
 use std::sync::Arc;
 
@@ -82,7 +82,7 @@ impl Host for State {
         });
         parts
             .await
-            .map_err(|refused| wasmtime::Error::msg(format!("body.parts: {refused:?}")))
+            .map_err(|refused| HostFailed(format!("body.parts: {refused:?}")).into())
     }
 
     async fn text(&mut self, path: String, offset: u64, len: u32) -> Result<String, Refusal> {

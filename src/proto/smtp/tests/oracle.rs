@@ -64,7 +64,7 @@ proptest! {
             (Command::Mail(mail), Ok(Request::Mail { from })) => {
                 same_address(&mail.sender.to_string(), &from.address)
                     && mail.size.unwrap_or(0) == from.size as u64
-                    && mail.eight_bit == (from.flags & MAIL_BODY_8BITMIME != 0)
+                    && (mail.body == Body::EightBit) == (from.flags & MAIL_BODY_8BITMIME != 0)
                     && mail.utf8 == (from.flags & MAIL_SMTPUTF8 != 0)
             }
             (Command::Rcpt(recipient), Ok(Request::Rcpt { to })) => {

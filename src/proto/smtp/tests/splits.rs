@@ -12,6 +12,12 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
         "MAIL FROM:<>\r\nRCPT TO:<x@example.test>\r\nDATA\r\n",
         "RCPT TO:<postmaster>\r\n",
         "DATA\r\n",
+        "BDAT 7\r\n",
+        "BDAT 3\r\n\r\nx",
+        "BDAT 12 LAST\r\n",
+        "BDAT 5 LAST\r\nRSET\r\n",
+        "BDAT 800\r\n",
+        "BDAT 0 LAST\r\n",
         ".\r\n",
         "..",
         ".",
@@ -31,6 +37,8 @@ fn dialogue() -> impl Strategy<Value = Vec<u8>> {
     let begin = select(vec![
         "",
         "EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<x@example.test>\r\nDATA\r\n",
+        "EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<x@example.test>\r\nBDAT 8\r\n",
+        "EHLO c.test\r\nMAIL FROM:<> BODY=BINARYMIME\r\nRCPT TO:<x@example.test>\r\nBDAT 8\r\n",
     ]);
     let pieces = proptest::collection::vec((pieces, 1usize..40), 1..24);
     (begin, pieces).prop_map(|(begin, pieces)| {

@@ -1,0 +1,78 @@
+//! `wasmilter plugin`: one file for each of its commands.
+
+mod build;
+mod check;
+mod inspect;
+mod install;
+mod list;
+mod new;
+mod run;
+mod summary;
+mod test;
+
+use crate::plugin::{PluginState, PluginStatus};
+use clap::Subcommand;
+use std::process::ExitCode;
+
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// List what a running server has loaded, and why other files were kept out
+    List(list::List),
+    /// Put first-party plugins into the plugin directory; a running server takes them up at once
+    Install(install::Install),
+    /// Make a folder with a filter that builds, passes its cases and can be loaded as it is
+    New(new::New),
+    /// Compile a plugin's folder to a component beside its plugin.toml, and check it
+    Build(build::Build),
+    /// Say what a component asks for and offers; nothing of it is run
+    Inspect(inspect::Inspect),
+    /// Say whether a server would load it, and what to change if not
+    Check(check::Check),
+    /// Run a plugin's cases: messages, each with what is expected to come of it
+    Test(test::Test),
+    /// Run a plugin on messages, without a server, and show what it does
+    Run(run::Run),
+}
+
+impl Plugin {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::List(list) => list.run(),
+            Self::Install(install) => install.run(),
+            Self::New(new) => new.run(),
+            Self::Build(build) => build.run().await,
+            Self::Inspect(inspect) => inspect.run(),
+            Self::Check(check) => check.run().await,
+            Self::Test(test) => test.run().await,
+            Self::Run(run) => run.run().await,
+        }
+    }
+}
+
+fn describe(plugin: &PluginStatus) -> String {
+    let state = match &plugin.state {
+        PluginState::Active => "active".to_owned(),
+        PluginState::KeptOut(why) => format!("KEPT OUT: {why}"),
+        PluginState::Previous(why) => {
+            format!("active, but what lies there now is KEPT OUT: {why}")
+        }
+    };
+    let version = plugin.version.as_deref().unwrap_or("-");
+    let mut out = format!("{} {version}  {state}\n", plugin.name);
+    if !plugin.hooks.is_empty() {
+        let hooks: Vec<_> = plugin.hooks.iter().map(|hook| hook.name()).collect();
+        out.push_str(&format!(
+            "    order {}, hooks {}, can use {}\n",
+            plugin.order.unwrap_or_default(),
+            hooks.join(" "),
+            plugin.abilities.join(" ")
+        ));
+    }
+    if let (Some(digest), Some(size)) = (&plugin.digest, plugin.size) {
+        out.push_str(&format!("    {} KiB, sha256 {digest}\n", size / 1024));
+    }
+    if let Some(why) = &plugin.no_start_image {
+        out.push_str(&format!("    on-load runs for each message: {why}\n"));
+    }
+    out
+}

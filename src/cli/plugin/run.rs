@@ -1,0 +1,127 @@
+//! `wasmilter plugin run`: one plugin on a message, or on many, without a server.
+
+use super::describe;
+use super::summary::Summary;
+use crate::cli::explain;
+use crate::kit;
+use crate::mail::{Address, Content, Recipient, ReversePath, Turn, Verdict};
+use crate::plugin::{self, Input, Loaded, Ran, load_path};
+use anyhow::{Context, bail};
+use clap::Args;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The plugin; a plugin.toml beside it counts
+    plugin: PathBuf,
+    /// Files with a message (line ends may be LF), mboxes, maildirs, folders of messages; for more than one message, a summary
+    #[arg(required = true)]
+    messages: Vec<PathBuf>,
+    /// The reverse-path of the envelope; default: Return-Path or From
+    #[arg(long, value_parser = sender)]
+    from: Option<ReversePath>,
+    /// A recipient of the envelope, more than once for more; default: Delivered-To, To and Cc
+    #[arg(long, value_parser = recipient)]
+    to: Vec<Address>,
+    /// The message as the plugin left it, in place of the report; for one message only
+    #[arg(long)]
+    rendered: bool,
+}
+
+fn sender(text: &str) -> Result<ReversePath, String> {
+    ReversePath::try_from(text.to_owned()).map_err(|error| error.to_string())
+}
+
+fn recipient(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|error| error.to_string())
+}
+
+impl Run {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let mut messages = kit::Messages::of(&self.messages)?;
+        let Some(first) = messages.next() else {
+            bail!("there is no message in what was named");
+        };
+        let first = first?;
+        let plugin = load_path(&plugin::Config::new("."), &self.plugin).await?;
+        match messages.next() {
+            None => self.one(&plugin, first.1).await,
+            Some(_) if self.rendered => bail!("--rendered is for one message"),
+            Some(second) => {
+                let all = [Ok(first), second].into_iter().chain(messages);
+                self.many(&plugin, all).await
+            }
+        }
+    }
+
+    async fn play(&self, plugin: &Loaded, message: Content) -> anyhow::Result<Ran> {
+        let mut input = Input::from_message(message)?;
+        if let Some(sender) = &self.from {
+            input.envelope.sender = sender.clone();
+        }
+        if !self.to.is_empty() {
+            input.envelope.recipients = self.to.iter().cloned().map(Recipient::from).collect();
+        }
+        Ok(plugin.run(input).await?)
+    }
+
+    async fn one(&self, plugin: &Loaded, message: Content) -> anyhow::Result<ExitCode> {
+        let ran = self.play(plugin, message).await?;
+        if self.rendered {
+            use std::io::Write;
+            std::io::stdout().write_all(&ran.message.render()?.bytes()?)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        print!("{}", describe(&ran.plugin));
+        let turns = turns(ran);
+        let failed = turns.iter().any(|turn| turn.result.is_err());
+        print!("\n{}", explain::turns(&turns));
+        Ok(status(failed))
+    }
+
+    async fn many(
+        &self,
+        plugin: &Loaded,
+        messages: impl Iterator<Item = std::io::Result<(String, Content)>>,
+    ) -> anyhow::Result<ExitCode> {
+        let mut summary = Summary::default();
+        for message in messages {
+            let (name, content) = message?;
+            let ran = self.play(plugin, content).await;
+            if let Some(line) = summary.count(&name, &ran.with_context(|| name.clone())?) {
+                println!("{line}");
+            }
+        }
+        print!("{}", summary.text());
+        Ok(status(summary.failed() > 0))
+    }
+}
+
+fn status(failed: bool) -> ExitCode {
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn turns(ran: Ran) -> Vec<Turn> {
+    let plugin = ran.plugin;
+    let turn = |(call, outcome): (crate::mail::Call, crate::mail::Outcome)| Turn {
+        filter: plugin.name.clone(),
+        version: plugin.version.clone().unwrap_or_default(),
+        hook: call.hook(),
+        recipient: call.recipient().cloned(),
+        verdict: outcome.result.clone().unwrap_or(Verdict::Continue),
+        result: outcome.result,
+        symbols: outcome.symbols,
+        edits: outcome.edits,
+        refused: outcome.refused,
+        log: outcome.log,
+        elapsed: outcome.elapsed,
+        memory: outcome.memory,
+        host_calls: outcome.host_calls,
+    };
+    ran.calls.into_iter().map(turn).collect()
+}

@@ -1,0 +1,132 @@
+//! What a plugin's file says of itself: which contract it is made for, what it asks for and offers.
+//! Compiles and runs nothing, and doesn't judge: a file that would not load can be looked at too.
+
+use super::abi;
+use super::component::{LoadError, check_kind};
+use super::digest::Digest;
+use serde::Serialize;
+use std::collections::BTreeSet;
+use wasmparser::{Parser, Payload};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Inspection {
+    /// Octets of the file.
+    pub size: u64,
+    /// SHA-256 of the file.
+    pub digest: Digest,
+    /// `MAJOR.MINOR.PATCH` of the contract; several where parts were built with different SDKs.
+    pub contract: BTreeSet<String>,
+    /// The versions that this program serves.
+    pub served: &'static str,
+    /// Of the contract's exports: where it is asked.
+    pub hooks: BTreeSet<String>,
+    /// Of the contract's imports: what it can do. `types` is none.
+    pub asks: BTreeSet<String>,
+    /// All imports and exports by their full names.
+    pub imports: Vec<String>,
+    pub exports: Vec<String>,
+}
+
+pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
+    check_kind(bytes)?;
+    let mut found = Inspection {
+        size: bytes.len() as u64,
+        digest: Digest::of(bytes),
+        contract: BTreeSet::new(),
+        served: abi::VERSIONS,
+        hooks: BTreeSet::new(),
+        asks: BTreeSet::new(),
+        imports: Vec::new(),
+        exports: Vec::new(),
+    };
+    found.read(bytes).map_err(|error| {
+        LoadError::Compile(format!("{} at octet {}", error.message(), error.offset()))
+    })?;
+    Ok(found)
+}
+
+impl Inspection {
+    fn read(&mut self, bytes: &[u8]) -> wasmparser::Result<()> {
+        // Modules and components within it have imports and exports too: those are its own affair.
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                Payload::ComponentImportSection(section) if depth == 0 => {
+                    for import in section {
+                        self.import(import?.name.name);
+                    }
+                }
+                Payload::ComponentExportSection(section) if depth == 0 => {
+                    for export in section {
+                        self.export(export?.name.name);
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, name: &str) {
+        self.imports.push(name.to_owned());
+        let ability = self.of_contract(name).filter(|ability| ability != "types");
+        self.asks.extend(ability);
+    }
+
+    fn export(&mut self, name: &str) {
+        self.exports.push(name.to_owned());
+        let hook = self.of_contract(name);
+        let hook = hook.filter(|hook| hook.starts_with("on-"));
+        self.hooks.extend(hook);
+    }
+
+    /// The name of the interface, its version noted, if it is one of the contract's.
+    fn of_contract(&mut self, name: &str) -> Option<String> {
+        let rest = name.strip_prefix(abi::PACKAGE)?.strip_prefix('/')?;
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, "without a version"));
+        self.contract.insert(version.to_owned());
+        Some(interface.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_says_what_it_asks_for() {
+        for plugin in super::super::embedded::EMBEDDED {
+            let found = inspect(plugin.bytes).unwrap();
+            assert_eq!(found.contract.iter().collect::<Vec<_>>(), ["0.1.0"]);
+            assert!(found.hooks.contains("on-load"), "{found:?}");
+            assert!(!found.asks.contains("types"));
+            assert_eq!(found.size, plugin.bytes.len() as u64);
+            assert!(
+                found
+                    .imports
+                    .iter()
+                    .any(|name| name == "wasmilter:filter/config@0.1.0")
+            );
+        }
+        let folders = super::super::embedded::EmbeddedPlugin::named("folders").unwrap();
+        let found = inspect(folders.bytes).unwrap();
+        assert!(found.asks.contains("filing") && !found.asks.contains("header-edit"));
+    }
+
+    #[test]
+    fn what_is_no_component_is_named() {
+        let whole = super::super::embedded::EMBEDDED[0].bytes;
+        for (bytes, expected) in [
+            (&b""[..], "the file is empty"),
+            (b"PK\x03\x04 and more", "it is not WASM"),
+            (b"\0asm\x01\0\0\0", "core WASM module"),
+            (&whole[..whole.len() / 2], "does not compile"),
+        ] {
+            let error = inspect(bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}
