@@ -287,6 +287,25 @@ async fn dmarc_wants_an_aligned_pass() {
     }
 }
 
+/// Its client is a mail server of ours: whether the sender was allowed to use that one is not the question.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_by_lmtp_is_not_held_against_its_client() {
+    let zone = Zone::default()
+        .text("author.test", "v=spf1 -all")
+        .text("_dmarc.author.test", "v=DMARC1; p=reject");
+    let dns = Dns::start(zone).await;
+    let verifier = Verifier::new(Config::default(), dns.resolver());
+    let session = Session {
+        protocol: "LMTP".into(),
+        ..session("127.0.0.1", "front.test")
+    };
+    let sender = verifier.sender(&session, &from("a@author.test")).await;
+    assert_eq!(sender.results, []);
+    let content = Content::from_bytes(message("a@author.test"));
+    let found = verifier.message(sender, &content).await.unwrap().results;
+    assert_eq!(outcomes(&found, "dmarc"), ["none"]);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_are_kept_and_negative_ones_too() {
     let zone = Zone::default()
