@@ -115,6 +115,7 @@ fn message(caller: u64, number: u64, account: AccountId) -> Delivery {
             message_id: Some(format!("{number}.{caller}@example.test")),
             subject: Some(subject.into()),
             size: content.len(),
+            authentication: vec![],
             turns: Vec::new(),
             score: 0.0,
             verdict: Verdict::Accept,

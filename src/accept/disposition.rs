@@ -2,15 +2,17 @@
 
 use super::transaction::Transaction;
 use super::{Services, Telling, local_error, no_room, trace};
-use crate::chain::{Draft, Ended, Ruling, total};
+use crate::chain::{Draft, Ended, Ruling, Run, total};
 use crate::mail::{
-    Content, Disposition, EnhancedCode, Envelope, Header, Journal, Message, Replies, Reply,
-    Session, TransactionId, Verdict, Where,
+    AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook, Journal,
+    Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
 };
 use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
+use crate::verify::{self, Checked};
 use jiff::Timestamp;
 use std::io;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Where quarantined mail is set aside, in each recipient's account.
 const QUARANTINE: &str = "Quarantine";
@@ -30,20 +32,34 @@ pub(super) async fn settle(
         accounts,
         given,
         mut run,
+        sender,
     } = transaction;
     let message = Message::new(content.clone())?;
     let received = message.header.clone();
     let mut draft = Draft::new(message, &envelope.recipients);
-    let verdict = match run.message(&envelope, &mut draft).await {
-        Verdict::Continue => rule(&services, &id, run.score(), &mut draft),
-        other => other,
+    let checked = authenticate(&services, &session, sender, &content, &mut draft, &mut run).await?;
+    let verdict = match checked.ruling.refusal {
+        Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
+        Some(reply) => Verdict::Reject(reply),
+        None => match run.message(&envelope, &mut draft).await {
+            Verdict::Continue => rule(&services, &id, run.score(), &mut draft),
+            other => other,
+        },
     };
+    if let (Verdict::Continue, Some(why)) = (&verdict, &checked.ruling.junk) {
+        draft.file_by_default(JUNK, why);
+    }
+    let authentication = services
+        .verifier
+        .as_ref()
+        .map(|_| verify::field(&session.server_name, &checked.results));
     let report = Report {
         id,
         session,
         envelope: Arc::clone(&envelope),
         received,
         size: content.len(),
+        authentication: checked.results,
         at: services.clock.now(),
     };
     let quarantined = match &verdict {
@@ -112,7 +128,14 @@ pub(super) async fn settle(
             MailboxName::inbox()
         });
         let header = draft.message_for(address).header;
-        let fields = trace::fields(&report.id, &report.session, &envelope, address, report.at);
+        let fields = trace::fields(
+            &report.id,
+            &report.session,
+            &envelope,
+            address,
+            authentication.as_deref().unwrap_or_default(),
+            report.at,
+        );
         copies.push(DeliveryCopy {
             disposition: index,
             account,
@@ -152,6 +175,49 @@ pub(super) async fn settle(
         .map(|recipient| of(recipient).unwrap_or_else(|| whole.clone()))
         .collect();
     Ok(Replies::Each { whole, each })
+}
+
+/// The built-in filter before all others: checks who the message is from, and removes what only pretends to be our word on that.
+async fn authenticate(
+    services: &Services,
+    session: &Session,
+    sender: Option<verify::Sender>,
+    content: &Content,
+    draft: &mut Draft,
+    run: &mut Run,
+) -> io::Result<Checked> {
+    let started = Instant::now();
+    let checked = match (&services.verifier, sender) {
+        (Some(verifier), Some(sender)) => verifier.message(sender, content).await?,
+        _ => Checked::default(),
+    };
+    let edits = verify::removals(&draft.message().header, &session.server_name);
+    if services.verifier.is_none() && edits.is_empty() {
+        return Ok(checked);
+    }
+    draft.apply(&edits);
+    let verdict = match &checked.ruling.refusal {
+        Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply.clone()),
+        Some(reply) => Verdict::Reject(reply.clone()),
+        None => Verdict::Continue,
+    };
+    run.authenticated(&checked.results);
+    run.built_in(Turn {
+        filter: verify::FILTER.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        hook: Hook::Message,
+        recipient: None,
+        result: Ok(verdict.clone()),
+        verdict,
+        symbols: checked.ruling.symbols.clone(),
+        edits,
+        refused: Vec::new(),
+        log: Vec::new(),
+        elapsed: started.elapsed(),
+        memory: 0,
+        host_calls: 0,
+    });
+    Ok(checked)
 }
 
 fn rule(services: &Services, id: &TransactionId, score: f32, draft: &mut Draft) -> Verdict {
@@ -199,6 +265,7 @@ struct Report {
     envelope: Arc<Envelope>,
     received: Header,
     size: u64,
+    authentication: Vec<AuthenticationResult>,
     at: Timestamp,
 }
 
@@ -230,6 +297,7 @@ impl Report {
             session: Session::clone(&self.session),
             envelope: Envelope::clone(&self.envelope),
             size: self.size,
+            authentication: self.authentication,
             score: total(&ended.symbols),
             turns: ended.turns,
             verdict,

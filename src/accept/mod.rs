@@ -11,6 +11,7 @@ use crate::auth::Directory;
 use crate::chain::{Chains, Policy, Run};
 use crate::mail::{Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::store::Store;
+use crate::verify::Verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -38,12 +39,14 @@ pub enum Telling {
 #[derive(Clone)]
 pub struct Acceptor(Arc<Services>);
 
+#[derive(Clone)]
 struct Services {
     config: Config,
     chains: Arc<dyn Chains>,
     directory: Arc<Directory>,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
+    verifier: Option<Verifier>,
 }
 
 impl Acceptor {
@@ -60,6 +63,15 @@ impl Acceptor {
             directory,
             store,
             clock,
+            verifier: None,
+        }))
+    }
+
+    /// With sender authentication.
+    pub fn verifying(self, verifier: Verifier) -> Self {
+        Self(Arc::new(Services {
+            verifier: Some(verifier),
+            ..Services::clone(&self.0)
         }))
     }
 

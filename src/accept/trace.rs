@@ -1,4 +1,4 @@
-//! The fields that every server adds on top: Return-Path, Delivered-To, Received (RFC 5321 §4.4).
+//! The fields that every server adds on top: Return-Path, Delivered-To, Authentication-Results, Received (RFC 5321 §4.4).
 
 use crate::mail::{Address, Content, Envelope, Header, Line, Session, Splice, TransactionId};
 use bytes::Bytes;
@@ -25,18 +25,20 @@ pub fn render(content: &Content, header: &Header, trace: &str) -> io::Result<Con
     content.with_splices(splices)
 }
 
+/// `authentication` is a whole field or nothing; it stands above Received (RFC 8601 §4).
 pub fn fields(
     id: &TransactionId,
     session: &Session,
     envelope: &Envelope,
     recipient: &Address,
+    authentication: &str,
     at: Timestamp,
 ) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\nReceived: from {}",
+        "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\n{authentication}Received: from {}",
         envelope.sender,
         Line::lossy(if session.helo.is_empty() {
             "unknown"
@@ -96,7 +98,7 @@ mod tests {
             nth: 1,
             was: String::new(),
         });
-        let trace = fields(&id, &session, &envelope, &alice, at);
+        let trace = fields(&id, &session, &envelope, &alice, "", at);
         let message = render(&content, &header, &trace).unwrap().bytes().unwrap();
         assert_eq!(
             std::str::from_utf8(&message).unwrap(),

@@ -9,6 +9,7 @@ use crate::mail::{
     TransactionId,
 };
 use crate::store::AccountId;
+use crate::verify;
 use std::sync::Arc;
 
 pub struct Transaction {
@@ -21,6 +22,8 @@ pub struct Transaction {
     /// For each time that a recipient was taken, which of the envelope it was: one that is given twice is there once.
     pub(super) given: Vec<usize>,
     pub(super) run: Run,
+    /// What was found of the sender at MAIL, if that is checked.
+    pub(super) sender: Option<verify::Sender>,
 }
 
 impl Transaction {
@@ -35,6 +38,10 @@ impl Transaction {
             Arc::clone(&session),
             Some(id.clone()),
         );
+        let sender = match &services.verifier {
+            Some(verifier) => Some(verifier.sender(&session, &envelope).await),
+            None => None,
+        };
         let mut transaction = Self {
             services,
             id,
@@ -43,7 +50,15 @@ impl Transaction {
             accounts: Vec::new(),
             given: Vec::new(),
             run,
+            sender,
         };
+        if let Some(sender) = &transaction.sender {
+            transaction.run.authenticated(&sender.results);
+            if let Some(reply) = &sender.ruling.refusal {
+                tracing::info!(transaction = transaction.id.as_str(), client = ?transaction.session.client_address, sender = %transaction.envelope.sender, %reply, "refused at MAIL");
+                return Err(reply.clone());
+            }
+        }
         refused(transaction.run.mail(&transaction.envelope).await)?;
         Ok(transaction)
     }

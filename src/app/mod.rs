@@ -5,7 +5,8 @@ mod listen;
 use crate::accept::{self, Acceptor};
 use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
-use crate::config::{Config, ConfigError, Protocol};
+use crate::config::{self, Config, ConfigError, Protocol};
+use crate::dns;
 use crate::ingress;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
@@ -13,6 +14,7 @@ use crate::net::{Endpoint, Tls};
 use crate::plugin::{self, Host};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
+use crate::verify::{self, Verifier};
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -112,6 +114,10 @@ impl App {
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
         );
+        let acceptor = match &config.authentication {
+            Some(authentication) => acceptor.verifying(verifier(authentication)?),
+            None => acceptor,
+        };
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
@@ -226,6 +232,13 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+}
+
+fn verifier(config: &config::Authentication) -> Result<Verifier, ConfigError> {
+    let resolver = dns::Resolver::new(config.dns.clone())
+        .map_err(|error| ConfigError::general(format!("[authentication]: {error}")))?;
+    let policy = config.policy;
+    Ok(Verifier::new(verify::Config { policy }, resolver))
 }
 
 fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {

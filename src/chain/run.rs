@@ -61,6 +61,18 @@ impl Run {
         }
     }
 
+    /// What sender authentication found so far; every filter asked from now on sees it.
+    pub fn authenticated(&mut self, results: &[AuthenticationResult]) {
+        self.authentication = results.into();
+    }
+
+    /// Journals what a built-in filter did, and counts its symbols.
+    pub fn built_in(&mut self, turn: Turn) {
+        self.symbols.extend(turn.symbols.iter().cloned());
+        self.elapsed += turn.elapsed;
+        self.turns.push(turn);
+    }
+
     pub fn score(&self) -> f32 {
         total(&self.symbols)
     }

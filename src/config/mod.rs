@@ -28,6 +28,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
     pub policy: Policy,
+    /// None: senders are not checked.
+    pub authentication: Option<Authentication>,
     pub limits: Limits,
     /// For errors that show only when things are started.
     pub source: Source,
@@ -90,6 +92,12 @@ pub struct Plugins {
     pub directory: Option<PathBuf>,
     /// For a plugin whose manifest says nothing.
     pub limits: crate::plugin::Limits,
+}
+
+#[derive(Debug, Clone)]
+pub struct Authentication {
+    pub dns: crate::dns::Config,
+    pub policy: crate::verify::Policy,
 }
 
 #[derive(Debug, Clone)]

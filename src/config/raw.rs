@@ -1,6 +1,7 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
 use super::{ByteSize, Protocol, TlsMode};
+use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
 use toml::Spanned;
@@ -20,6 +21,8 @@ pub struct Config {
     pub plugins: Plugins,
     #[serde(default)]
     pub policy: Policy,
+    #[serde(default)]
+    pub authentication: Authentication,
     #[serde(default)]
     pub limits: Limits,
 }
@@ -54,6 +57,21 @@ pub struct Plugins {
 pub struct Policy {
     pub junk: Option<Spanned<f32>>,
     pub reject: Option<Spanned<f32>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Authentication {
+    #[serde(default)]
+    pub enabled: bool,
+    pub dns_servers: Option<Spanned<Vec<Spanned<String>>>>,
+    pub dns_timeout_ms: Option<Spanned<u64>>,
+    #[serde(default)]
+    pub spf: Action,
+    #[serde(default)]
+    pub dkim: Action,
+    #[serde(default)]
+    pub dmarc: Action,
 }
 
 #[derive(Debug, Default, Deserialize)]

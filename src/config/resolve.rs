@@ -1,11 +1,13 @@
 //! From raw values to a `Config`: defaults, paths, and the rules that a type cannot say.
 
 use super::{
-    ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source, TlsFiles, TlsMode,
-    raw,
+    Authentication, ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source,
+    TlsFiles, TlsMode, raw,
 };
 use crate::chain::Policy;
 use crate::mail::Address;
+use crate::{dns, verify};
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
@@ -66,6 +68,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         tls,
         plugins: plugins(&source, &base, raw.plugins)?,
         policy: policy(&source, &raw.policy)?,
+        authentication: authentication(&source, raw.authentication)?,
         limits: limits(&source, &raw.limits)?,
         source,
     })
@@ -206,6 +209,63 @@ fn policy(source: &Source, raw: &raw::Policy) -> Result<Policy, ConfigError> {
         )),
         _ => Ok(Policy { junk, reject }),
     }
+}
+
+fn authentication(
+    source: &Source,
+    raw: raw::Authentication,
+) -> Result<Option<Authentication>, ConfigError> {
+    let servers = match raw.dns_servers {
+        None => None,
+        Some(servers) if servers.get_ref().is_empty() => {
+            return Err(source.error(
+                servers.span(),
+                "dns-servers names none",
+                "leave it out to use those of /etc/resolv.conf",
+            ));
+        }
+        Some(servers) => Some(
+            servers
+                .get_ref()
+                .iter()
+                .map(|server| dns_server(source, server))
+                .collect::<Result<Vec<_>, _>>()?,
+        ),
+    };
+    let timeout = match raw.dns_timeout_ms {
+        None => dns::Config::default().timeout,
+        Some(ms) if (10..=10_000).contains(ms.get_ref()) => Duration::from_millis(*ms.get_ref()),
+        Some(ms) => {
+            return Err(source.error(
+                ms.span(),
+                format!("{} is out of range", ms.get_ref()),
+                "from 10 to 10000 milliseconds",
+            ));
+        }
+    };
+    Ok(raw.enabled.then_some(Authentication {
+        dns: dns::Config { servers, timeout },
+        policy: verify::Policy {
+            spf: raw.spf,
+            dkim: raw.dkim,
+            dmarc: raw.dmarc,
+        },
+    }))
+}
+
+/// IP or IP:PORT.
+fn dns_server(source: &Source, text: &Spanned<String>) -> Result<SocketAddr, ConfigError> {
+    let written = text.get_ref();
+    let address = written
+        .parse::<SocketAddr>()
+        .or_else(|_| written.parse::<IpAddr>().map(|ip| (ip, 53).into()));
+    address.map_err(|_| {
+        source.error(
+            text.span(),
+            format!("{written:?} is not the address of a DNS server"),
+            "write IP or IP:PORT, such as \"127.0.0.1\" or \"[::1]:5353\"",
+        )
+    })
 }
 
 fn limits(source: &Source, raw: &raw::Limits) -> Result<Limits, ConfigError> {

@@ -17,6 +17,19 @@ fn the_least_configuration_has_defaults() {
     );
 }
 
+#[test]
+fn senders_are_checked_only_where_that_is_asked_for() {
+    assert!(parse(LEAST).unwrap().authentication.is_none());
+    let text = format!(
+        "{LEAST}[authentication]\nenabled = true\ndns-servers = [\"192.0.2.53\", \"[::1]:5353\"]\ndmarc = \"reject\"\n"
+    );
+    let authentication = parse(&text).unwrap().authentication.unwrap();
+    let servers = authentication.dns.servers.unwrap();
+    let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
+    assert_eq!(servers, ["192.0.2.53:53", "[::1]:5353"]);
+    assert_eq!(authentication.policy.dmarc, crate::verify::Action::Reject);
+}
+
 /// Each with what the message must name.
 #[test]
 fn errors_point_at_the_line() {
@@ -61,6 +74,16 @@ fn errors_point_at_the_line() {
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[policy]\njunk = 5.0\nreject = 4.0\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
             "reject (4) is below junk (5)",
             "wasmilter.toml:5:10",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\ndns-servers = [\"dns.example\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "not the address of a DNS server",
+            "wasmilter.toml:4:16",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\nspf = \"ban\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "unknown variant `ban`",
+            "wasmilter.toml:4:7",
         ),
         (
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[limits]\nmessage-size = \"1 KiB\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",

@@ -1,6 +1,9 @@
 //! The journal of one transaction: who did what to it, when, and at what cost. It is stored with the message and explains it.
 
-use super::{Address, Envelope, Failure, Hook, Scoped, Session, Symbol, TransactionId, Verdict};
+use super::{
+    Address, AuthenticationResult, Envelope, Failure, Hook, Scoped, Session, Symbol, TransactionId,
+    Verdict,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -78,6 +81,9 @@ pub struct Journal {
     pub subject: Option<String>,
     /// Octets as received.
     pub size: u64,
+    /// Of the sender; empty if it was not checked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authentication: Vec<AuthenticationResult>,
     pub turns: Vec<Turn>,
     /// The sum of all symbols' scores.
     pub score: f32,

@@ -45,4 +45,7 @@ pub struct AuthenticationResult {
     pub method: String,
     pub outcome: String,
     pub property: String,
+    /// Why, where that is not plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }

@@ -17,3 +17,4 @@ mod plugins;
 mod smtp;
 mod store;
 mod support;
+mod verify;

@@ -8,6 +8,7 @@ pub fn text(journal: &Journal) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = head(&mut out, journal)
+        .and_then(|()| authentication(&mut out, journal))
         .and_then(|()| filters(&mut out, journal))
         .and_then(|()| header(&mut out, &journal.turns))
         .and_then(|()| end(&mut out, journal));
@@ -70,6 +71,24 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     writeln!(out)?;
     if let Some(subject) = &journal.subject {
         writeln!(out, "  subject  {subject}")?;
+    }
+    Ok(())
+}
+
+fn authentication(out: &mut String, journal: &Journal) -> std::fmt::Result {
+    if journal.authentication.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nSender authentication")?;
+    for result in &journal.authentication {
+        write!(out, "  {:<6} {}", result.method, result.outcome)?;
+        if !result.property.is_empty() {
+            write!(out, "  {}", result.property)?;
+        }
+        if let Some(reason) = &result.reason {
+            write!(out, "  ({reason})")?;
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 use super::render::text;
 use crate::mail::{
-    Address, Disposition, Edit, Envelope, Failure, FailureKind, FieldName, HeaderEdit, Hook,
-    Journal, Line, Recipient, Ret, Scope, Scoped, Session, Symbol, TransactionId, Turn, Verdict,
-    Where,
+    Address, AuthenticationResult, Disposition, Edit, Envelope, Failure, FailureKind, FieldName,
+    HeaderEdit, Hook, Journal, Line, Recipient, Ret, Scope, Scoped, Session, Symbol, TransactionId,
+    Turn, Verdict, Where,
 };
 use std::time::Duration;
 
@@ -52,6 +52,12 @@ fn a_journal_reads_as_a_story() {
         message_id: Some("1@client.example".into()),
         subject: Some("You have won".into()),
         size: 4312,
+        authentication: vec![AuthenticationResult {
+            method: "dmarc".into(),
+            outcome: "fail".into(),
+            property: "header.from=client.example".into(),
+            reason: Some("the domain's policy is none".into()),
+        }],
         turns: vec![
             Turn {
                 symbols: vec![Symbol {

@@ -152,6 +152,7 @@ fn view(hook: Hook) -> View {
             method: "spf".to_owned(),
             outcome: "pass".to_owned(),
             property: "smtp.mailfrom=example.org".to_owned(),
+            reason: None,
         }]),
         symbols: vec![Symbol {
             name: "EARLIER".to_owned(),

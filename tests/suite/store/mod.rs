@@ -211,6 +211,7 @@ pub fn journal(number: u64, recipients: &[&str]) -> Journal {
         message_id: Some(format!("{number}@example.test")),
         subject: Some("Wetter".into()),
         size: 42,
+        authentication: vec![],
         turns: Vec::new(),
         score: 1.5,
         verdict: Verdict::Accept,

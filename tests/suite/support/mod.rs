@@ -1,5 +1,6 @@
 //! A server of our own in a temporary directory, on ports that the system chooses, and programs to talk to it with.
 
+pub mod dns;
 pub mod imap;
 pub mod process;
 

@@ -1,0 +1,141 @@
+//! Looks names up: a stub resolver with a deadline and a cache that heeds the TTLs of answers, negative ones too.
+//! Judges nothing of what it finds, and serves no names itself.
+
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+};
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as AnswerError, NetError};
+use hickory_resolver::proto::op::ResponseCode;
+use hickory_resolver::proto::rr::{Name, RData};
+use hickory_resolver::system_conf::read_system_conf;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// Answers kept at once; a message asks for some ten.
+const CACHE: u64 = 32 * 1024;
+/// No answer is trusted for longer, whatever its TTL says.
+const MAX_TTL: Duration = Duration::from_secs(24 * 3600);
+/// RFC 2308 §5 calls more than three hours for a negative answer too long.
+const MAX_NEGATIVE_TTL: Duration = Duration::from_secs(3 * 3600);
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// None: those of /etc/resolv.conf.
+    pub servers: Option<Vec<SocketAddr>>,
+    /// For one try; there are two.
+    pub timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            servers: None,
+            timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum DnsError {
+    #[error("/etc/resolv.conf names no usable DNS server: {0}; set dns-servers")]
+    System(NetError),
+    #[error("the DNS resolver cannot be built: {0}")]
+    Build(NetError),
+}
+
+/// Why there is no answer to be had.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LookupError {
+    /// The name or the type does not exist.
+    #[error("there is no such record")]
+    NotFound,
+    /// Nobody answered, or with an error: asking later may help.
+    #[error("no answer: {0}")]
+    Temporary(String),
+}
+
+/// Cheap to clone; clones share their cache.
+#[derive(Clone)]
+pub struct Resolver(TokioResolver);
+
+impl Resolver {
+    pub fn new(config: Config) -> Result<Self, DnsError> {
+        let (servers, mut options) = match config.servers {
+            Some(servers) => (
+                ResolverConfig::from_parts(
+                    None,
+                    Vec::new(),
+                    servers.into_iter().map(server).collect(),
+                ),
+                ResolverOpts::default(),
+            ),
+            None => {
+                let (system, options) = read_system_conf().map_err(DnsError::System)?;
+                // Names in mail are complete: a search list could only lead astray.
+                let servers = system.name_servers;
+                (
+                    ResolverConfig::from_parts(None, Vec::new(), servers),
+                    options,
+                )
+            }
+        };
+        options.timeout = config.timeout;
+        options.attempts = 2;
+        options.edns0 = true;
+        options.cache_size = CACHE;
+        options.use_hosts_file = ResolveHosts::Never;
+        options.positive_max_ttl = Some(MAX_TTL);
+        options.negative_max_ttl = Some(MAX_NEGATIVE_TTL);
+        options.try_tcp_on_error = false;
+        TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+            .with_options(options)
+            .build()
+            .map(Self)
+            .map_err(DnsError::Build)
+    }
+
+    /// The TXT records of a name, the strings of each joined (RFC 7208 §3.3).
+    pub async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, LookupError> {
+        let mut name = Name::from_str_relaxed(name).map_err(|_| LookupError::NotFound)?;
+        name.set_fqdn(true);
+        let lookup = self.0.txt_lookup(name).await.map_err(lookup_error)?;
+        let records = lookup
+            .answers()
+            .iter()
+            .filter_map(|record| match &record.data {
+                RData::TXT(txt) => Some(txt.txt_data.concat()),
+                _ => None,
+            });
+        Ok(records.collect())
+    }
+
+    /// For a library that brings its own lookups.
+    pub fn hickory(&self) -> &TokioResolver {
+        &self.0
+    }
+}
+
+fn server(address: SocketAddr) -> NameServerConfig {
+    let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
+    let connections = connections.map(|mut connection| {
+        connection.port = address.port();
+        connection
+    });
+    NameServerConfig::new(address.ip(), true, connections.into())
+}
+
+fn lookup_error(error: NetError) -> LookupError {
+    match &error {
+        NetError::Dns(AnswerError::NoRecordsFound(none))
+            if matches!(
+                none.response_code,
+                ResponseCode::NoError | ResponseCode::NXDomain
+            ) =>
+        {
+            LookupError::NotFound
+        }
+        _ => LookupError::Temporary(error.to_string()),
+    }
+}

@@ -1,0 +1,316 @@
+//! Sender authentication: iprev and SPF at MAIL, DKIM, ARC and DMARC at the message, as a built-in filter of the chain.
+//! Signs nothing, and changes no message: it says what it found and, by the policy, what that leads to.
+
+mod arc;
+mod header;
+mod policy;
+mod results;
+mod spf;
+mod spf_record;
+
+pub use header::{field, removals};
+pub use policy::{Action, FILTER, Policy, Ruling};
+
+use crate::dns::Resolver;
+use crate::mail::{AuthenticationResult, Content, Envelope, Header, ReversePath, Session};
+use mail_auth::common::crypto::Algorithm;
+use mail_auth::common::to_a_label;
+use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::{AuthenticatedMessage, MessageAuthenticator, SpfOutput, SpfResult, dmarc};
+use results::{property, result, spf_word};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// For all that is looked up at MAIL, and again at the message. RFC 7208 §4.6.4 wants at least 20 seconds for SPF.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Signatures that are looked at. Each can cost a lookup and a verification, and who sends more is not helped by them.
+const SIGNATURES: usize = 10;
+
+/// Octets of messages that are in memory at once to be hashed.
+const MEMORY: u32 = 128 << 20;
+/// Octets of a message that is hashed in between; one that is longer gets a thread.
+const SHORT: u64 = 256 << 10;
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Config {
+    pub policy: Policy,
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Verifier(Arc<Inner>);
+
+struct Inner {
+    policy: Policy,
+    resolver: Resolver,
+    library: MessageAuthenticator,
+    /// In units of 1 KiB.
+    memory: Arc<Semaphore>,
+}
+
+/// What is known at MAIL.
+#[derive(Debug, Clone, Default)]
+pub struct Sender {
+    pub results: Vec<AuthenticationResult>,
+    pub ruling: Ruling,
+    /// None where there is nobody to check: our own users and what comes from this host's files and sockets.
+    spf: Option<SpfOutput>,
+    is_ours: bool,
+    /// What DMARC aligns SPF's result with.
+    domain: String,
+}
+
+/// What is known of the message: the results of MAIL too.
+#[derive(Debug, Clone, Default)]
+pub struct Checked {
+    pub results: Vec<AuthenticationResult>,
+    pub ruling: Ruling,
+}
+
+impl Verifier {
+    pub fn new(config: Config, resolver: Resolver) -> Self {
+        Self(Arc::new(Inner {
+            policy: config.policy,
+            library: MessageAuthenticator(resolver.hickory().clone()),
+            resolver,
+            memory: Arc::new(Semaphore::new(MEMORY as usize >> 10)),
+        }))
+    }
+
+    /// At MAIL: iprev (RFC 8601 §3) and SPF. Takes DNS as long as it takes, up to the deadline.
+    pub async fn sender(&self, session: &Session, envelope: &Envelope) -> Sender {
+        if let Some(user) = &session.authenticated {
+            return Sender {
+                results: vec![result("auth", "pass", property("smtp.auth", user))],
+                is_ours: true,
+                ..Sender::default()
+            };
+        }
+        // An LMTP client is a mail server of ours (RFC 2033 §2): its address says nothing of the sender.
+        let is_relayed = session.protocol.starts_with("LMTP");
+        let Some(client) = session.client_address.filter(|_| !is_relayed) else {
+            return Sender::default();
+        };
+        // RFC 7208 §2.4: no reverse-path means the identity of HELO.
+        let (sender, domain, name) = match &envelope.sender {
+            ReversePath::Address(address) => {
+                let domain = to_a_label(address.domain()).into_owned();
+                let sender = format!("{}@{domain}", address.local());
+                (sender, domain, "smtp.mailfrom")
+            }
+            ReversePath::Null => {
+                let domain = to_a_label(&session.helo).into_owned();
+                (format!("postmaster@{domain}"), domain, "smtp.helo")
+            }
+        };
+        let query = spf::Query {
+            client: client.to_canonical(),
+            helo: session.helo.clone(),
+            server: session.server_name.clone(),
+            sender,
+        };
+        let this = Arc::clone(&self.0);
+        // In a task of its own, so that a panic of the library ends with it.
+        let checks = tokio::spawn(timeout(DEADLINE, async move {
+            let client = query.client;
+            let iprev = this.library.verify_iprev(client);
+            let spf = spf::check(&this.library, &this.resolver, &query);
+            let (iprev, spf) = tokio::join!(iprev, spf);
+            (results::iprev(&iprev, client), spf)
+        }));
+        let (iprev, spf) = match checks.await {
+            Ok(Ok(checked)) => checked,
+            Ok(Err(_)) => late(client, &domain, "no answer in time"),
+            Err(error) => {
+                tracing::error!(%error, "checking a sender failed");
+                late(client, &domain, "it could not be checked")
+            }
+        };
+        let outcome = spf_word(spf.result());
+        let ruling = policy::spf(self.0.policy.spf, outcome, &plain(&domain));
+        let spf_result = result("spf", outcome, property(name, &domain));
+        Sender {
+            results: vec![iprev, spf_result],
+            ruling,
+            spf: Some(spf),
+            is_ours: false,
+            domain,
+        }
+    }
+
+    /// At the message: DKIM, ARC, and DMARC over all of them, on the octets as received. Only reading the message can fail.
+    pub async fn message(&self, sender: Sender, content: &Content) -> io::Result<Checked> {
+        if sender.is_ours {
+            return Ok(Checked {
+                results: sender.results,
+                ruling: sender.ruling,
+            });
+        }
+        let content = content.received();
+        let this = Arc::clone(&self.0);
+        let copy = sender.clone();
+        let checks = timeout(DEADLINE, async move {
+            if content.len() <= SHORT {
+                let work = async move { this.message(copy, &content).await };
+                return tokio::spawn(work).await;
+            }
+            let share = u32::try_from(content.len()).unwrap_or(u32::MAX).min(MEMORY) >> 10;
+            let permit = Arc::clone(&this.memory).acquire_many_owned(share).await;
+            let runtime = tokio::runtime::Handle::current();
+            let work = move || {
+                let _permit = permit;
+                runtime.block_on(this.message(copy, &content))
+            };
+            tokio::task::spawn_blocking(work).await
+        });
+        match checks.await {
+            Ok(Ok(checked)) => checked,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "checking a message failed");
+                Ok(self.0.unchecked(sender, "it could not be checked"))
+            }
+            Err(_) => Ok(self.0.unchecked(sender, "no answer in time")),
+        }
+    }
+}
+
+impl Inner {
+    async fn message(&self, sender: Sender, content: &Content) -> io::Result<Checked> {
+        let octets = content.bytes()?;
+        let Some(mut message) = AuthenticatedMessage::parse(&octets) else {
+            return Ok(self.without_header(sender));
+        };
+        message.dkim_headers.truncate(SIGNATURES);
+        // RFC 8301 §3.1: rsa-sha1 is not to be verified.
+        let all = message.dkim_headers.len();
+        message
+            .dkim_headers
+            .retain(|signature| signature.header.a != Algorithm::RsaSha1);
+        let ended = all - message.dkim_headers.len();
+        message.errors.truncate(SIGNATURES);
+        let (dkim, chain) = tokio::join!(
+            self.library.verify_dkim(&message),
+            self.library.verify_arc(&message)
+        );
+        let none = SpfOutput::new(sender.domain.clone());
+        let dmarc = self
+            .library
+            .verify_dmarc(DmarcParameters {
+                message: &message,
+                dkim_output: &dkim,
+                dkim2_output: None,
+                rfc5321_mail_from_domain: &sender.domain,
+                spf_output: sender.spf.as_ref().unwrap_or(&none),
+            })
+            .await;
+
+        let mut signatures: Vec<_> = dkim.iter().map(results::dkim).collect();
+        signatures.extend((0..ended).map(|_| AuthenticationResult {
+            reason: Some("rsa-sha1 is not to be used (RFC 8301)".to_owned()),
+            ..result("dkim", "permerror", String::new())
+        }));
+        if signatures.is_empty() {
+            signatures.push(result("dkim", "none", String::new()));
+        }
+        let mut by_author = results::dmarc(&dmarc);
+        let mut asked = match dmarc.policy() {
+            dmarc::Policy::Reject => Action::Reject,
+            dmarc::Policy::Quarantine => Action::Junk,
+            dmarc::Policy::None | dmarc::Policy::Unspecified => Action::Tag,
+        };
+        // Half of what could make it pass was out of reach.
+        if sender.spf.is_none() && by_author.outcome == "fail" {
+            by_author = AuthenticationResult {
+                reason: Some("SPF cannot be checked here".to_owned()),
+                ..result("dmarc", "none", by_author.property)
+            };
+        }
+        // RFC 5322 §3.6 has exactly one. With two, a reader may show another author than the one that was checked.
+        let authors = Header::read(content)?.get("From").count();
+        if authors > 1 {
+            by_author = AuthenticationResult {
+                reason: Some(format!("{authors} From fields")),
+                ..result("dmarc", "permerror", by_author.property)
+            };
+            asked = Action::Reject;
+        }
+        let outcomes: Vec<_> = signatures
+            .iter()
+            .map(|found| found.outcome.as_str())
+            .collect();
+        let ruling = sender
+            .ruling
+            .and(policy::dkim(self.policy.dkim, &outcomes))
+            .and(policy::dmarc(
+                self.policy.dmarc,
+                &by_author.outcome,
+                asked,
+                &plain(dmarc.domain()),
+            ));
+        let mut results = sender.results;
+        results.extend(signatures);
+        results.push(match arc::fault(&message) {
+            Some(fault) => AuthenticationResult {
+                reason: Some(fault.to_owned()),
+                ..result("arc", "fail", String::new())
+            },
+            None => results::arc(chain.result()),
+        });
+        results.push(by_author);
+        Ok(Checked { results, ruling })
+    }
+
+    fn without_header(&self, sender: Sender) -> Checked {
+        let none = ["dkim", "arc", "dmarc"].map(|method| result(method, "none", String::new()));
+        let mut results = sender.results;
+        results.extend(none);
+        Checked {
+            results,
+            ruling: sender.ruling,
+        }
+    }
+
+    /// A temporary failure, for a reason of ours or of the DNS.
+    fn unchecked(&self, sender: Sender, reason: &str) -> Checked {
+        let mut results = sender.results;
+        results.extend(["dkim", "arc", "dmarc"].map(|method| AuthenticationResult {
+            reason: Some(reason.to_owned()),
+            ..result(method, "temperror", String::new())
+        }));
+        Checked {
+            results,
+            ruling: sender
+                .ruling
+                .and(policy::dkim(self.policy.dkim, &["temperror"]))
+                .and(policy::dmarc(
+                    self.policy.dmarc,
+                    "temperror",
+                    Action::Reject,
+                    "",
+                )),
+        }
+    }
+}
+
+fn late(client: std::net::IpAddr, domain: &str, reason: &str) -> (AuthenticationResult, SpfOutput) {
+    let iprev = AuthenticationResult {
+        reason: Some(reason.to_owned()),
+        ..result(
+            "iprev",
+            "temperror",
+            property("policy.iprev", &client.to_string()),
+        )
+    };
+    let spf = SpfOutput::new(domain.to_owned()).with_result(SpfResult::TempError);
+    (iprev, spf)
+}
+
+/// A domain that goes into a reply, which a client without SMTPUTF8 has to understand.
+fn plain(domain: &str) -> String {
+    let fine = |c: char| if c.is_ascii_graphic() { c } else { '?' };
+    domain.chars().take(255).map(fine).collect()
+}

@@ -1,0 +1,334 @@
+//! Each method by itself.
+
+use crate::support::dns::{Dns, Otherwise, Zone};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hickory_server::proto::op::ResponseCode;
+use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256, SigningKey};
+use mail_auth::common::headers::HeaderWriter;
+use mail_auth::dkim::DkimSigner;
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use wasmilter::dns::LookupError;
+use wasmilter::mail::{Address, AuthenticationResult, Content, Envelope, ReversePath, Session};
+use wasmilter::verify::{Config, Verifier};
+
+pub fn session(client: &str, helo: &str) -> Session {
+    Session {
+        server_name: "mx.example.test".into(),
+        client_address: Some(client.parse().unwrap()),
+        helo: helo.into(),
+        protocol: "ESMTP".into(),
+        ..Session::default()
+    }
+}
+
+fn from(sender: &str) -> Envelope {
+    Envelope {
+        sender: ReversePath::Address(Address::parse(sender).unwrap()),
+        ..Envelope::default()
+    }
+}
+
+fn outcomes(results: &[AuthenticationResult], method: &str) -> Vec<String> {
+    let found = results.iter().filter(|result| result.method == method);
+    found.map(|result| result.outcome.clone()).collect()
+}
+
+/// Two keys of a domain, their records, and messages signed with them.
+pub struct Keys {
+    domain: String,
+    rsa: Vec<u8>,
+    ed25519: Vec<u8>,
+}
+
+impl Keys {
+    pub fn of(domain: &str) -> Self {
+        let rsa = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+        Self {
+            domain: domain.to_owned(),
+            rsa: rsa.serialize_der(),
+            ed25519: Ed25519Key::generate_pkcs8().unwrap(),
+        }
+    }
+
+    fn rsa(&self) -> RsaKey<Sha256> {
+        let key = PrivatePkcs8KeyDer::from(self.rsa.clone()).into();
+        RsaKey::from_key_der(key).unwrap()
+    }
+
+    fn ed25519(&self) -> Ed25519Key {
+        Ed25519Key::from_pkcs8_maybe_unchecked_der(&self.ed25519).unwrap()
+    }
+
+    pub fn publish(&self, zone: Zone) -> Zone {
+        let record =
+            |kind: &str, key: Vec<u8>| format!("v=DKIM1; k={kind}; p={}", STANDARD.encode(key));
+        let name = |selector: &str| format!("{selector}._domainkey.{}", self.domain);
+        zone.text(&name("rsa"), &record("rsa", self.rsa().public_key()))
+            .text(&name("ed"), &record("ed25519", self.ed25519().public_key()))
+    }
+
+    fn signature(&self, key: impl SigningKey, selector: &str, message: &str) -> String {
+        DkimSigner::from_key(key)
+            .domain(&self.domain)
+            .selector(selector)
+            .headers(["From", "Subject"])
+            .sign(message.as_bytes())
+            .unwrap()
+            .to_header()
+    }
+
+    /// With a signature of each key.
+    pub fn sign(&self, message: &str) -> String {
+        let rsa = self.signature(self.rsa(), "rsa", message);
+        let ed25519 = self.signature(self.ed25519(), "ed", message);
+        format!("{rsa}{ed25519}{message}")
+    }
+}
+
+pub fn message(author: &str) -> String {
+    format!("From: {author}\r\nSubject: hello\r\n\r\nWords.\r\n")
+}
+
+async fn checked(
+    dns: &Dns,
+    client: &str,
+    sender: &str,
+    message: &str,
+) -> Vec<AuthenticationResult> {
+    let verifier = Verifier::new(Config::default(), dns.resolver());
+    let session = session(client, "client.test");
+    let sender = verifier.sender(&session, &from(sender)).await;
+    let content = Content::from_bytes(message.to_owned());
+    verifier.message(sender, &content).await.unwrap().results
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spf_says_temperror_when_the_dns_does_not_answer() {
+    let zone = Zone::default()
+        .text("good.test", "v=spf1 ip4:192.0.2.1 -all")
+        .text("soft.test", "v=spf1 ~all")
+        .text("two.test", "v=spf1 +all")
+        .text("two.test", "v=spf1 -all")
+        .text("includes.test", "v=spf1 include:silent.test +all")
+        .text("includes-two.test", "v=spf1 include:two.test +all")
+        .text("other.test", "not spf")
+        .otherwise("servfail.test", Otherwise::Error(ResponseCode::ServFail))
+        .otherwise("refused.test", Otherwise::Error(ResponseCode::Refused))
+        .otherwise("silent.test", Otherwise::Silence);
+    let dns = Dns::start(zone).await;
+    let verifier = Verifier::new(Config::default(), dns.resolver());
+    for (client, domain, expected) in [
+        ("192.0.2.1", "good.test", "pass"),
+        ("::ffff:192.0.2.1", "good.test", "pass"),
+        ("192.0.2.2", "good.test", "fail"),
+        ("192.0.2.2", "soft.test", "softfail"),
+        ("192.0.2.2", "two.test", "permerror"),
+        ("192.0.2.2", "includes-two.test", "permerror"),
+        ("192.0.2.2", "other.test", "none"),
+        ("192.0.2.2", "nothing.test", "none"),
+        ("192.0.2.2", "servfail.test", "temperror"),
+        ("192.0.2.2", "refused.test", "temperror"),
+        ("192.0.2.2", "silent.test", "temperror"),
+        ("192.0.2.2", "includes.test", "temperror"),
+    ] {
+        let session = session(client, "client.test");
+        let found = verifier
+            .sender(&session, &from(&format!("a@{domain}")))
+            .await;
+        assert_eq!(outcomes(&found.results, "spf"), [expected], "{domain}");
+        let spf = &found.results[1];
+        assert_eq!(spf.property, format!("smtp.mailfrom={domain}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn iprev_wants_the_name_to_lead_back() {
+    let forged = "5.2.0.192.in-addr.arpa";
+    let zone = Zone::default()
+        .host("mail.test", "192.0.2.4".parse().unwrap())
+        .pointer(forged, "mail.test")
+        .otherwise(
+            "6.2.0.192.in-addr.arpa",
+            Otherwise::Error(ResponseCode::ServFail),
+        );
+    let dns = Dns::start(zone).await;
+    let verifier = Verifier::new(Config::default(), dns.resolver());
+    for (client, expected) in [
+        ("192.0.2.4", "pass"),
+        ("192.0.2.5", "fail"),
+        ("192.0.2.6", "temperror"),
+        ("192.0.2.7", "permerror"),
+    ] {
+        let session = session(client, "client.test");
+        let found = verifier.sender(&session, &from("a@b.test")).await;
+        assert_eq!(outcomes(&found.results, "iprev"), [expected], "{client}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_dkim_signature_is_judged() {
+    let keys = Keys::of("author.test");
+    let dns = Dns::start(keys.publish(Zone::default())).await;
+    let signed = keys.sign(&message("a@author.test"));
+    let dkim = |results: Vec<AuthenticationResult>| outcomes(&results, "dkim");
+    let check = |message: String| {
+        let dns = &dns;
+        async move { checked(dns, "192.0.2.1", "a@author.test", &message).await }
+    };
+    let found = check(signed.clone()).await;
+    assert!(found.iter().any(|result| {
+        result
+            .property
+            .starts_with("header.d=author.test header.s=ed header.b=")
+    }));
+    assert_eq!(dkim(found), ["pass", "pass"]);
+    assert_eq!(
+        dkim(check(signed.replace("Words", "Other")).await),
+        ["fail", "fail"]
+    );
+    assert_eq!(
+        dkim(check(signed.replace("hello", "other")).await),
+        ["fail", "fail"]
+    );
+    assert_eq!(dkim(check(message("a@author.test")).await), ["none"]);
+    assert_eq!(dkim(check("no header at all".into()).await), ["none"]);
+
+    let ed = "ed._domainkey.author.test";
+    for (otherwise, expected) in [
+        (Otherwise::NoData, "permerror"),
+        (Otherwise::Error(ResponseCode::ServFail), "temperror"),
+        (Otherwise::Silence, "temperror"),
+    ] {
+        let dns = Dns::start(Zone::default().otherwise(ed, otherwise)).await;
+        let found = checked(&dns, "192.0.2.1", "a@author.test", &signed).await;
+        assert_eq!(dkim(found)[1], expected, "{otherwise:?}");
+    }
+}
+
+/// More than can be in memory by the way: it is hashed in a thread.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_long_message_is_checked_too() {
+    let keys = Keys::of("author.test");
+    let dns = Dns::start(keys.publish(Zone::default())).await;
+    let body = "A line of forty octets, CR and LF too.\r\n".repeat(30_000);
+    let signed = keys.sign(&format!("From: a@author.test\r\nSubject: s\r\n\r\n{body}"));
+    let found = checked(&dns, "192.0.2.1", "a@author.test", &signed).await;
+    assert_eq!(outcomes(&found, "dkim"), ["pass", "pass"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dmarc_wants_an_aligned_pass() {
+    let signer = Keys::of("author.test");
+    let other = Keys::of("other.test");
+    let zone = other
+        .publish(signer.publish(Zone::default()))
+        .text("_dmarc.author.test", "v=DMARC1; p=reject")
+        .text(
+            "_dmarc.strict.author.test",
+            "v=DMARC1; p=quarantine; adkim=s; aspf=s",
+        )
+        .text("_dmarc.mail.test", "v=DMARC1; p=none")
+        .text("mail.test", "v=spf1 ip4:192.0.2.1 -all")
+        .otherwise(
+            "_dmarc.broken.test",
+            Otherwise::Error(ResponseCode::ServFail),
+        );
+    let dns = Dns::start(zone).await;
+    for (what, sender, text, expected) in [
+        (
+            "DKIM",
+            "a@x.test",
+            signer.sign(&message("a@author.test")),
+            "pass",
+        ),
+        (
+            "DKIM of a parent",
+            "a@x.test",
+            signer.sign(&message("a@sub.author.test")),
+            "pass",
+        ),
+        (
+            "DKIM of a parent, strict",
+            "a@x.test",
+            signer.sign(&message("a@strict.author.test")),
+            "fail",
+        ),
+        (
+            "DKIM of another",
+            "a@x.test",
+            other.sign(&message("a@author.test")),
+            "fail",
+        ),
+        ("nothing", "a@x.test", message("a@author.test"), "fail"),
+        ("SPF", "a@mail.test", message("a@mail.test"), "pass"),
+        (
+            "SPF of another",
+            "a@mail.test",
+            message("a@author.test"),
+            "fail",
+        ),
+        ("no policy", "a@x.test", message("a@x.test"), "none"),
+        (
+            "no answer",
+            "a@x.test",
+            message("a@broken.test"),
+            "temperror",
+        ),
+        (
+            "two authors' fields",
+            "a@x.test",
+            format!("From: b@mail.test\r\n{}", message("a@author.test")),
+            "permerror",
+        ),
+    ] {
+        let found = checked(&dns, "192.0.2.1", sender, &text).await;
+        assert_eq!(outcomes(&found, "dmarc"), [expected], "{what}");
+    }
+}
+
+/// Its client is a mail server of ours: whether the sender was allowed to use that one is not the question.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_by_lmtp_is_not_held_against_its_client() {
+    let zone = Zone::default()
+        .text("author.test", "v=spf1 -all")
+        .text("_dmarc.author.test", "v=DMARC1; p=reject");
+    let dns = Dns::start(zone).await;
+    let verifier = Verifier::new(Config::default(), dns.resolver());
+    let session = Session {
+        protocol: "LMTP".into(),
+        ..session("127.0.0.1", "front.test")
+    };
+    let sender = verifier.sender(&session, &from("a@author.test")).await;
+    assert_eq!(sender.results, []);
+    let content = Content::from_bytes(message("a@author.test"));
+    let found = verifier.message(sender, &content).await.unwrap().results;
+    assert_eq!(outcomes(&found, "dmarc"), ["none"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_are_kept_and_negative_ones_too() {
+    let zone = Zone::default()
+        .text("a.test", "x")
+        .otherwise("broken.test", Otherwise::Error(ResponseCode::ServFail));
+    let dns = Dns::start(zone).await;
+    let resolver = dns.resolver();
+    assert_eq!(resolver.txt("a.test").await, Ok(vec![b"x".to_vec()]));
+    assert_eq!(resolver.txt("b.test").await, Err(LookupError::NotFound));
+    let asked = dns.queries();
+    assert_eq!(resolver.txt("A.test.").await, Ok(vec![b"x".to_vec()]));
+    assert_eq!(resolver.txt("b.test").await, Err(LookupError::NotFound));
+    assert_eq!(dns.queries(), asked);
+
+    // A failure is not kept.
+    let broken = resolver.txt("broken.test").await;
+    assert!(
+        matches!(broken, Err(LookupError::Temporary(_))),
+        "{broken:?}"
+    );
+    dns.set(Zone::default().text("broken.test", "mended"));
+    assert_eq!(
+        resolver.txt("broken.test").await,
+        Ok(vec![b"mended".to_vec()])
+    );
+}
