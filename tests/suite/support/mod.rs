@@ -21,7 +21,7 @@ pub const PASSWORD: &str = "correct horse";
 /// A running server; gone with its directory when dropped.
 pub struct Server {
     pub app: App,
-    _home: tempfile::TempDir,
+    pub home: tempfile::TempDir,
 }
 
 impl Server {
@@ -37,7 +37,7 @@ impl Server {
         let config = config(home.path(), more);
         accounts(&config).await;
         let app = App::start(&config).await.unwrap();
-        Self { app, _home: home }
+        Self { app, home }
     }
 
     pub fn address(&self, protocol: Protocol) -> SocketAddr {
