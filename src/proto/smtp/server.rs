@@ -473,7 +473,7 @@ impl Server {
             write!(
                 self.output,
                 "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{starttls}250-8BITMIME\r\n\
-                 250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n\
+                 250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n\
                  250-LIMITS RCPTMAX={recipients}\r\n250 ENHANCEDSTATUSCODES\r\n"
             )
         } else {

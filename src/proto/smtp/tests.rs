@@ -395,7 +395,7 @@ fn ehlo_lists_what_there_is() {
         caller.feed(b"EHLO c.test\r\n");
         let expected = format!(
             "220 mx.test ESMTP wasmilter\r\n250-mx.test\r\n250-PIPELINING\r\n250-SIZE 1000\r\n{starttls}\
-             250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-DSN\r\n250-LIMITS RCPTMAX=3\r\n250 ENHANCEDSTATUSCODES\r\n"
+             250-8BITMIME\r\n250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-LIMITS RCPTMAX=3\r\n250 ENHANCEDSTATUSCODES\r\n"
         );
         assert_eq!(caller.sent(), expected);
     }

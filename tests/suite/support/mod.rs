@@ -21,7 +21,7 @@ pub const PASSWORD: &str = "correct horse";
 /// A running server; gone with its directory when dropped.
 pub struct Server {
     pub app: App,
-    home: tempfile::TempDir,
+    pub home: tempfile::TempDir,
 }
 
 impl Server {

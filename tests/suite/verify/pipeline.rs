@@ -72,7 +72,7 @@ async fn results_are_written_on_top_and_forged_ones_removed() {
     let methods = journal.authentication.iter().map(|result| &*result.method);
     let methods: Vec<_> = methods.collect();
     assert_eq!(methods, ["iprev", "spf", "dkim", "dkim", "arc", "dmarc"]);
-    let config = server.config_file();
+    let config = server.home.path().join("wasmilter.toml");
     let arguments = [
         "explain",
         journal.id.as_str(),
