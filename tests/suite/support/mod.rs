@@ -5,7 +5,7 @@ pub mod imap;
 pub mod process;
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use wasmilter::app::{self, App};
 use wasmilter::auth;
@@ -21,7 +21,7 @@ pub const PASSWORD: &str = "correct horse";
 /// A running server; gone with its directory when dropped.
 pub struct Server {
     pub app: App,
-    _home: tempfile::TempDir,
+    home: tempfile::TempDir,
 }
 
 impl Server {
@@ -37,7 +37,7 @@ impl Server {
         let config = config(home.path(), more);
         accounts(&config).await;
         let app = App::start(&config).await.unwrap();
-        Self { app, _home: home }
+        Self { app, home }
     }
 
     pub fn address(&self, protocol: Protocol) -> SocketAddr {
@@ -55,6 +55,10 @@ impl Server {
 
     pub fn imap(&self) -> SocketAddr {
         self.address(Protocol::Imap)
+    }
+
+    pub fn config_file(&self) -> PathBuf {
+        self.home.path().join("wasmilter.toml")
     }
 }
 
