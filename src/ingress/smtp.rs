@@ -114,7 +114,8 @@ struct Connection {
     stream: Stream,
     input: Input,
     session: Arc<Session>,
-    transaction: Option<Transaction>,
+    /// Boxed: most connections have none most of the time.
+    transaction: Option<Box<Transaction>>,
     /// What the chunks so far brought of its message.
     chunks: Option<ContentBuilder>,
 }
@@ -181,17 +182,19 @@ impl Connection {
                     Err(reply) => asked.refuse(&reply),
                 },
                 Step::Rcpt(asked) => match &mut self.transaction {
-                    Some(transaction) => match transaction.recipient(asked.command.clone()).await {
-                        Ok(()) => asked.accept(),
-                        Err(reply) => asked.refuse(&reply),
-                    },
+                    Some(transaction) => {
+                        match Box::pin(transaction.recipient(asked.command.clone())).await {
+                            Ok(()) => asked.accept(),
+                            Err(reply) => asked.refuse(&reply),
+                        }
+                    }
                     None => asked.refuse(&lost_transaction()),
                 },
-                Step::Data(asked) => match self.receive(asked.accept()).await? {
+                Step::Data(asked) => match Box::pin(self.receive(asked.accept())).await? {
                     Some(server) => server,
                     None => return Ok(()),
                 },
-                Step::Chunk(receiving) => match self.receive(receiving).await? {
+                Step::Chunk(receiving) => match Box::pin(self.receive(receiving)).await? {
                     Some(server) => server,
                     None => return Ok(()),
                 },
@@ -262,7 +265,8 @@ impl Connection {
             ret: mail.ret,
             envid: mail.envid.clone(),
         };
-        self.transaction = Some(self.shared.acceptor.begin(session, envelope).await?);
+        let transaction = Box::pin(self.shared.acceptor.begin(session, envelope)).await?;
+        self.transaction = Some(Box::new(transaction));
         Ok(())
     }
 
