@@ -5,7 +5,7 @@ pub mod imap;
 pub mod process;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use wasmilter::app::{self, App};
 use wasmilter::auth;
@@ -55,10 +55,6 @@ impl Server {
 
     pub fn imap(&self) -> SocketAddr {
         self.address(Protocol::Imap)
-    }
-
-    pub fn config_file(&self) -> PathBuf {
-        self.home.path().join("wasmilter.toml")
     }
 }
 
