@@ -102,6 +102,11 @@ impl Draft {
                     Edit::AddFlag(flag) => {
                         copy.filing.flags.insert(flag.clone());
                     }
+                    Edit::Body(_)
+                    | Edit::Envelope(_)
+                    | Edit::Hold { .. }
+                    | Edit::Via(_)
+                    | Edit::Tag { .. } => {}
                 }
             }
         }

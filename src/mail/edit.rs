@@ -1,6 +1,7 @@
 //! The edits that filters ask for. They never touch the received octets: they are recorded, and rendered where needed.
 
-use super::{Address, FieldName, Line};
+use super::{Address, FieldName, Line, ReversePath};
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 /// Which recipients an edit is for.
@@ -51,12 +52,66 @@ pub enum HeaderEdit {
     },
 }
 
+/// A change of the body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BodyEdit {
+    /// All that follows the empty line.
+    Replace { octets: Bytes },
+    /// What the part with this section number holds, not encoded.
+    ReplacePart {
+        path: String,
+        media_type: String,
+        octets: Bytes,
+    },
+    DropPart {
+        path: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+}
+
+/// A change of the envelope; `arguments` are ESMTP parameters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EnvelopeEdit {
+    SetSender {
+        sender: ReversePath,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arguments: Option<String>,
+        was: ReversePath,
+    },
+    AddRecipient {
+        address: Address,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        arguments: Option<String>,
+    },
+    RemoveRecipient {
+        address: Address,
+    },
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Edit {
     Header(HeaderEdit),
-    FileInto { mailbox: String, why: String },
+    Body(BodyEdit),
+    Envelope(EnvelopeEdit),
+    FileInto {
+        mailbox: String,
+        why: String,
+    },
     AddFlag(String),
+    /// Set aside when all filters have had their say.
+    Hold {
+        why: String,
+    },
+    /// Handed to this next hop.
+    Via(String),
+    Tag {
+        key: String,
+        value: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,28 +14,50 @@ use std::time::Duration;
 #[serde(rename_all = "kebab-case")]
 pub enum Hook {
     Connect,
+    Helo,
     Mail,
     Rcpt,
     Message,
     Deliver,
+    Relay,
+    Outcome,
+    Moved,
 }
 
 impl Hook {
-    pub const ALL: [Self; 5] = [
+    /// In the order in which a transaction comes to them.
+    pub const ALL: [Self; 9] = [
         Self::Connect,
+        Self::Helo,
         Self::Mail,
         Self::Rcpt,
         Self::Message,
         Self::Deliver,
+        Self::Relay,
+        Self::Outcome,
+        Self::Moved,
     ];
+
+    /// Whether somebody waits for a verdict there.
+    pub fn is_answered(self) -> bool {
+        !matches!(self, Self::Outcome | Self::Moved)
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|hook| hook.name() == name)
+    }
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Connect => "connect",
+            Self::Helo => "helo",
             Self::Mail => "mail",
             Self::Rcpt => "rcpt",
             Self::Message => "message",
             Self::Deliver => "deliver",
+            Self::Relay => "relay",
+            Self::Outcome => "outcome",
+            Self::Moved => "moved",
         }
     }
 }
@@ -48,7 +70,7 @@ impl fmt::Display for Hook {
 
 /// The hooks that a filter wants to be asked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Hooks(u8);
+pub struct Hooks(u16);
 
 impl Hooks {
     pub fn contains(self, hook: Hook) -> bool {
@@ -76,27 +98,74 @@ impl FromIterator<Hook> for Hooks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
     Connect,
+    /// The name that the client gave.
+    Helo(String),
     Mail,
     Rcpt(Address),
     Message,
     Deliver(Address),
+    Relay {
+        recipient: Address,
+        next_hop: String,
+    },
+    Outcome(Became),
+    Moved(Moved),
+}
+
+/// What became of a message for one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Became {
+    pub recipient: Address,
+    pub what: What,
+    /// The mailbox or the next hop; empty where there is none.
+    pub place: String,
+    /// Why, or what the next hop said.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    Delivered,
+    Deferred,
+    Bounced,
+    Quarantined,
+    Discarded,
+    Refused,
+}
+
+/// What a person did with a message in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    pub account: String,
+    pub from: String,
+    /// The same where only flags changed.
+    pub to: String,
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
 }
 
 impl Call {
     pub fn hook(&self) -> Hook {
         match self {
             Self::Connect => Hook::Connect,
+            Self::Helo(_) => Hook::Helo,
             Self::Mail => Hook::Mail,
             Self::Rcpt(_) => Hook::Rcpt,
             Self::Message => Hook::Message,
             Self::Deliver(_) => Hook::Deliver,
+            Self::Relay { .. } => Hook::Relay,
+            Self::Outcome(_) => Hook::Outcome,
+            Self::Moved(_) => Hook::Moved,
         }
     }
 
+    /// The recipient that it is for.
     pub fn recipient(&self) -> Option<&Address> {
         match self {
             Self::Rcpt(address) | Self::Deliver(address) => Some(address),
-            _ => None,
+            Self::Relay { recipient, .. } => Some(recipient),
+            Self::Outcome(became) => Some(&became.recipient),
+            Self::Connect | Self::Helo(_) | Self::Mail | Self::Message | Self::Moved(_) => None,
         }
     }
 }

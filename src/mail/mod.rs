@@ -22,10 +22,11 @@ mod verdict;
 pub use address::{Address, AddressError, ReversePath};
 pub use clock::{Clock, SystemClock};
 pub use content::{Content, ContentBuilder, Splice};
-pub use edit::{Edit, HeaderEdit, Scope, Scoped};
+pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, Scope, Scoped};
 pub use envelope::{Body, Envelope, Recipient, Ret};
 pub use filter::{
-    Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, OnError, Outcome, View,
+    Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Moved, OnError,
+    Outcome, View, What,
 };
 pub use header::{Field, Header};
 pub use id::TransactionId;

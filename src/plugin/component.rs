@@ -11,6 +11,7 @@ use super::snapshot;
 use super::state::{Profile, State};
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
 use memchr::memmem;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -39,7 +40,8 @@ pub enum LoadError {
     #[error("it exports {0}, which is no hook of the contract")]
     Export(String),
     #[error(
-        "it exports no hook: it needs at least one of on-connect, on-mail, on-rcpt, on-message and on-deliver"
+        "it exports no hook: it needs at least one of {}",
+        Hook::ALL.map(|hook| format!("on-{hook}")).join(", ")
     )]
     NoHook,
     #[error("its hook {hook} has another signature than the contract's: {text}")]
@@ -119,11 +121,7 @@ impl Runtime {
 #[derive(Debug, Default)]
 pub struct Interface {
     load: Option<ComponentExportIndex>,
-    connect: Option<ComponentExportIndex>,
-    mail: Option<ComponentExportIndex>,
-    rcpt: Option<ComponentExportIndex>,
-    message: Option<ComponentExportIndex>,
-    deliver: Option<ComponentExportIndex>,
+    hooks: BTreeMap<Hook, ComponentExportIndex>,
     /// Names of the interfaces that it imports, without `types`.
     pub abilities: Vec<String>,
 }
@@ -147,26 +145,25 @@ impl Interface {
             let Some(hook) = of_contract(name)? else {
                 continue;
             };
-            let slot = match hook {
-                "on-load" => &mut interface.load,
-                "on-connect" => &mut interface.connect,
-                "on-mail" => &mut interface.mail,
-                "on-rcpt" => &mut interface.rcpt,
-                "on-message" => &mut interface.message,
-                "on-deliver" => &mut interface.deliver,
-                // The package's types may be exported too.
-                _ if !matches!(item.ty, ComponentItem::ComponentInstance(_)) || hook == "types" => {
-                    continue;
-                }
-                _ => return Err(LoadError::Export(name.to_owned())),
-            };
+            // The package's types may be exported too.
+            if !matches!(item.ty, ComponentItem::ComponentInstance(_)) || hook == "types" {
+                continue;
+            }
+            let known = hook.strip_prefix("on-").and_then(Hook::from_name);
+            if known.is_none() && hook != "on-load" {
+                return Err(LoadError::Export(name.to_owned()));
+            }
             let handle = component
                 .get_export_index(None, name)
-                .and_then(|instance| component.get_export_index(Some(&instance), "handle"));
-            *slot = Some(handle.ok_or_else(|| LoadError::Signature {
-                hook: hook.to_owned(),
-                text: "it has no function `handle`".to_owned(),
-            })?);
+                .and_then(|instance| component.get_export_index(Some(&instance), "handle"))
+                .ok_or_else(|| LoadError::Signature {
+                    hook: hook.to_owned(),
+                    text: "it has no function `handle`".to_owned(),
+                })?;
+            match known {
+                Some(hook) => drop(interface.hooks.insert(hook, handle)),
+                None => interface.load = Some(handle),
+            }
         }
         if interface.hooks().is_empty() {
             return Err(LoadError::NoHook);
@@ -175,20 +172,11 @@ impl Interface {
     }
 
     pub fn hooks(&self) -> Hooks {
-        Hook::ALL
-            .into_iter()
-            .filter(|hook| self.hook(*hook).is_some())
-            .collect()
+        self.hooks.keys().copied().collect()
     }
 
     pub fn hook(&self, hook: Hook) -> Option<&ComponentExportIndex> {
-        match hook {
-            Hook::Connect => self.connect.as_ref(),
-            Hook::Mail => self.mail.as_ref(),
-            Hook::Rcpt => self.rcpt.as_ref(),
-            Hook::Message => self.message.as_ref(),
-            Hook::Deliver => self.deliver.as_ref(),
-        }
+        self.hooks.get(&hook)
     }
 
     pub fn load(&self) -> Option<&ComponentExportIndex> {
@@ -251,6 +239,8 @@ impl Plugin {
         let profile = Arc::new(Profile {
             name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
             config: manifest.config.clone(),
+            // It was made from a table.
+            settings: serde_json::from_str(&manifest.config).unwrap_or_default(),
             load: Limits {
                 cpu: runtime.load.cpu,
                 wall: runtime.load.wall,

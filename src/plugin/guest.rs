@@ -117,16 +117,7 @@ impl Guest {
     /// Whether the hook has the contract's signature; if not, what is the matter.
     pub fn check(&mut self, hook: Hook, index: &ComponentExportIndex) -> Result<(), String> {
         let instance = self.instance().map_err(|failure| failure.text)?;
-        let store = &mut self.store;
-        let checked = match hook {
-            Hook::Rcpt | Hook::Deliver => instance
-                .get_typed_func::<(String,), abi::VerdictAnswer>(store, index)
-                .map(drop),
-            Hook::Connect | Hook::Mail | Hook::Message => instance
-                .get_typed_func::<(), abi::VerdictAnswer>(store, index)
-                .map(drop),
-        };
-        checked.map_err(|error| format!("{error:#}"))
+        abi::check(&mut self.store, &instance, index, hook).map_err(|error| format!("{error:#}"))
     }
 
     /// Calls `on-load`.
@@ -159,27 +150,9 @@ impl Guest {
     ) -> Result<Verdict, Failure> {
         self.budget(limits);
         let instance = self.instance()?;
-        let store = &mut self.store;
-        let answer = match call.recipient() {
-            Some(recipient) => {
-                let function = instance
-                    .get_typed_func::<(String,), abi::VerdictAnswer>(&mut *store, index)
-                    .map_err(host)?;
-                within(
-                    limits.wall,
-                    function.call_async(store, (recipient.to_string(),)),
-                )
-                .await
-            }
-            None => {
-                let function = instance
-                    .get_typed_func::<(), abi::VerdictAnswer>(&mut *store, index)
-                    .map_err(host)?;
-                within(limits.wall, function.call_async(store, ())).await
-            }
-        };
-        match answer {
-            Ok(answer) => abi::verdict(answer).map_err(|text| Failure {
+        let answer = abi::call(&mut self.store, &instance, index, call);
+        match within(limits.wall, answer).await {
+            Ok(answer) => answer.map_err(|text| Failure {
                 kind: FailureKind::BadAnswer,
                 text,
             }),

@@ -100,7 +100,7 @@ mod tests {
     fn a_filter_says_what_it_asks_for() {
         for plugin in super::super::embedded::EMBEDDED {
             let found = inspect(plugin.bytes).unwrap();
-            assert_eq!(found.contract.iter().collect::<Vec<_>>(), ["0.1.0"]);
+            assert_eq!(found.contract.iter().collect::<Vec<_>>(), ["0.1.1"]);
             assert!(found.hooks.contains("on-load"), "{found:?}");
             assert!(!found.asks.contains("types"));
             assert_eq!(found.size, plugin.bytes.len() as u64);
@@ -108,7 +108,7 @@ mod tests {
                 found
                     .imports
                     .iter()
-                    .any(|name| name == "wasmilter:filter/config@0.1.0")
+                    .any(|name| name == "wasmilter:filter/config@0.1.1")
             );
         }
         let folders = super::super::embedded::EmbeddedPlugin::named("folders").unwrap();

@@ -24,6 +24,8 @@ pub struct Profile {
     pub name: String,
     /// The table `[config]` of its manifest as JSON.
     pub config: String,
+    /// The same, parsed.
+    pub settings: serde_json::Value,
     pub limits: Limits,
     /// Of `on-load`.
     pub load: Limits,
@@ -238,7 +240,7 @@ impl State {
             return Err(nothing_yet());
         };
         let one = match call {
-            Call::Deliver(recipient) => Some(recipient),
+            Call::Deliver(recipient) | Call::Relay { recipient, .. } => Some(recipient),
             _ => None,
         };
         let Some(only) = only else {
@@ -279,7 +281,7 @@ impl State {
             HeaderEdit::Remove { .. } => 0,
         };
         self.spend(octets)?;
-        let deliver = self.hook() == Some(Hook::Deliver);
+        let deliver = matches!(self.hook(), Some(Hook::Deliver | Hook::Relay));
         if let Some((_, view)) = &mut self.current
             && let Some(message) = &mut view.message
             && (scope.is_all() || deliver)
@@ -294,7 +296,7 @@ impl State {
     }
 
     pub fn edit_filing(&mut self, edit: Edit, scope: Scope) -> Result<(), Refused> {
-        if matches!(self.hook(), None | Some(Hook::Connect)) {
+        if matches!(self.hook(), None | Some(Hook::Connect | Hook::Helo)) {
             return Err(Refused::NoSuchThing(
                 "there is no message to file at this hook: ask from on-mail on".to_owned(),
             ));
@@ -302,7 +304,7 @@ impl State {
         let octets = match &edit {
             Edit::FileInto { mailbox, why } => mailbox.len() + why.len(),
             Edit::AddFlag(flag) => flag.len(),
-            Edit::Header(_) => 0,
+            _ => 0,
         };
         self.spend(octets)?;
         self.record.edits.push(Scoped { edit, scope });

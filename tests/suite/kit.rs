@@ -72,16 +72,16 @@ fn inspect_reads_the_asks_off_the_file() {
     said(
         &text,
         &[
-            "contract  0.1.0 (served: 0.1.x)",
+            "contract  0.1.1 (served: 0.1.x)",
             "asked at  on-deliver on-load",
             "filing",
-            "    wasmilter:filter/on-deliver@0.1.0",
+            "    wasmilter:filter/on-deliver@0.1.1",
         ],
     );
     let json = plugin(&["inspect", path(&file), "--json"], 0);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json["size"], folders.bytes.len());
-    assert_eq!(json["contract"], serde_json::json!(["0.1.0"]));
+    assert_eq!(json["contract"], serde_json::json!(["0.1.1"]));
     assert_eq!(json["digest"].as_str().unwrap().len(), 64);
     let asks = json["asks"].as_array().unwrap();
     assert!(asks.contains(&"filing".into()) && !asks.contains(&"types".into()));
@@ -117,7 +117,7 @@ fn check_says_what_to_change() {
     );
     // Contract, hooks: what the host says of a component reaches the author.
     let mut future = GUEST.to_vec();
-    let version = b"wasmilter:filter/on-message@0.1.0";
+    let version = b"wasmilter:filter/on-message@0.1.1";
     let places: Vec<usize> = (0..future.len() - version.len())
         .filter(|at| future[*at..].starts_with(version))
         .collect();

@@ -37,6 +37,8 @@ pub mod session;
 mod state;
 mod verdict;
 
+pub use bindings::moved::Change;
+pub use bindings::outcome::{Outcome, What};
 pub use bindings::types::{Refusal, Reply, Verdict};
 pub use export::Answer;
 pub use state::State;

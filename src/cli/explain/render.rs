@@ -1,6 +1,8 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
-use crate::mail::{Disposition, Edit, HeaderEdit, Journal, Ret, Scope, Scoped, Turn};
+use crate::mail::{
+    BodyEdit, Disposition, Edit, EnvelopeEdit, HeaderEdit, Journal, Ret, Scope, Scoped, Turn,
+};
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -140,6 +142,11 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
                 writeln!(out, "    file into {mailbox}{whom}: {why}")?
             }
             Edit::AddFlag(flag) => writeln!(out, "    flag {flag}{whom}")?,
+            Edit::Body(edit) => writeln!(out, "    body: {}{whom}", body_change(edit))?,
+            Edit::Envelope(edit) => writeln!(out, "    envelope: {}", envelope_change(edit))?,
+            Edit::Hold { why } => writeln!(out, "    hold{whom}: {why}")?,
+            Edit::Via(next_hop) => writeln!(out, "    via {next_hop}{whom}")?,
+            Edit::Tag { key, value } => writeln!(out, "    tag {key} = {value:?}")?,
         }
     }
     for refused in &turn.refused {
@@ -167,6 +174,33 @@ fn change(edit: &HeaderEdit) -> String {
         HeaderEdit::Insert { at, name, .. } => format!("insert {name} at {at}"),
         HeaderEdit::Change { name, nth, .. } => format!("change {name} ({nth})"),
         HeaderEdit::Remove { name, nth, .. } => format!("remove {name} ({nth})"),
+    }
+}
+
+fn body_change(edit: &BodyEdit) -> String {
+    match edit {
+        BodyEdit::Replace { octets } => format!("replace, {} octets", octets.len()),
+        BodyEdit::ReplacePart {
+            path,
+            media_type,
+            octets,
+        } => format!(
+            "replace part {path} with {media_type}, {} octets",
+            octets.len()
+        ),
+        BodyEdit::DropPart { path, note: None } => format!("drop part {path}"),
+        BodyEdit::DropPart {
+            path,
+            note: Some(note),
+        } => format!("drop part {path}, leaving {note:?}"),
+    }
+}
+
+fn envelope_change(edit: &EnvelopeEdit) -> String {
+    match edit {
+        EnvelopeEdit::SetSender { sender, was, .. } => format!("sender <{was}> becomes <{sender}>"),
+        EnvelopeEdit::AddRecipient { address, .. } => format!("add <{address}>"),
+        EnvelopeEdit::RemoveRecipient { address } => format!("remove <{address}>"),
     }
 }
 

@@ -3,8 +3,7 @@
 use super::generated::types;
 use crate::mail::{EnhancedCode, Line, Reply, Verdict};
 
-/// The result types of hooks, as the engine checks them.
-pub type VerdictAnswer = (types::Verdict,);
+/// The result of `on-load`, as the engine checks it.
 pub type LoadAnswer = (Result<(), String>,);
 
 const MAX_REPLY_LINES: usize = 20;
@@ -12,7 +11,7 @@ const MAX_REPLY_LINE: usize = 400;
 const MAX_REASON: usize = 1000;
 
 /// The verdict, or what is wrong with it.
-pub fn verdict((answer,): VerdictAnswer) -> Result<Verdict, String> {
+pub fn verdict(answer: types::Verdict) -> Result<Verdict, String> {
     Ok(match answer {
         types::Verdict::Continue => Verdict::Continue,
         types::Verdict::Accept => Verdict::Accept,
@@ -105,18 +104,14 @@ mod tests {
         for (reply, fine) in table {
             let text = format!("{reply:?}");
             assert_eq!(
-                verdict((types::Verdict::Reject(reply),)).is_ok(),
+                verdict(types::Verdict::Reject(reply)).is_ok(),
                 fine,
                 "{text}"
             );
         }
         let tempfail = types::Verdict::Tempfail(answer(451, (4, 7, 1), &["later"]));
-        assert!(verdict((tempfail,)).is_ok());
+        assert!(verdict(tempfail).is_ok());
         let reject = types::Verdict::Tempfail(answer(550, (5, 7, 1), &["no"]));
-        assert!(
-            verdict((reject,))
-                .unwrap_err()
-                .contains("must be 400 to 499")
-        );
+        assert!(verdict(reject).unwrap_err().contains("must be 400 to 499"));
     }
 }

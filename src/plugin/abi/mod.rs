@@ -1,9 +1,11 @@
 //! The contract, version 0.1, as the host implements it. The generated types stay in here.
 
 mod answer;
+mod call;
 mod host;
 
-pub use answer::{LoadAnswer, VerdictAnswer, verdict};
+pub use answer::LoadAnswer;
+pub use call::{call, check};
 
 use super::state::State;
 use wasmtime::component::{HasSelf, Linker};
@@ -13,7 +15,8 @@ use wasmtime::component::{HasSelf, Linker};
 mod generated {
     wasmtime::component::bindgen!({
         path: "sdk/wit",
-        world: "wasmilter:filter/abilities",
+        inline: "package wasmilter:host; world all { include wasmilter:filter/abilities@0.1.1; export wasmilter:filter/on-outcome@0.1.1; export wasmilter:filter/on-moved@0.1.1; }",
+        world: "wasmilter:host/all",
         imports: {
             "wasmilter:filter/body.parts": async | trappable,
             "wasmilter:filter/body.text": async,
@@ -28,7 +31,7 @@ pub const PACKAGE: &str = "wasmilter:filter";
 pub const VERSIONS: &str = "0.1.x";
 
 /// What a plugin can import of the contract, by the names of the interfaces.
-pub const ABILITIES: [&str; 11] = [
+pub const ABILITIES: [&str; 18] = [
     "types",
     "session",
     "envelope",
@@ -36,9 +39,16 @@ pub const ABILITIES: [&str; 11] = [
     "body",
     "results",
     "config",
+    "tags",
     "score",
     "header-edit",
+    "body-edit",
+    "envelope-edit",
     "filing",
+    "route",
+    "kv",
+    "dns",
+    "metrics",
     "log",
 ];
 
@@ -55,7 +65,7 @@ pub fn serves(version: &str) -> bool {
 pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    generated::Abilities::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+    generated::All::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     Ok(linker)
 }
 

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use wasmilter_sdk::{
-    Reply, State, Verdict, body, config, envelope, export, filing, header, log, results, score,
-    session,
+    Change, Outcome, Reply, State, Verdict, body, config, envelope, export, filing, header, log,
+    results, score, session,
 };
 
 unsafe extern "C" {
@@ -29,10 +29,14 @@ static SCRIPT: State<Script> = State::new();
 export!(
     load = load,
     connect = connect,
+    helo = helo,
     mail = mail,
     rcpt = rcpt,
     message = message,
-    deliver = deliver
+    deliver = deliver,
+    relay = relay,
+    outcome = outcome,
+    moved = moved,
 );
 
 fn load() -> Result<(), String> {
@@ -64,6 +68,22 @@ fn message() -> Verdict {
 
 fn deliver(recipient: &str) -> Verdict {
     run("deliver", recipient)
+}
+
+fn helo(name: &str) -> Verdict {
+    run("helo", name)
+}
+
+fn relay(recipient: &str, next_hop: &str) -> Verdict {
+    run("relay", &format!("{recipient} {next_hop}"))
+}
+
+fn outcome(outcome: &Outcome) {
+    run("outcome", &format!("{outcome:?}"));
+}
+
+fn moved(change: &Change) {
+    run("moved", &format!("{change:?}"));
 }
 
 /// The first step that gives a verdict ends the list.

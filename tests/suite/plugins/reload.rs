@@ -50,31 +50,31 @@ async fn what_cannot_be_a_plugin_is_kept_out_by_name() {
         (
             "newer",
             "",
-            patched("@0.1.0", "@0.2.0"),
+            patched("@0.1.1", "@0.2.0"),
             "made for contract wasmilter:filter@0.2.0",
         ),
         (
             "foreign",
             "",
             patched(
-                "wasmilter:filter/score@0.1.0",
-                "wasmilter:filter/spore@0.1.0",
+                "wasmilter:filter/score@0.1.1",
+                "wasmilter:filter/spore@0.1.1",
             ),
-            "imports wasmilter:filter/spore@0.1.0",
+            "imports wasmilter:filter/spore@0.1.1",
         ),
         (
             "elsewhere",
             "",
             patched(
-                "wasmilter:filter/score@0.1.0",
-                "wasmolter:filter/score@0.1.0",
+                "wasmilter:filter/score@0.1.1",
+                "wasmolter:filter/score@0.1.1",
             ),
-            "imports wasmolter:filter/score@0.1.0",
+            "imports wasmolter:filter/score@0.1.1",
         ),
         (
             "unhooked",
             "",
-            patched("on-message@0.1.0", "on-massage@0.1.0"),
+            patched("on-message@0.1.1", "on-massage@0.1.1"),
             "on-massage",
         ),
         (
@@ -149,7 +149,7 @@ async fn a_plugin_for_a_later_patch_of_the_contract_loads() {
     rig.plugin(
         "later",
         "[config]\nmessage = [\"score X 1 a\"]",
-        &patched("@0.1.0", "@0.1.7"),
+        &patched("@0.1.1", "@0.1.7"),
     );
     let host = rig.start().await;
     let outcome = at_message(&host).await;

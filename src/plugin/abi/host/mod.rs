@@ -7,6 +7,7 @@ mod filing;
 mod header;
 mod header_edit;
 mod log;
+mod pending;
 mod results;
 mod score;
 mod session;
