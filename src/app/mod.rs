@@ -241,12 +241,22 @@ fn verifier(config: &config::Authentication) -> Result<Verifier, ConfigError> {
     Ok(Verifier::new(verify::Config { policy }, resolver))
 }
 
+/// Where what plugins may do is written. None where there are no plugins.
+pub fn granting(config: &Config) -> Option<plugin::Granting> {
+    let directory = config.plugins.directory.clone()?;
+    Some(plugins(config, directory).grants)
+}
+
 fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {
+    let named = config.plugins.grants.clone();
+    let standard = plugin::Config::new(directory);
+    let grants = named.map_or_else(|| standard.grants.clone(), plugin::Granting::File);
     plugin::Config {
+        grants,
         limits: config.plugins.limits,
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
-        ..plugin::Config::new(directory)
+        ..standard
     }
 }
 

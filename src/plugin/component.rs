@@ -2,21 +2,24 @@
 //! image made. Knows nothing of directories or generations.
 
 use super::abi;
+use super::capability::{Ability, Grants, Lacking};
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::guest::Guest;
+use super::inspect::inspect;
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::snapshot;
 use super::state::{Profile, State};
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use arc_swap::ArcSwap;
 use memchr::memmem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceType};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
@@ -35,6 +38,8 @@ pub enum LoadError {
     Version { found: String },
     #[error("it imports {0}, which this server does not offer")]
     Import(String),
+    #[error("{0}")]
+    NotGranted(Box<Lacking>),
     #[error("it cannot be linked: {0}")]
     Link(String),
     #[error("it exports {0}, which is no hook of the contract")]
@@ -67,6 +72,8 @@ pub struct Runtime {
     pub most: Limits,
     /// Time for `on-load`.
     load: LoadTime,
+    /// In force now.
+    pub grants: ArcSwap<Grants>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -99,6 +106,7 @@ impl Runtime {
             defaults,
             most: config.most,
             load,
+            grants: ArcSwap::default(),
             ticking,
         })
     }
@@ -233,11 +241,24 @@ impl Plugin {
         manifest: &Manifest,
         bytes: Arc<[u8]>,
     ) -> Result<Self, LoadError> {
-        check_kind(&bytes)?;
-        let digest = Digest::of(&bytes);
+        let found = inspect(&bytes)?;
+        if let Some(other) = found.contract.iter().find(|version| !abi::serves(version)) {
+            return Err(LoadError::Version {
+                found: format!("{}@{other}", abi::PACKAGE),
+            });
+        }
+        let name = manifest.name.as_deref().unwrap_or(name);
+        let asked = found.asked(manifest);
+        // Before anything of it runs.
+        let capabilities = runtime
+            .grants
+            .load()
+            .capabilities(name, &asked)
+            .map_err(|lacking| LoadError::NotGranted(Box::new(lacking)))?;
+        let digest = found.digest;
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
         let profile = Arc::new(Profile {
-            name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
+            name: name.to_owned(),
             config: manifest.config.clone(),
             // It was made from a table.
             settings: serde_json::from_str(&manifest.config).unwrap_or_default(),
@@ -247,6 +268,8 @@ impl Plugin {
                 memory: limits.memory,
             },
             limits,
+            asked,
+            capabilities: ArcSwap::from_pointee(capabilities),
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
@@ -256,7 +279,7 @@ impl Plugin {
             (runtime.compile(Arc::clone(&bytes)).await?, Start::Plain)
         };
         let interface = Interface::read(&component)?;
-        let pre = link(&runtime, &component)?;
+        let pre = link(&runtime, &profile, &component)?;
         let plugin = Self {
             info: FilterInfo {
                 name: profile.name.clone(),
@@ -275,6 +298,14 @@ impl Plugin {
         };
         plugin.try_out().await?;
         Ok(plugin)
+    }
+
+    /// What the grants of now allow it, from its next instance on. An error if they no longer allow it to be in force.
+    pub fn regrant(&self) -> Result<(), Lacking> {
+        let grants = self.runtime.grants.load();
+        let capabilities = grants.capabilities(&self.profile.name, &self.profile.asked)?;
+        self.profile.capabilities.store(Arc::new(capabilities));
+        Ok(())
     }
 
     /// Makes one instance and looks whether its hooks have the contract's signatures.
@@ -317,8 +348,18 @@ pub fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 /// Resolves imports; what is missing has a name.
-pub fn link(runtime: &Runtime, component: &Component) -> Result<InstancePre<State>, LoadError> {
-    runtime.linker.instantiate_pre(component).map_err(|error| {
+pub fn link(
+    runtime: &Runtime,
+    profile: &Profile,
+    component: &Component,
+) -> Result<InstancePre<State>, LoadError> {
+    let unused = &profile.asked.declared.unused;
+    let pre = if unused.is_empty() {
+        runtime.linker.instantiate_pre(component)
+    } else {
+        trapping(runtime, component, unused).and_then(|linker| linker.instantiate_pre(component))
+    };
+    pre.map_err(|error| {
         let text = format!("{error:#}");
         let kind = component.component_type();
         let missing = kind
@@ -330,4 +371,44 @@ pub fn link(runtime: &Runtime, component: &Component) -> Result<InstancePre<Stat
             None => LoadError::Link(text),
         }
     })
+}
+
+/// In place of resources that nobody can make.
+struct Unused;
+
+/// A linker in which what the manifest calls unused is there to be linked, and ends the call if it is used all the same.
+fn trapping(
+    runtime: &Runtime,
+    component: &Component,
+    unused: &BTreeSet<Ability>,
+) -> wasmtime::Result<Linker<State>> {
+    let mut linker = runtime.linker.clone();
+    linker.allow_shadowing(true);
+    let kind = component.component_type();
+    for (import, item) in kind.imports(component.engine()) {
+        let ability = Ability::of_import(import).filter(|ability| unused.contains(ability));
+        let (Some(ability), ComponentItem::ComponentInstance(interface)) = (ability, item.ty)
+        else {
+            continue;
+        };
+        let mut instance = linker.instance(import)?;
+        for (name, export) in interface.exports(component.engine()) {
+            match export.ty {
+                ComponentItem::ComponentFunc(_) => {
+                    let text = format!(
+                        "it calls {import}#{name}, but its plugin.toml says that {} is unused",
+                        ability.name()
+                    );
+                    instance.func_new(name, move |_, _, _, _| {
+                        Err(wasmtime::Error::msg(text.clone()))
+                    })?;
+                }
+                ComponentItem::Resource(_) => {
+                    instance.resource(name, ResourceType::host::<Unused>(), |_, _| Ok(()))?;
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(linker)
 }

@@ -1,6 +1,8 @@
 //! The plugin host: loads WASM components as filters, runs them in their bounds, swaps generations. Knows nothing of where mail goes.
 
 mod abi;
+mod asks;
+mod capability;
 mod component;
 mod digest;
 pub mod embedded;
@@ -19,6 +21,8 @@ mod snapshot;
 mod state;
 mod watch;
 
+pub use asks::{Asks, asks_at, asks_in};
+pub use capability::{Ability, Asked, Capabilities, Granting, Grants, Lacking, Written};
 pub use component::{LoadError, LoadTime};
 pub use digest::Digest;
 pub use engine::EngineError;

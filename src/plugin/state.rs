@@ -1,12 +1,14 @@
 //! What the host knows about the call in hand, and what the filter has asked for in it: the data of a WASM store.
 //! Holds no generated types: those stay in `abi`.
 
+use super::capability::{Ability, Asked, Capabilities};
 use super::limits::{Limits, MemoryCount};
 use super::output::Output;
 use crate::mail::{
     Address, Call, Edit, Header, HeaderEdit, Hook, Line, LogLine, Message, Scope, Scoped, Symbol,
     TransactionId, View,
 };
+use arc_swap::ArcSwap;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -29,11 +31,15 @@ pub struct Profile {
     pub limits: Limits,
     /// Of `on-load`.
     pub load: Limits,
+    pub asked: Asked,
+    /// What the grants of now make of it.
+    pub capabilities: ArcSwap<Capabilities>,
 }
 
 /// Why a call into the host is refused: what was wrong and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
+    NotGranted(String),
     TooMuch(String),
     BadValue(String),
     NoSuchThing(String),
@@ -48,6 +54,7 @@ pub struct HostFailed(pub String);
 impl Refused {
     fn parts(&self) -> (&'static str, &str) {
         match self {
+            Self::NotGranted(text) => ("not-granted", text),
             Self::TooMuch(text) => ("too-much", text),
             Self::BadValue(text) => ("bad-value", text),
             Self::NoSuchThing(text) => ("no-such-thing", text),
@@ -79,6 +86,8 @@ struct Used {
 
 pub struct State {
     profile: Arc<Profile>,
+    /// As granted when the instance was made: the same for a whole transaction.
+    capabilities: Arc<Capabilities>,
     /// None while `on-load` runs.
     current: Option<(Call, View)>,
     record: Record,
@@ -95,6 +104,7 @@ impl State {
     pub fn new(profile: Arc<Profile>) -> Self {
         Self {
             memory: MemoryCount::new(profile.limits.memory),
+            capabilities: profile.capabilities.load_full(),
             profile,
             current: None,
             record: Record::default(),
@@ -141,6 +151,17 @@ impl State {
 
     pub fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Whether the ability may be used on this: a field name, a mailbox, HOST:PORT, a domain name, an address.
+    pub fn allow(&self, ability: Ability, on: &str) -> Result<(), Refused> {
+        self.capabilities
+            .check(ability, on)
+            .map_err(Refused::NotGranted)
     }
 
     // --- reading ---

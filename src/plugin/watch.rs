@@ -4,7 +4,8 @@ use super::service::{Shared, Watching};
 use notify_debouncer_full::notify::event::{AccessKind, AccessMode};
 use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -19,7 +20,7 @@ type Notifier = Debouncer<RecommendedWatcher, RecommendedCache>;
 pub fn start(shared: Arc<Shared>, watching: Watching) -> AbortHandle {
     // One hint waiting is enough: each makes the whole directory be looked at.
     let (hint, hints) = mpsc::channel(1);
-    let notifier = match notifier(shared.directory(), watching.debounce, hint) {
+    let notifier = match notifier(shared.directory(), shared.grants(), watching.debounce, hint) {
         Ok(notifier) => Some(notifier),
         Err(error) => {
             tracing::warn!(
@@ -39,13 +40,28 @@ pub fn start(shared: Arc<Shared>, watching: Watching) -> AbortHandle {
 
 fn notifier(
     directory: &Path,
+    grants: Option<&Path>,
     debounce: Duration,
     hint: mpsc::Sender<()>,
 ) -> Result<Notifier, notify_debouncer_full::notify::Error> {
+    // In the directory it is followed with all else.
+    let beside = grants.filter(|path| path.parent() != Some(directory));
+    let (inside, name) = (
+        directory
+            .canonicalize()
+            .unwrap_or_else(|_| directory.to_owned()),
+        beside.and_then(Path::file_name).map(OsStr::to_owned),
+    );
+    // Its own directory may hold much that is no concern of ours.
+    let concerns = move |path: &PathBuf| {
+        let resolved = path.starts_with(&inside);
+        name.is_none() || resolved || path.file_name() == name.as_deref()
+    };
     let on_events = move |events: DebounceEventResult| {
         // An error may mean that something was missed.
         let tells = events.map_or(true, |events| {
-            events.iter().any(|event| is_change(event.kind))
+            let mut changes = events.iter().filter(|event| is_change(event.kind));
+            changes.any(|event| event.paths.is_empty() || event.paths.iter().any(&concerns))
         });
         if tells {
             // Full: a look is due anyway.
@@ -54,6 +70,10 @@ fn notifier(
     };
     let mut notifier = new_debouncer(debounce, None, on_events)?;
     notifier.watch(directory, RecursiveMode::Recursive)?;
+    let parent = beside.and_then(Path::parent);
+    if let Some(parent) = parent.filter(|parent| parent.is_dir()) {
+        notifier.watch(parent, RecursiveMode::NonRecursive)?;
+    }
     Ok(notifier)
 }
 

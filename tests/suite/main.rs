@@ -10,6 +10,7 @@ mod cases;
 mod cli;
 mod corpus;
 mod crash;
+mod grants;
 mod imap;
 mod imports;
 mod kit;
