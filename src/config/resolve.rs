@@ -178,7 +178,9 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
     // The file itself may not be there: then all have what all have.
     let grants = raw.grants.map(|grants| {
         let path = base.join(grants.get_ref());
-        match path.parent().is_none_or(|parent| !parent.is_dir()) || path.is_dir() {
+        let here = |parent: &Path| parent.as_os_str().is_empty();
+        let fine = path.parent().is_some_and(|parent| here(parent) || parent.is_dir());
+        match !fine || path.is_dir() {
             true => Err(source.error(
                 grants.span(),
                 format!("{} is no place for a file of grants", path.display()),

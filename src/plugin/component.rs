@@ -2,7 +2,7 @@
 //! image made. Knows nothing of directories or generations.
 
 use super::abi;
-use super::capability::{Ability, Grants, Lacking};
+use super::capability::{Grants, Lacking};
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::guest::Guest;
@@ -11,15 +11,16 @@ use super::limits::Limits;
 use super::manifest::Manifest;
 use super::snapshot;
 use super::state::{Profile, State};
+use super::unused::trapping;
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
 use arc_swap::ArcSwap;
 use memchr::memmem;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker, ResourceType};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LoadError {
@@ -357,7 +358,8 @@ pub fn link(
     let pre = if unused.is_empty() {
         runtime.linker.instantiate_pre(component)
     } else {
-        trapping(runtime, component, unused).and_then(|linker| linker.instantiate_pre(component))
+        trapping(&runtime.linker, component, unused)
+            .and_then(|linker| linker.instantiate_pre(component))
     };
     pre.map_err(|error| {
         let text = format!("{error:#}");
@@ -371,44 +373,4 @@ pub fn link(
             None => LoadError::Link(text),
         }
     })
-}
-
-/// In place of resources that nobody can make.
-struct Unused;
-
-/// A linker in which what the manifest calls unused is there to be linked, and ends the call if it is used all the same.
-fn trapping(
-    runtime: &Runtime,
-    component: &Component,
-    unused: &BTreeSet<Ability>,
-) -> wasmtime::Result<Linker<State>> {
-    let mut linker = runtime.linker.clone();
-    linker.allow_shadowing(true);
-    let kind = component.component_type();
-    for (import, item) in kind.imports(component.engine()) {
-        let ability = Ability::of_import(import).filter(|ability| unused.contains(ability));
-        let (Some(ability), ComponentItem::ComponentInstance(interface)) = (ability, item.ty)
-        else {
-            continue;
-        };
-        let mut instance = linker.instance(import)?;
-        for (name, export) in interface.exports(component.engine()) {
-            match export.ty {
-                ComponentItem::ComponentFunc(_) => {
-                    let text = format!(
-                        "it calls {import}#{name}, but its plugin.toml says that {} is unused",
-                        ability.name()
-                    );
-                    instance.func_new(name, move |_, _, _, _| {
-                        Err(wasmtime::Error::msg(text.clone()))
-                    })?;
-                }
-                ComponentItem::Resource(_) => {
-                    instance.resource(name, ResourceType::host::<Unused>(), |_, _| Ok(()))?;
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(linker)
 }

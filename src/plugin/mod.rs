@@ -19,6 +19,7 @@ mod run;
 mod service;
 mod snapshot;
 mod state;
+mod unused;
 mod watch;
 
 pub use asks::{Asks, asks_at, asks_in};

@@ -44,18 +44,20 @@ fn notifier(
     debounce: Duration,
     hint: mpsc::Sender<()>,
 ) -> Result<Notifier, notify_debouncer_full::notify::Error> {
+    let resolved = |path: &Path| match path.as_os_str().is_empty() {
+        true => PathBuf::from("."),
+        false => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+    };
+    let (directory, inside) = (directory.to_owned(), resolved(directory));
     // In the directory it is followed with all else.
-    let beside = grants.filter(|path| path.parent() != Some(directory));
-    let (inside, name) = (
-        directory
-            .canonicalize()
-            .unwrap_or_else(|_| directory.to_owned()),
-        beside.and_then(Path::file_name).map(OsStr::to_owned),
-    );
-    // Its own directory may hold much that is no concern of ours.
+    let parent = grants.and_then(Path::parent).map(resolved);
+    let parent = parent.filter(|parent| *parent != inside && parent.is_dir());
+    let name = grants.and_then(Path::file_name).map(OsStr::to_owned);
+    // Beside it, there may be much that is no concern of ours.
+    let (all, within) = (parent.is_none(), directory.clone());
     let concerns = move |path: &PathBuf| {
-        let resolved = path.starts_with(&inside);
-        name.is_none() || resolved || path.file_name() == name.as_deref()
+        let ours = path.starts_with(&within) || path.starts_with(&inside);
+        all || ours || path.file_name() == name.as_deref()
     };
     let on_events = move |events: DebounceEventResult| {
         // An error may mean that something was missed.
@@ -69,9 +71,8 @@ fn notifier(
         }
     };
     let mut notifier = new_debouncer(debounce, None, on_events)?;
-    notifier.watch(directory, RecursiveMode::Recursive)?;
-    let parent = beside.and_then(Path::parent);
-    if let Some(parent) = parent.filter(|parent| parent.is_dir()) {
+    notifier.watch(&directory, RecursiveMode::Recursive)?;
+    if let Some(parent) = &parent {
         notifier.watch(parent, RecursiveMode::NonRecursive)?;
     }
     Ok(notifier)
