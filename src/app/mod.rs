@@ -16,7 +16,6 @@ use crate::plugin::{self, Host};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
-use jiff::Timestamp;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -135,19 +134,26 @@ impl App {
             clock,
             tls,
         };
-        app.serve_commands(config, commands, services.clock.now());
+        app.serve_commands(config, commands, &services);
+        app.tasks.spawn(accept::expire(
+            config.quarantine,
+            Arc::clone(&app.store) as Arc<dyn Store>,
+            Arc::clone(&services.clock),
+            app.stop.clone(),
+        ));
         for bound in bound {
             app.serve(config, bound, &services);
         }
         Ok(app)
     }
 
-    fn serve_commands(&self, config: &Config, listener: Listener, started: Timestamp) {
+    fn serve_commands(&self, config: &Config, listener: Listener, services: &Services) {
         let routes = control::routes(Control {
             hostname: config.hostname.clone(),
             listening: self.listening.iter().map(ToString::to_string).collect(),
-            started,
+            started: services.clock.now(),
             plugins: self.host.clone(),
+            acceptor: services.acceptor.clone(),
         });
         let stop = self.stop.clone();
         self.tasks.spawn(listen::serve_http(
