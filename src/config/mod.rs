@@ -31,6 +31,7 @@ pub struct Config {
     /// None: senders are not checked.
     pub authentication: Option<Authentication>,
     pub limits: Limits,
+    pub quarantine: crate::accept::Expiry,
     /// For errors that show only when things are started.
     pub source: Source,
 }

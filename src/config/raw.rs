@@ -25,6 +25,8 @@ pub struct Config {
     pub authentication: Authentication,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub quarantine: Quarantine,
 }
 
 #[derive(Debug, Deserialize)]
@@ -80,4 +82,11 @@ pub struct Limits {
     pub message_size: Option<Spanned<ByteSize>>,
     pub recipients: Option<Spanned<usize>>,
     pub connections: Option<Spanned<usize>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quarantine {
+    pub keep_days: Option<Spanned<u64>>,
+    pub max_size: Option<Spanned<ByteSize>>,
 }

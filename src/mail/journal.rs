@@ -1,8 +1,8 @@
 //! The journal of one transaction: who did what to it, when, and at what cost. It is stored with the message and explains it.
 
 use super::{
-    Address, AuthenticationResult, Envelope, Failure, Hook, Scoped, Session, Symbol, TransactionId,
-    Verdict,
+    Address, AuthenticationResult, Departure, Envelope, Failure, Hook, Released, Scoped, Session,
+    Symbol, TransactionId, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -63,6 +63,13 @@ pub enum Disposition {
     Refused {
         reply: String,
     },
+    /// Set aside under this number, and what became of it since.
+    Quarantined {
+        id: u64,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<Departure>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -70,6 +77,9 @@ pub struct Journal {
     pub id: TransactionId,
     /// RFC 3339, UTC.
     pub at: String,
+    /// If it goes on with a message that was in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Released>,
     /// The generation of plugins that treated it.
     pub generation: u64,
     pub session: Session,

@@ -94,6 +94,16 @@ pub struct StatusFile {
     pub problem: Option<String>,
 }
 
+impl From<&Generation> for StatusFile {
+    fn from(generation: &Generation) -> Self {
+        Self {
+            generation: generation.number,
+            plugins: generation.plugins.clone(),
+            problem: generation.problem.clone(),
+        }
+    }
+}
+
 impl StatusFile {
     pub fn read(path: &Path) -> io::Result<Self> {
         serde_json::from_slice(&std::fs::read(path)?).map_err(io::Error::from)
@@ -278,11 +288,7 @@ impl Shared {
 
     async fn publish(&self, generation: Generation) {
         let generation = Arc::new(generation);
-        let status = StatusFile {
-            generation: generation.number,
-            plugins: generation.plugins.clone(),
-            problem: generation.problem.clone(),
-        };
+        let status = StatusFile::from(&*generation);
         self.current.store(Arc::clone(&generation));
         if let Some(path) = self.config.status_file.clone() {
             let written = blocking(move || status.write(&path)).await;

@@ -304,6 +304,7 @@ impl State {
         let octets = match &edit {
             Edit::FileInto { mailbox, why } => mailbox.len() + why.len(),
             Edit::AddFlag(flag) => flag.len(),
+            Edit::Hold { why } => why.len(),
             _ => 0,
         };
         self.spend(octets)?;

@@ -32,6 +32,7 @@ pub mod filing;
 pub mod header;
 pub mod log;
 pub mod results;
+pub mod route;
 pub mod score;
 pub mod session;
 mod state;

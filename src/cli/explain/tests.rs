@@ -32,6 +32,7 @@ fn a_journal_reads_as_a_story() {
     let journal = Journal {
         id: TransactionId::new(0, 1),
         at: "2026-11-23T05:06:07Z".into(),
+        release: None,
         generation: 3,
         session: Session {
             client_address: Some("192.0.2.1".parse().unwrap()),

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use wasmilter_sdk::{
     Change, Outcome, Reply, State, Verdict, body, config, envelope, export, filing, header, log,
-    results, score, session,
+    results, route, score, session,
 };
 
 unsafe extern "C" {
@@ -156,6 +156,11 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         "remove" => drop(header::remove(rest, 1)),
         "file" => drop(filing::file_into(rest, "a test")),
         "flag" => drop(filing::add_flag(rest)),
+        "hold" => drop(route::hold(rest)),
+        "hold-for" => {
+            let (recipient, why) = rest.split_once(' ').unwrap();
+            route::hold_for(&[recipient], why);
+        }
         "session" => log::info(format!(
             "{} {} {:?} {} {} {:?} {:?} {}",
             session::server_name(),

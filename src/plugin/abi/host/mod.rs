@@ -9,6 +9,7 @@ mod header_edit;
 mod log;
 mod pending;
 mod results;
+mod route;
 mod score;
 mod session;
 

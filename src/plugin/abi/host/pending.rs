@@ -1,7 +1,7 @@
 //! Abilities that are not there yet: each call is refused.
 
 use crate::plugin::abi::generated::types::{Refusal, Scope};
-use crate::plugin::abi::generated::{body_edit, dns, envelope_edit, kv, metrics, route, tags};
+use crate::plugin::abi::generated::{body_edit, dns, envelope_edit, kv, metrics, tags};
 use crate::plugin::state::State;
 
 fn pending<T>() -> Result<T, Refusal> {
@@ -42,15 +42,6 @@ impl envelope_edit::Host for State {
         pending()
     }
     fn remove_recipient(&mut self, _: String) -> Result<(), Refusal> {
-        pending()
-    }
-}
-
-impl route::Host for State {
-    fn hold(&mut self, _: String, _: Scope) -> Result<(), Refusal> {
-        pending()
-    }
-    fn via(&mut self, _: String, _: Scope) -> Result<(), Refusal> {
         pending()
     }
 }
