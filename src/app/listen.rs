@@ -5,6 +5,7 @@ use crate::admin;
 use crate::config::{Config, ConfigError, Listener as ListenerConfig, TlsFiles, TlsMode};
 use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
+use crate::metrics::Registry;
 use crate::net::{Endpoint, Limits, Listener, Tls, TlsError};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -144,7 +145,12 @@ pub async fn imap(
         .await;
 }
 
-pub async fn http(bound: Bound, connections: usize, stop: CancellationToken) {
+pub async fn http(
+    bound: Bound,
+    metrics: Registry,
+    connections: usize,
+    stop: CancellationToken,
+) {
     let limits = Limits {
         connections,
         refusal:
@@ -152,7 +158,7 @@ pub async fn http(bound: Bound, connections: usize, stop: CancellationToken) {
                 .to_owned(),
         drain: super::DRAIN,
     };
-    let routes = admin::routes();
+    let routes = admin::routes(metrics);
     let token = stop.clone();
     bound
         .listener

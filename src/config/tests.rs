@@ -21,10 +21,11 @@ fn the_least_configuration_has_defaults() {
 fn senders_are_checked_only_where_that_is_asked_for() {
     assert!(parse(LEAST).unwrap().authentication.is_none());
     let text = format!(
-        "{LEAST}[authentication]\nenabled = true\ndns-servers = [\"192.0.2.53\", \"[::1]:5353\"]\ndmarc = \"reject\"\n"
+        "{LEAST}[dns]\nservers = [\"192.0.2.53\", \"[::1]:5353\"]\n[authentication]\nenabled = true\ndmarc = \"reject\"\n"
     );
-    let authentication = parse(&text).unwrap().authentication.unwrap();
-    let servers = authentication.dns.servers.unwrap();
+    let config = parse(&text).unwrap();
+    let authentication = config.authentication.unwrap();
+    let servers = config.dns.servers.unwrap();
     let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["192.0.2.53:53", "[::1]:5353"]);
     assert_eq!(authentication.policy.dmarc, crate::verify::Action::Reject);

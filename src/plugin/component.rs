@@ -7,9 +7,12 @@ use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::guest::Guest;
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::outgoing::HttpPolicy;
+use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use crate::metrics::Meter;
 use memchr::memmem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +70,8 @@ pub struct Runtime {
     pub most: Limits,
     /// Time for `on-load`.
     load: LoadTime,
+    /// What plugins reach.
+    pub services: Services,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -90,6 +95,7 @@ impl Runtime {
         config: &EngineConfig,
         defaults: Limits,
         load: LoadTime,
+        services: Services,
     ) -> Result<Self, EngineError> {
         let ticking = TickingEngine::new(config)?;
         let linker = abi::linker(ticking.engine()).map_err(EngineError::Engine)?;
@@ -99,6 +105,7 @@ impl Runtime {
             defaults,
             most: config.most,
             load,
+            services,
             ticking,
         })
     }
@@ -222,6 +229,7 @@ pub struct Plugin {
     pub start: Start,
     pub profile: Arc<Profile>,
     pub pre: InstancePre<State>,
+    pub meter: Meter,
     pub runtime: Arc<Runtime>,
 }
 
@@ -236,8 +244,10 @@ impl Plugin {
         check_kind(&bytes)?;
         let digest = Digest::of(&bytes);
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
+        let version = manifest.version.clone().unwrap_or_else(|| digest.short());
         let profile = Arc::new(Profile {
             name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
+            version: version.clone(),
             config: manifest.config.clone(),
             // It was made from a table.
             settings: serde_json::from_str(&manifest.config).unwrap_or_default(),
@@ -247,6 +257,11 @@ impl Plugin {
                 memory: limits.memory,
             },
             limits,
+            http: HttpPolicy {
+                allowed: manifest.capabilities.http.clone(),
+                private: false,
+            },
+            services: runtime.services.clone(),
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
@@ -260,7 +275,7 @@ impl Plugin {
         let plugin = Self {
             info: FilterInfo {
                 name: profile.name.clone(),
-                version: manifest.version.clone().unwrap_or_else(|| digest.short()),
+                version,
                 hooks: interface.hooks(),
                 on_error: manifest.on_error,
             },
@@ -269,6 +284,7 @@ impl Plugin {
             size: bytes.len() as u64,
             interface,
             start,
+            meter: runtime.services.metrics.filters().meter(&profile.name),
             profile,
             pre,
             runtime,

@@ -6,6 +6,7 @@ use super::engine::{EngineConfig, EngineError};
 use super::generation::{self, Generation, PluginStatus, Slot};
 use super::limits::Limits;
 use super::loader::{self, Found, Source};
+use super::services::Services;
 use super::watch;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct Config {
     pub watch: Option<Watching>,
     /// Between the two looks that must see the same octets before a changed file is taken for whole.
     pub settle: Duration,
+    /// What plugins reach beyond the message.
+    pub services: Services,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +67,7 @@ impl Config {
                 rescan: Duration::from_secs(30),
             }),
             settle: Duration::from_millis(50),
+            services: Services::default(),
         }
     }
 
@@ -138,8 +142,11 @@ impl Host {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
-        let runtime = tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
-            .await
+        let services = config.services.clone();
+        let runtime = tokio::task::spawn_blocking(move || {
+            Runtime::new(&engine, defaults, load, services)
+        })
+        .await
             .map_err(|error| StartError::Directory {
                 path: config.directory.clone(),
                 error: io::Error::other(error),
@@ -284,6 +291,8 @@ impl Shared {
             problem: generation.problem.clone(),
         };
         self.current.store(Arc::clone(&generation));
+        let metrics = &self.config.services.metrics;
+        metrics.filters().generation(generation.number);
         if let Some(path) = self.config.status_file.clone() {
             let written = blocking(move || status.write(&path)).await;
             if let Err(error) = written {

@@ -21,6 +21,7 @@ fn turn(filter: &str, hook: Hook) -> Turn {
         elapsed: Duration::from_micros(120),
         memory: 1_114_112,
         host_calls: 3,
+        calls: vec![],
     }
 }
 
