@@ -145,12 +145,7 @@ pub async fn imap(
         .await;
 }
 
-pub async fn http(
-    bound: Bound,
-    metrics: Registry,
-    connections: usize,
-    stop: CancellationToken,
-) {
+pub async fn http(bound: Bound, metrics: Registry, connections: usize, stop: CancellationToken) {
     let limits = Limits {
         connections,
         refusal:

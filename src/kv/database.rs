@@ -1,9 +1,7 @@
 //! The store in an SQLite database of its own. Changes are made in a transaction that stays open; a thread commits it every few
 //! milliseconds and then syncs, so that no caller waits for the disk. Without a path it lives in memory.
 
-use super::{
-    KEY_COST, Kv, KvError, MAX_SCAN, MAX_SCAN_OCTETS, MAX_SPACE, check_key, check_value,
-};
+use super::{KEY_COST, Kv, KvError, MAX_SCAN, MAX_SCAN_OCTETS, MAX_SPACE, check_key, check_value};
 use crate::mail::{Clock, SystemClock};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
@@ -99,9 +97,8 @@ impl Database {
                 committer: None,
             });
         };
-        let failed = |error: &dyn std::fmt::Display| {
-            KvError::Failed(format!("{}: {error}", path.display()))
-        };
+        let failed =
+            |error: &dyn std::fmt::Display| KvError::Failed(format!("{}: {error}", path.display()));
         let connection = connect(path).map_err(|error| failed(&error))?;
         let checkpointer = Connection::open(path).map_err(|error| failed(&error))?;
         let mut log = path.as_os_str().to_owned();
@@ -289,7 +286,8 @@ impl Desk {
             return Ok(*octets);
         }
         let connection = self.connection()?;
-        let sql = "SELECT coalesce(sum(length(key) + length(value) + ?), 0) FROM entry WHERE space = ?";
+        let sql =
+            "SELECT coalesce(sum(length(key) + length(value) + ?), 0) FROM entry WHERE space = ?";
         let octets: i64 =
             connection.query_row(sql, params![KEY_COST as i64, space], |row| row.get(0))?;
         let octets = u64::try_from(octets).unwrap_or(u64::MAX);
@@ -322,7 +320,9 @@ impl Desk {
         }
         let connection = self.begin()?;
         connection
-            .prepare_cached("INSERT OR REPLACE INTO entry (space, key, value, expires) VALUES (?, ?, ?, ?)")?
+            .prepare_cached(
+                "INSERT OR REPLACE INTO entry (space, key, value, expires) VALUES (?, ?, ?, ?)",
+            )?
             .execute(params![space, key.as_bytes(), entry.value, entry.expires])?;
         self.octets.insert(space.to_owned(), after);
         Ok(())
@@ -540,8 +540,7 @@ impl Kv for Database {
         )?;
         let most = i64::try_from(most.min(MAX_SCAN)).unwrap_or(0);
         let after = after.unwrap_or_default().as_bytes();
-        let mut rows =
-            statement.query(params![space, prefix.as_bytes(), end, after, now, most])?;
+        let mut rows = statement.query(params![space, prefix.as_bytes(), end, after, now, most])?;
         let mut found = Vec::new();
         let mut octets = 0;
         while let Some(row) = rows.next()? {

@@ -30,7 +30,7 @@ pub use filter::{
 };
 pub use header::{Field, Header};
 pub use id::TransactionId;
-pub use journal::{Disposition, Journal, HostCall, LogLine, Turn, Where};
+pub use journal::{Disposition, HostCall, Journal, LogLine, Turn, Where};
 pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use reply::{EnhancedCode, Replies, Reply};

@@ -51,7 +51,11 @@ impl fmt::Debug for Registry {
 impl Registry {
     /// Adds a metric as `wasmilter_NAME`; keep a clone of it to count with. `help` is a sentence without its full stop.
     pub fn register<M: Metric + Clone>(&self, name: &str, help: &str, metric: M) -> M {
-        let mut library = self.0.library.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut library = self
+            .0
+            .library
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         library.register(name, help, metric.clone());
         metric
     }
@@ -68,7 +72,11 @@ impl Registry {
 
     /// As OpenMetrics text, which Prometheus reads.
     pub fn text(&self) -> String {
-        let library = self.0.library.lock().unwrap_or_else(PoisonError::into_inner);
+        let library = self
+            .0
+            .library
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let mut out = String::new();
         // Writing to a string does not fail, and what does not fit the format is not let in.
         if let Err(error) = text::encode(&mut out, &library) {

@@ -99,6 +99,10 @@ fn names_and_labels_are_checked() {
     assert!(named.count("a", "seen", 1, twice).is_err());
     named.count("a", "seen", 1, vec![label("k", "1")]).unwrap();
     assert!(named.count("a", "seen", 1, vec![]).is_err());
-    assert!(named.observe("a", "seen", 1.0, vec![label("k", "1")]).is_err());
+    assert!(
+        named
+            .observe("a", "seen", 1.0, vec![label("k", "1")])
+            .is_err()
+    );
     assert!(named.observe("a", "time", f64::NAN, vec![]).is_err());
 }

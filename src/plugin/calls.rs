@@ -149,7 +149,10 @@ mod tests {
         }
         let listed = calls.take();
         assert_eq!(listed.len(), 101);
-        assert_eq!((listed[100].what.as_str(), listed[100].result.as_str()), ("further calls", "150"));
+        assert_eq!(
+            (listed[100].what.as_str(), listed[100].result.as_str()),
+            ("further calls", "150")
+        );
         assert!(calls.take().is_empty());
     }
 

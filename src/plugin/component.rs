@@ -72,6 +72,8 @@ pub struct Runtime {
     load: LoadTime,
     /// What plugins reach.
     pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    http_private: Vec<String>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -106,8 +108,16 @@ impl Runtime {
             most: config.most,
             load,
             services,
+            http_private: Vec::new(),
             ticking,
         })
+    }
+
+    pub fn http_private(self, plugins: Vec<String>) -> Self {
+        Self {
+            http_private: plugins,
+            ..self
+        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -245,8 +255,8 @@ impl Plugin {
         let digest = Digest::of(&bytes);
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
         let version = manifest.version.clone().unwrap_or_else(|| digest.short());
+        let name = manifest.name.clone().unwrap_or_else(|| name.to_owned());
         let profile = Arc::new(Profile {
-            name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
             version: version.clone(),
             config: manifest.config.clone(),
             // It was made from a table.
@@ -259,9 +269,10 @@ impl Plugin {
             limits,
             http: HttpPolicy {
                 allowed: manifest.capabilities.http.clone(),
-                private: false,
+                private: runtime.http_private.contains(&name),
             },
             services: runtime.services.clone(),
+            name,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();

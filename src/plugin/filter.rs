@@ -53,7 +53,11 @@ impl FilterRun for PluginRun {
                 Ok(verdict) => verdict.name(),
                 Err(_) => "failed",
             },
-            failure: outcome.result.as_ref().err().map(|failure| failure.kind.to_string()),
+            failure: outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|failure| failure.kind.to_string()),
             elapsed: outcome.elapsed,
             edits: outcome.edits.len(),
             symbols: outcome.symbols.len(),

@@ -52,9 +52,8 @@ impl fmt::Display for HostPort {
 
 impl HttpPolicy {
     pub fn allows(&self, host: &str, port: u16) -> bool {
-        let same = |allowed: &HostPort| {
-            allowed.port == port && allowed.host.eq_ignore_ascii_case(host)
-        };
+        let same =
+            |allowed: &HostPort| allowed.port == port && allowed.host.eq_ignore_ascii_case(host);
         self.allowed.iter().any(same)
     }
 }
@@ -167,7 +166,8 @@ impl WasiHttpHooks for Outgoing {
 fn said(error: &HttpError) -> String {
     match error {
         HttpError::DestinationIpProhibited => {
-            "refused: its address is not on the public Internet, and http-private is not granted".to_owned()
+            "refused: its address is not on the public Internet, and http-private is not granted"
+                .to_owned()
         }
         HttpError::DestinationUnavailable => "failed: there is no network here".to_owned(),
         error => format!("failed: {error:?}"),
@@ -196,7 +196,18 @@ mod tests {
         ] {
             assert!(!policy.allows(host, port), "{host}");
         }
-        for bad in ["", "a", "a:", ":1", "a:0", "a:65536", "a b:1", "http://a:1", "u@a:1", "*:1"] {
+        for bad in [
+            "",
+            "a",
+            "a:",
+            ":1",
+            "a:0",
+            "a:65536",
+            "a b:1",
+            "http://a:1",
+            "u@a:1",
+            "*:1",
+        ] {
             assert!(bad.parse::<HostPort>().is_err(), "{bad}");
         }
     }

@@ -42,6 +42,8 @@ pub struct Config {
     pub settle: Duration,
     /// What plugins reach beyond the message.
     pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    pub http_private: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +70,7 @@ impl Config {
             }),
             settle: Duration::from_millis(50),
             services: Services::default(),
+            http_private: Vec::new(),
         }
     }
 
@@ -142,15 +145,16 @@ impl Host {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
-        let services = config.services.clone();
+        let (services, private) = (config.services.clone(), config.http_private.clone());
         let runtime = tokio::task::spawn_blocking(move || {
             Runtime::new(&engine, defaults, load, services)
+                .map(|runtime| runtime.http_private(private))
         })
         .await
-            .map_err(|error| StartError::Directory {
-                path: config.directory.clone(),
-                error: io::Error::other(error),
-            })??;
+        .map_err(|error| StartError::Directory {
+            path: config.directory.clone(),
+            error: io::Error::other(error),
+        })??;
         let first = Arc::new(Generation::empty());
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),

@@ -7,8 +7,8 @@ use super::outgoing::{HttpPolicy, Outgoing, SharedCalls};
 use super::output::Output;
 use super::services::Services;
 use crate::mail::{
-    Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Scope, Scoped, Symbol,
-    TransactionId, View,
+    Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Scope, Scoped,
+    Symbol, TransactionId, View,
 };
 use std::sync::{Arc, MutexGuard, PoisonError};
 use wasmtime::component::ResourceTable;
@@ -375,7 +375,9 @@ pub fn nothing_yet() -> Refused {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Most filters never ask, and it costs more than all else that is made for them.
-        let ctx = self.wasi.get_or_insert_with(|| self.output.context(&self.profile.services));
+        let ctx = self
+            .wasi
+            .get_or_insert_with(|| self.output.context(&self.profile.services));
         WasiCtxView {
             ctx,
             table: &mut self.resources,

@@ -72,7 +72,8 @@ impl Web {
             (Ok(address), _) => vec![address],
             (Err(_), None) => return Err(no_such_name()),
             (Err(_), Some(dns)) => {
-                let (v6, v4) = tokio::join!(dns.lookup(host, Kind::Aaaa), dns.lookup(host, Kind::A));
+                let (v6, v4) =
+                    tokio::join!(dns.lookup(host, Kind::Aaaa), dns.lookup(host, Kind::A));
                 if let (Err(_), Err(_)) = (&v6, &v4) {
                     return Err(no_such_name());
                 }
@@ -108,7 +109,10 @@ impl Web {
         for address in self.addresses(host, port, private).await? {
             match TcpStream::connect(address).await {
                 Ok(stream) if tls => {
-                    let name = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+                    let name = host
+                        .trim_start_matches('[')
+                        .trim_end_matches(']')
+                        .to_owned();
                     let name =
                         ServerName::try_from(name).map_err(|_| HttpError::HttpRequestUriInvalid)?;
                     let stream = self.tls.connect(name, stream).await;
@@ -137,9 +141,7 @@ impl Http for Web {
         let port = request.uri().port_u16();
         let port = port.unwrap_or(if tls { 443 } else { 80 });
         let connect = tokio::time::timeout(CONNECT, self.connect(&host, port, tls, private));
-        let stream = connect
-            .await
-            .map_err(|_| HttpError::ConnectionTimeout)??;
+        let stream = connect.await.map_err(|_| HttpError::ConnectionTimeout)??;
         // To a server the request names the path only; the host stands in its header (RFC 9112 §3.2.1).
         let path = request.uri().path_and_query().cloned();
         *request.uri_mut() = path.map_or_else(|| Uri::from_static("/"), Uri::from);
@@ -256,14 +258,48 @@ mod tests {
     #[test]
     fn addresses_that_are_not_public() {
         for text in [
-            "127.0.0.1", "127.1.2.3", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "169.254.169.254",
-            "100.64.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "240.0.0.1", "198.18.0.1", "192.0.0.8", "192.0.2.1",
-            "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "fe80::1", "fc00::1", "fd12::1", "ff02::1",
-            "2002:7f00:1::", "2001::1", "2001:db8::1", "64:ff9b::7f00:1", "64:ff9b:1::1", "fec0::1", "100::1",
+            "127.0.0.1",
+            "127.1.2.3",
+            "10.0.0.1",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "224.0.0.1",
+            "240.0.0.1",
+            "198.18.0.1",
+            "192.0.0.8",
+            "192.0.2.1",
+            "::",
+            "::1",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "::127.0.0.1",
+            "fe80::1",
+            "fc00::1",
+            "fd12::1",
+            "ff02::1",
+            "2002:7f00:1::",
+            "2001::1",
+            "2001:db8::1",
+            "64:ff9b::7f00:1",
+            "64:ff9b:1::1",
+            "fec0::1",
+            "100::1",
         ] {
             assert!(!is_public(text.parse().unwrap()), "{text}");
         }
-        for text in ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "2606:4700:4700::1111", "2a00:1450::1"] {
+        for text in [
+            "8.8.8.8",
+            "1.1.1.1",
+            "172.32.0.1",
+            "100.128.0.1",
+            "2606:4700:4700::1111",
+            "2a00:1450::1",
+        ] {
             assert!(is_public(text.parse().unwrap()), "{text}");
         }
     }

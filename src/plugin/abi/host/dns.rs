@@ -53,7 +53,11 @@ fn listing(zone: &str, what: &str) -> Result<String, Refused> {
             format!("{d}.{c}.{b}.{a}.{zone}")
         }
         Ok(IpAddr::V6(address)) => {
-            let nibbles = address.octets().into_iter().rev().flat_map(|octet| [octet & 15, octet >> 4]);
+            let nibbles = address
+                .octets()
+                .into_iter()
+                .rev()
+                .flat_map(|octet| [octet & 15, octet >> 4]);
             let labels: String = nibbles.map(|nibble| format!("{nibble:x}.")).collect();
             format!("{labels}{zone}")
         }
@@ -81,9 +85,7 @@ impl State {
         }
         let (name, kind) = question?;
         self.calls().spend(Service::Dns)?;
-        let started = self
-            .calls()
-            .begin(what, &format!("{} {name}", kind.name()));
+        let started = self.calls().begin(what, &format!("{} {name}", kind.name()));
         let dns = self.profile().services.dns.clone();
         let result = match dns {
             None => Err("there is no DNS here".to_owned()),
@@ -149,11 +151,26 @@ mod tests {
 
     #[test]
     fn only_names_are_asked_for() {
-        for good in ["example.org", "_dmarc.example.org.", "bücher.example", "0/25.2.0.192.in-addr.arpa"] {
+        for good in [
+            "example.org",
+            "_dmarc.example.org.",
+            "bücher.example",
+            "0/25.2.0.192.in-addr.arpa",
+        ] {
             assert!(name(good).is_ok(), "{good}");
         }
         let long = "a".repeat(64);
-        for bad in ["", ".", "a..b", "a b", "a\r\nb", "a\\.b", "@", long.as_str(), "\0"] {
+        for bad in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "a\r\nb",
+            "a\\.b",
+            "@",
+            long.as_str(),
+            "\0",
+        ] {
             assert!(name(bad).is_err(), "{bad:?}");
         }
         assert!(address("example.org").is_err());
