@@ -77,9 +77,19 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:5:10",
         ),
         (
-            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\ndns-servers = [\"dns.example\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[dns]\nservers = [\"dns.example\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
             "not the address of a DNS server",
-            "wasmilter.toml:4:16",
+            "wasmilter.toml:4:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\ndns-servers = [\"192.0.2.53\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "`servers` in the table [dns] now",
+            "wasmilter.toml:4:15",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[dns]\ntimeout-ms = 5\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "5 is out of range",
+            "wasmilter.toml:4:14",
         ),
         (
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\nspf = \"ban\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
