@@ -1,13 +1,13 @@
 //! The store in an SQLite database of its own. Changes are made in a transaction that stays open; a thread commits it every few
 //! milliseconds and then syncs, so that no caller waits for the disk. Without a path it lives in memory.
 
-use super::{KEY_COST, Kv, KvError, MAX_SCAN, MAX_SCAN_OCTETS, MAX_SPACE, check_key, check_value};
+use super::desk::{Desk, Entry, Range, Wake, connect};
+use super::{Kv, KvError, MAX_SCAN, MAX_SCAN_OCTETS, check_key, check_value};
 use crate::mail::{Clock, SystemClock};
-use rusqlite::{Connection, OptionalExtension, params};
-use std::collections::HashMap;
+use rusqlite::Connection;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,63 +16,22 @@ use std::time::{Duration, Instant};
 const COMMIT_EVERY: Duration = Duration::from_millis(5);
 /// Between two looks for what has expired.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
-/// Expired keys that are deleted at a time, so that nobody waits long.
-const SWEEP: u32 = 500;
+/// How often it may take the lock, so that expired keys in great number hold up nobody.
+const MAX_LOOKS: usize = 100;
 /// Between two copies of the log into the database.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 /// Pages of the log above which writers wait for that.
 const MOST_PAGES: i64 = 16 * 1024;
 
-/// The number of the schema, in `user_version`.
-const VERSION: i64 = 1;
-const SCHEMA: &str = "
-CREATE TABLE entry (
-    space TEXT NOT NULL,
-    key BLOB NOT NULL,
-    value BLOB NOT NULL,
-    expires INTEGER, -- milliseconds since 1970
-    PRIMARY KEY (space, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX entry_expires ON entry (expires) WHERE expires IS NOT NULL;
-";
-
 /// Dropping it waits until all is on the disk.
 pub struct Database {
     shared: Arc<Shared>,
-    committer: Option<(Sender<()>, JoinHandle<()>)>,
+    committer: Option<(Sender<Wake>, JoinHandle<()>)>,
 }
 
 struct Shared {
     desk: Mutex<Desk>,
     clock: Arc<dyn Clock>,
-}
-
-struct Desk {
-    /// None: one in memory that nobody has used yet.
-    connection: Option<Connection>,
-    /// Changed since the last commit.
-    dirty: bool,
-    /// What each space holds, counted when it is first written to.
-    octets: HashMap<String, u64>,
-    /// Why the last commit failed.
-    problem: Option<String>,
-}
-
-struct Entry {
-    value: Vec<u8>,
-    expires: Option<i64>,
-}
-
-impl Entry {
-    fn is_expired(&self, now: i64) -> bool {
-        self.expires.is_some_and(|at| at <= now)
-    }
-}
-
-impl From<rusqlite::Error> for KvError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Failed(format!("the database of plugins: {error}"))
-    }
 }
 
 impl Database {
@@ -84,7 +43,7 @@ impl Database {
     /// Gone when dropped. Costs nothing until it is used.
     pub fn in_memory() -> Self {
         Self {
-            shared: Arc::new(Shared::new(None, Arc::new(SystemClock))),
+            shared: Arc::new(Shared::new(Desk::default(), Arc::new(SystemClock))),
             committer: None,
         }
     }
@@ -93,7 +52,7 @@ impl Database {
     pub fn with_clock(path: Option<&Path>, clock: Arc<dyn Clock>) -> Result<Self, KvError> {
         let Some(path) = path else {
             return Ok(Self {
-                shared: Arc::new(Shared::new(None, clock)),
+                shared: Arc::new(Shared::new(Desk::default(), clock)),
                 committer: None,
             });
         };
@@ -103,8 +62,9 @@ impl Database {
         let checkpointer = Connection::open(path).map_err(|error| failed(&error))?;
         let mut log = path.as_os_str().to_owned();
         log.push("-wal");
-        let shared = Arc::new(Shared::new(Some(connection), clock));
-        let (stop, stopped) = channel();
+        let (wake, woken) = channel();
+        let desk = Desk::new(connection, wake.clone()).map_err(|error| failed(&error))?;
+        let shared = Arc::new(Shared::new(desk, clock));
         let committer = Committer {
             shared: Arc::clone(&shared),
             log: PathBuf::from(log),
@@ -112,28 +72,11 @@ impl Database {
         };
         let thread = std::thread::Builder::new()
             .name("kv-writer".into())
-            .spawn(move || {
-                let (mut swept, mut copied) = (Instant::now(), Instant::now());
-                loop {
-                    let end = stopped.recv_timeout(COMMIT_EVERY);
-                    committer.commit();
-                    if end != Err(RecvTimeoutError::Timeout) {
-                        return;
-                    }
-                    if copied.elapsed() >= CHECKPOINT_EVERY {
-                        committer.checkpoint();
-                        copied = Instant::now();
-                    }
-                    if swept.elapsed() >= SWEEP_EVERY {
-                        committer.shared.sweep();
-                        swept = Instant::now();
-                    }
-                }
-            })
+            .spawn(move || committer.work(&woken))
             .map_err(|error| failed(&error))?;
         Ok(Self {
             shared,
-            committer: Some((stop, thread)),
+            committer: Some((wake, thread)),
         })
     }
 
@@ -146,37 +89,11 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Some((stop, thread)) = self.committer.take() {
-            drop(stop);
+        if let Some((wake, thread)) = self.committer.take() {
+            let _ = wake.send(Wake::Stop);
             let _ = thread.join();
         }
     }
-}
-
-fn connect(path: &Path) -> Result<Connection, KvError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    // The log is synced after each commit, by the thread that commits and without the lock; the database only when it is copied there.
-    connection.pragma_update(None, "synchronous", "normal")?;
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "cache_size", -16 * 1024)?;
-    prepare(&connection)?;
-    Ok(connection)
-}
-
-fn prepare(connection: &Connection) -> Result<(), KvError> {
-    connection.set_prepared_statement_cache_capacity(32);
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found == 0 {
-        connection.execute_batch(SCHEMA)?;
-        connection.pragma_update(None, "user_version", VERSION)?;
-    } else if found > VERSION {
-        return Err(KvError::Failed(format!(
-            "it has schema version {found}, this program knows {VERSION}: it was written by a newer wasmilter"
-        )));
-    }
-    Ok(())
 }
 
 /// Commits, syncs, and keeps the log short.
@@ -187,6 +104,26 @@ struct Committer {
 }
 
 impl Committer {
+    fn work(&self, woken: &Receiver<Wake>) {
+        let (mut swept, mut copied) = (Instant::now(), Instant::now());
+        loop {
+            match woken.recv_timeout(SWEEP_EVERY) {
+                Ok(Wake::Dirty) => std::thread::sleep(COMMIT_EVERY),
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return self.commit(),
+            }
+            self.commit();
+            if copied.elapsed() >= CHECKPOINT_EVERY {
+                self.checkpoint();
+                copied = Instant::now();
+            }
+            if swept.elapsed() >= SWEEP_EVERY {
+                self.shared.sweep();
+                swept = Instant::now();
+            }
+        }
+    }
+
     fn commit(&self) {
         match self.shared.lock().commit() {
             Ok(false) => return,
@@ -222,168 +159,10 @@ impl Committer {
     }
 }
 
-impl Desk {
-    fn connection(&mut self) -> Result<&Connection, KvError> {
-        let connection = match self.connection.take() {
-            Some(connection) => connection,
-            None => {
-                let connection = Connection::open_in_memory()?;
-                prepare(&connection)?;
-                connection
-            }
-        };
-        Ok(self.connection.insert(connection))
-    }
-
-    /// Opens the transaction that the changes until the next commit are in.
-    fn begin(&mut self) -> Result<&Connection, KvError> {
-        if let Some(problem) = &self.problem {
-            return Err(KvError::Failed(problem.clone()));
-        }
-        let connection = self.connection()?;
-        if connection.is_autocommit() {
-            connection.execute_batch("BEGIN IMMEDIATE")?;
-        }
-        self.dirty = true;
-        self.connection()
-    }
-
-    /// Whether there was anything to commit.
-    fn commit(&mut self) -> Result<bool, KvError> {
-        // The next write after a failure tries again.
-        self.problem = None;
-        if !std::mem::take(&mut self.dirty) {
-            return Ok(false);
-        }
-        let connection = self.connection()?;
-        if connection.is_autocommit() {
-            return Ok(false);
-        }
-        let Err(error) = connection.execute_batch("COMMIT") else {
-            return Ok(true);
-        };
-        let _ = connection.execute_batch("ROLLBACK");
-        self.octets.clear();
-        self.problem = Some(format!("the database of plugins: {error}"));
-        Err(error.into())
-    }
-
-    fn entry(&mut self, space: &str, key: &str) -> Result<Option<Entry>, KvError> {
-        let connection = self.connection()?;
-        let mut statement = connection
-            .prepare_cached("SELECT value, expires FROM entry WHERE space = ? AND key = ?")?;
-        let row = statement.query_row(params![space, key.as_bytes()], |row| {
-            Ok(Entry {
-                value: row.get(0)?,
-                expires: row.get(1)?,
-            })
-        });
-        Ok(row.optional()?)
-    }
-
-    fn octets(&mut self, space: &str) -> Result<u64, KvError> {
-        if let Some(octets) = self.octets.get(space) {
-            return Ok(*octets);
-        }
-        let connection = self.connection()?;
-        let sql =
-            "SELECT coalesce(sum(length(key) + length(value) + ?), 0) FROM entry WHERE space = ?";
-        let octets: i64 =
-            connection.query_row(sql, params![KEY_COST as i64, space], |row| row.get(0))?;
-        let octets = u64::try_from(octets).unwrap_or(u64::MAX);
-        self.octets.insert(space.to_owned(), octets);
-        Ok(octets)
-    }
-
-    /// `before` is the octets of the value that stands there, if any.
-    fn put(
-        &mut self,
-        space: &str,
-        key: &str,
-        before: Option<usize>,
-        entry: &Entry,
-        now: i64,
-    ) -> Result<(), KvError> {
-        let cost = |value: usize| KEY_COST + (key.len() + value) as u64;
-        let old = before.map_or(0, cost);
-        let new = cost(entry.value.len());
-        let mut after = self.octets(space)?.saturating_sub(old).saturating_add(new);
-        if new > old && after > MAX_SPACE {
-            self.sweep_space(space, now)?;
-            after = self.octets(space)?.saturating_sub(old).saturating_add(new);
-            if after > MAX_SPACE {
-                return Err(KvError::TooMuch(format!(
-                    "a plugin may keep {} MiB; delete keys, or give them a time to live",
-                    MAX_SPACE / (1024 * 1024)
-                )));
-            }
-        }
-        let connection = self.begin()?;
-        connection
-            .prepare_cached(
-                "INSERT OR REPLACE INTO entry (space, key, value, expires) VALUES (?, ?, ?, ?)",
-            )?
-            .execute(params![space, key.as_bytes(), entry.value, entry.expires])?;
-        self.octets.insert(space.to_owned(), after);
-        Ok(())
-    }
-
-    fn remove(&mut self, space: &str, key: &str, value: usize) -> Result<(), KvError> {
-        let octets = self.octets(space)?;
-        let connection = self.begin()?;
-        connection
-            .prepare_cached("DELETE FROM entry WHERE space = ? AND key = ?")?
-            .execute(params![space, key.as_bytes()])?;
-        let freed = KEY_COST + (key.len() + value) as u64;
-        self.octets
-            .insert(space.to_owned(), octets.saturating_sub(freed));
-        Ok(())
-    }
-
-    fn sweep_space(&mut self, space: &str, now: i64) -> Result<(), KvError> {
-        let connection = self.begin()?;
-        connection
-            .prepare_cached("DELETE FROM entry WHERE space = ? AND expires <= ?")?
-            .execute(params![space, now])?;
-        self.octets.remove(space);
-        Ok(())
-    }
-
-    /// Whether there may be more.
-    fn sweep(&mut self, now: i64) -> Result<bool, KvError> {
-        let sql = "DELETE FROM entry WHERE (space, key) IN
-            (SELECT space, key FROM entry WHERE expires <= ? LIMIT ?) RETURNING space";
-        // Nothing is begun where nothing is to be done.
-        let any: bool = self
-            .connection()?
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM entry WHERE expires <= ?)")?
-            .query_row([now], |row| row.get(0))?;
-        if !any {
-            return Ok(false);
-        }
-        let connection = self.begin()?;
-        let mut statement = connection.prepare_cached(sql)?;
-        let spaces: Vec<String> = statement
-            .query_map(params![now, SWEEP], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        drop(statement);
-        let more = spaces.len() >= SWEEP as usize;
-        for space in spaces {
-            self.octets.remove(&space);
-        }
-        Ok(more)
-    }
-}
-
 impl Shared {
-    fn new(connection: Option<Connection>, clock: Arc<dyn Clock>) -> Self {
+    fn new(desk: Desk, clock: Arc<dyn Clock>) -> Self {
         Self {
-            desk: Mutex::new(Desk {
-                connection,
-                dirty: false,
-                octets: HashMap::new(),
-                problem: None,
-            }),
+            desk: Mutex::new(desk),
             clock,
         }
     }
@@ -529,27 +308,39 @@ impl Kv for Database {
             Some(last) => *last = last.saturating_add(1),
             None => end.push(u8::MAX),
         }
+        let most = most.min(MAX_SCAN);
         let now = self.shared.now();
-        let mut desk = self.shared.lock();
-        let connection = desk.connection()?;
         // The empty key is before all of them, and there is none.
-        let mut statement = connection.prepare_cached(
-            "SELECT key, value FROM entry
-             WHERE space = ? AND key >= ? AND key < ? AND key > ? AND (expires IS NULL OR expires > ?)
-             ORDER BY key LIMIT ?",
-        )?;
-        let most = i64::try_from(most.min(MAX_SCAN)).unwrap_or(0);
-        let after = after.unwrap_or_default().as_bytes();
-        let mut rows = statement.query(params![space, prefix.as_bytes(), end, after, now, most])?;
+        let mut last = after.unwrap_or_default().as_bytes().to_vec();
         let mut found = Vec::new();
         let mut octets = 0;
-        while let Some(row) = rows.next()? {
-            let (key, value): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
-            octets += key.len() + value.len();
-            if octets > MAX_SCAN_OCTETS && !found.is_empty() {
-                break;
+        for _ in 0..MAX_LOOKS {
+            // The lock is given back in between.
+            let range = {
+                let mut desk = self.shared.lock();
+                desk.range(space, prefix.as_bytes(), &end, &last)?
+            };
+            let Range { entries, ended } = range;
+            for (key, entry) in entries {
+                last.clone_from(&key);
+                if entry.is_expired(now) {
+                    continue;
+                }
+                octets += key.len() + entry.value.len();
+                if found.len() >= most || (octets > MAX_SCAN_OCTETS && !found.is_empty()) {
+                    return Ok(found);
+                }
+                found.push((String::from_utf8_lossy(&key).into_owned(), entry.value));
             }
-            found.push((String::from_utf8_lossy(&key).into_owned(), value));
+            if ended || found.len() >= most {
+                return Ok(found);
+            }
+        }
+        if found.is_empty() {
+            return Err(KvError::Failed(
+                "too many expired keys are in the way: they will be gone in half a minute"
+                    .to_owned(),
+            ));
         }
         Ok(found)
     }

@@ -2,6 +2,7 @@
 //! Knows nothing of plugins: a space is a name.
 
 mod database;
+mod desk;
 #[cfg(test)]
 mod tests;
 

@@ -208,3 +208,16 @@ fn increments_of_many_threads_sum_up() {
     });
     assert_eq!(kv.get("a", "n").unwrap().as_deref(), Some(&b"4000"[..]));
 }
+
+#[test]
+fn expired_keys_in_great_number_hold_up_no_scan() {
+    let clock = Arc::new(Hands::default());
+    let kv = Database::with_clock(None, clock.clone()).unwrap();
+    for n in 0..1000 {
+        kv.set("a", &format!("{n:04}"), b"", seconds(1)).unwrap();
+    }
+    kv.set("a", "last", b"", None).unwrap();
+    clock.0.store(1_000, Ordering::SeqCst);
+    let found = kv.scan("a", "", None, 10).unwrap();
+    assert_eq!(found, [("last".to_owned(), Vec::new())]);
+}
