@@ -42,7 +42,7 @@ impl Web {
         let roots = rustls::RootCertStore {
             roots: webpki_roots::TLS_SERVER_ROOTS.into(),
         };
-        Ok(Self::with_roots(dns, roots)?)
+        Self::with_roots(dns, roots)
     }
 
     fn with_roots(
@@ -254,6 +254,88 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use http_body_util::Full;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    /// Every name is this host.
+    struct Here;
+
+    #[async_trait]
+    impl Dns for Here {
+        async fn lookup(&self, _: &str, kind: Kind) -> Result<Vec<String>, String> {
+            Ok(match kind {
+                Kind::A => vec!["127.0.0.1".to_owned()],
+                _ => Vec::new(),
+            })
+        }
+    }
+
+    /// A TLS server for `api.example.test` that answers one request, and its certificate.
+    async fn serve() -> (u16, CertificateDer<'static>) {
+        let made = rcgen::generate_simple_self_signed(["api.example.test".to_owned()]).unwrap();
+        let certificate = made.cert.der().clone();
+        let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.clone()], key)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let mut request = [0; 1024];
+                let _ = stream.read(&mut request).await;
+                let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        (port, certificate)
+    }
+
+    fn get(host: &str, port: u16) -> Request<HttpBody> {
+        let body = Full::default().map_err(|error| match error {});
+        Request::get(format!("https://{host}:{port}/"))
+            .header("Host", host)
+            .body(body.boxed_unsync())
+            .unwrap()
+    }
+
+    fn trusting(certificate: CertificateDer<'static>) -> Web {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(certificate).unwrap();
+        Web::with_roots(Some(Arc::new(Here)), roots).unwrap()
+    }
+
+    #[tokio::test]
+    async fn certificates_are_checked() {
+        let (port, certificate) = serve().await;
+        let web = trusting(certificate);
+        let answer = web.send(get("api.example.test", port), true).await.unwrap();
+        assert_eq!(answer.status(), 204);
+        // Of another name, and of nobody who is trusted.
+        let (port, certificate) = serve().await;
+        let answer = trusting(certificate)
+            .send(get("other.example.test", port), true)
+            .await;
+        assert!(matches!(answer, Err(HttpError::TlsCertificateError)));
+        let (port, _) = serve().await;
+        let web = Web::new(Some(Arc::new(Here))).unwrap();
+        let answer = web.send(get("api.example.test", port), true).await;
+        assert!(matches!(answer, Err(HttpError::TlsCertificateError)));
+    }
+
+    #[tokio::test]
+    async fn a_name_of_a_private_address_is_refused() {
+        let web = Web::new(Some(Arc::new(Here))).unwrap();
+        let answer = web.send(get("api.example.test", 1), false).await;
+        assert!(matches!(answer, Err(HttpError::DestinationIpProhibited)));
+    }
 
     #[test]
     fn addresses_that_are_not_public() {

@@ -137,7 +137,9 @@ impl Request {
         }
         let (request, body) = self.request()?;
         let answer = outgoing_handler::handle(request, Some(options))?;
-        write(body, &self.body)?;
+        if let Some(body) = body {
+            write(body, &self.body)?;
+        }
         answer.subscribe().block();
         match answer.get() {
             Some(Ok(answer)) => read(answer?),
@@ -145,7 +147,8 @@ impl Request {
         }
     }
 
-    fn request(&self) -> Result<(OutgoingRequest, OutgoingBody), Error> {
+    /// With where its body goes, if it has one.
+    fn request(&self) -> Result<(OutgoingRequest, Option<OutgoingBody>), Error> {
         let bad = |what: &str| Error::Bad(format!("{what} of {} {}", self.method, self.url));
         let (scheme, rest) = match self.url.split_once("://") {
             Some(("https", rest)) => (Scheme::Https, rest),
@@ -191,8 +194,11 @@ impl Request {
         request
             .set_path_with_query(Some(&path))
             .map_err(|()| bad("the path"))?;
+        if self.body.is_empty() {
+            return Ok((request, None));
+        }
         let body = request.body().map_err(|()| bad("the body"))?;
-        Ok((request, body))
+        Ok((request, Some(body)))
     }
 }
 
