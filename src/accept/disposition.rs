@@ -198,6 +198,7 @@ async fn authenticate(
         elapsed: started.elapsed(),
         memory: 0,
         host_calls: 0,
+        calls: Vec::new(),
     });
     Ok(checked)
 }

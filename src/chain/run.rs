@@ -258,6 +258,7 @@ fn turn(filter: &dyn Filter, call: &Call, outcome: Outcome) -> Turn {
         elapsed: outcome.elapsed,
         memory: outcome.memory,
         host_calls: outcome.host_calls,
+        calls: outcome.calls,
     }
 }
 

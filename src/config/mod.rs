@@ -28,6 +28,7 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
     pub policy: Policy,
+    pub dns: crate::dns::Config,
     /// None: senders are not checked.
     pub authentication: Option<Authentication>,
     pub limits: Limits,
@@ -97,7 +98,6 @@ pub struct Plugins {
 
 #[derive(Debug, Clone)]
 pub struct Authentication {
-    pub dns: crate::dns::Config,
     pub policy: crate::verify::Policy,
 }
 

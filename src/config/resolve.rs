@@ -70,6 +70,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         tls,
         plugins: plugins(&source, &base, raw.plugins)?,
         policy: policy(&source, &raw.policy)?,
+        dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
         quarantine: quarantine(&source, &raw.quarantine, limits.message_size)?,
         limits,
@@ -214,16 +215,13 @@ fn policy(source: &Source, raw: &raw::Policy) -> Result<Policy, ConfigError> {
     }
 }
 
-fn authentication(
-    source: &Source,
-    raw: raw::Authentication,
-) -> Result<Option<Authentication>, ConfigError> {
-    let servers = match raw.dns_servers {
+fn dns(source: &Source, raw: raw::Dns) -> Result<dns::Config, ConfigError> {
+    let servers = match raw.servers {
         None => None,
         Some(servers) if servers.get_ref().is_empty() => {
             return Err(source.error(
                 servers.span(),
-                "dns-servers names none",
+                "servers names none",
                 "leave it out to use those of /etc/resolv.conf",
             ));
         }
@@ -235,7 +233,7 @@ fn authentication(
                 .collect::<Result<Vec<_>, _>>()?,
         ),
     };
-    let timeout = match raw.dns_timeout_ms {
+    let timeout = match raw.timeout_ms {
         None => dns::Config::default().timeout,
         Some(ms) if (10..=10_000).contains(ms.get_ref()) => Duration::from_millis(*ms.get_ref()),
         Some(ms) => {
@@ -246,8 +244,26 @@ fn authentication(
             ));
         }
     };
+    Ok(dns::Config { servers, timeout })
+}
+
+fn authentication(
+    source: &Source,
+    raw: raw::Authentication,
+) -> Result<Option<Authentication>, ConfigError> {
+    for (old, new, written) in [
+        ("dns-servers", "servers", &raw.dns_servers),
+        ("dns-timeout-ms", "timeout-ms", &raw.dns_timeout_ms),
+    ] {
+        if let Some(written) = written {
+            return Err(source.error(
+                written.span(),
+                format!("{old} is no key of [authentication] any more"),
+                format!("it is `{new}` in the table [dns] now, for plugins too: move it there"),
+            ));
+        }
+    }
     Ok(raw.enabled.then_some(Authentication {
-        dns: dns::Config { servers, timeout },
         policy: verify::Policy {
             spf: raw.spf,
             dkim: raw.dkim,

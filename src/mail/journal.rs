@@ -13,6 +13,16 @@ pub struct LogLine {
     pub text: String,
 }
 
+/// One call of a service of the host: what was asked and what came of it, both cut short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCall {
+    /// "kv.get", "dns.lookup" …; "further calls" for those that are only counted.
+    pub what: String,
+    pub argument: String,
+    pub result: String,
+    pub elapsed: Duration,
+}
+
 /// One call of one hook of one filter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Turn {
@@ -39,6 +49,9 @@ pub struct Turn {
     pub memory: u64,
     /// Calls into the host.
     pub host_calls: u32,
+    /// Those of services: kv, dns, http, metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<HostCall>,
 }
 
 /// Where the message went for one recipient.

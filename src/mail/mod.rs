@@ -31,7 +31,7 @@ pub use filter::{
 };
 pub use header::{Field, Header};
 pub use id::TransactionId;
-pub use journal::{Disposition, Journal, LogLine, Turn, Where};
+pub use journal::{Disposition, HostCall, Journal, LogLine, Turn, Where};
 pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use quarantine::{Aside, Departure, Entry, Held, Release, Released, Stop};

@@ -26,11 +26,15 @@
 pub mod bindings;
 pub mod body;
 pub mod config;
+pub mod dns;
 pub mod envelope;
 mod export;
 pub mod filing;
 pub mod header;
+pub mod http;
+pub mod kv;
 pub mod log;
+pub mod metrics;
 pub mod results;
 pub mod route;
 pub mod score;

@@ -162,6 +162,19 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
             Edit::Tag { key, value } => writeln!(out, "    tag {key} = {value:?}")?,
         }
     }
+    for call in &turn.calls {
+        let argument = match call.argument.as_str() {
+            "" => String::new(),
+            argument => format!(" {argument}"),
+        };
+        writeln!(
+            out,
+            "    {}{argument}: {} ({})",
+            call.what,
+            call.result,
+            time(call.elapsed)
+        )?;
+    }
     for refused in &turn.refused {
         writeln!(out, "    refused: {refused}")?;
     }
