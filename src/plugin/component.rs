@@ -9,10 +9,12 @@ use super::guest::Guest;
 use super::inspect::inspect;
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
 use super::unused::trapping;
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use crate::metrics::Meter;
 use arc_swap::ArcSwap;
 use memchr::memmem;
 use std::collections::BTreeMap;
@@ -75,6 +77,10 @@ pub struct Runtime {
     load: LoadTime,
     /// In force now.
     pub grants: ArcSwap<Grants>,
+    /// What plugins reach.
+    pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    http_private: Vec<String>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -98,6 +104,7 @@ impl Runtime {
         config: &EngineConfig,
         defaults: Limits,
         load: LoadTime,
+        services: Services,
     ) -> Result<Self, EngineError> {
         let ticking = TickingEngine::new(config)?;
         let linker = abi::linker(ticking.engine()).map_err(EngineError::Engine)?;
@@ -108,8 +115,17 @@ impl Runtime {
             most: config.most,
             load,
             grants: ArcSwap::default(),
+            services,
+            http_private: Vec::new(),
             ticking,
         })
+    }
+
+    pub fn http_private(self, plugins: Vec<String>) -> Self {
+        Self {
+            http_private: plugins,
+            ..self
+        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -231,6 +247,7 @@ pub struct Plugin {
     pub start: Start,
     pub profile: Arc<Profile>,
     pub pre: InstancePre<State>,
+    pub meter: Meter,
     pub runtime: Arc<Runtime>,
 }
 
@@ -258,8 +275,10 @@ impl Plugin {
             .map_err(|lacking| LoadError::NotGranted(Box::new(lacking)))?;
         let digest = found.digest;
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
+        let version = manifest.version.clone().unwrap_or_else(|| digest.short());
+        let name = name.to_owned();
         let profile = Arc::new(Profile {
-            name: name.to_owned(),
+            version: version.clone(),
             config: manifest.config.clone(),
             // It was made from a table.
             settings: serde_json::from_str(&manifest.config).unwrap_or_default(),
@@ -271,6 +290,9 @@ impl Plugin {
             limits,
             asked,
             capabilities: ArcSwap::from_pointee(capabilities),
+            http_private: runtime.http_private.contains(&name),
+            services: runtime.services.clone(),
+            name,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
@@ -284,7 +306,7 @@ impl Plugin {
         let plugin = Self {
             info: FilterInfo {
                 name: profile.name.clone(),
-                version: manifest.version.clone().unwrap_or_else(|| digest.short()),
+                version,
                 hooks: interface.hooks(),
                 on_error: manifest.on_error,
             },
@@ -293,6 +315,7 @@ impl Plugin {
             size: bytes.len() as u64,
             interface,
             start,
+            meter: runtime.services.metrics.filters().meter(&profile.name),
             profile,
             pre,
             runtime,

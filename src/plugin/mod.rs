@@ -2,6 +2,7 @@
 
 mod abi;
 mod asks;
+mod calls;
 mod capability;
 mod component;
 mod digest;
@@ -14,13 +15,16 @@ mod inspect;
 mod limits;
 mod loader;
 mod manifest;
+mod outgoing;
 mod output;
 mod run;
 mod service;
+mod services;
 mod snapshot;
 mod state;
 mod unused;
 mod watch;
+mod web;
 
 pub use asks::{Asks, asks_at, asks_in};
 pub use capability::{Ability, Asked, Capabilities, Granting, Grants, Lacking, Written};
@@ -33,3 +37,5 @@ pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
 pub use run::{Cost, Input, Loaded, Ran, RunError, load_path, run_file};
 pub use service::{Config, Host, StartError, StatusFile, Watching};
+pub use services::{Dns, Http, HttpBody, HttpError, Services};
+pub use web::Web;

@@ -8,6 +8,7 @@
 )]
 mod cases;
 mod cli;
+mod control;
 mod corpus;
 mod crash;
 mod grants;
@@ -15,6 +16,7 @@ mod imap;
 mod imports;
 mod kit;
 mod plugins;
+mod quarantine;
 mod smtp;
 mod store;
 mod support;

@@ -21,12 +21,14 @@ pub enum Ability {
     Metrics,
     Log,
     Http,
+    /// Not imported: what is granted besides `http`, to reach addresses that are not public.
+    HttpPrivate,
     Sockets,
     Filesystem,
 }
 
 impl Ability {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Session,
         Self::Envelope,
         Self::Header,
@@ -45,6 +47,7 @@ impl Ability {
         Self::Metrics,
         Self::Log,
         Self::Http,
+        Self::HttpPrivate,
         Self::Sockets,
         Self::Filesystem,
     ];
@@ -69,6 +72,7 @@ impl Ability {
             Self::Metrics => "metrics",
             Self::Log => "log",
             Self::Http => "http",
+            Self::HttpPrivate => "http-private",
             Self::Sockets => "sockets",
             Self::Filesystem => "filesystem",
         }
@@ -97,7 +101,10 @@ impl Ability {
     }
 
     fn is_of_contract(self) -> bool {
-        !matches!(self, Self::Http | Self::Sockets | Self::Filesystem)
+        !matches!(
+            self,
+            Self::Http | Self::HttpPrivate | Self::Sockets | Self::Filesystem
+        )
     }
 
     /// Whether all plugins have it unless the operator says otherwise: what can neither change mail nor leave the machine.

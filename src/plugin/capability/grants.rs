@@ -118,9 +118,18 @@ impl Grants {
             .filter(|&ability| !self.grants(plugin, ability))
             .collect::<BTreeSet<_>>();
         if lacking.is_empty() {
+            let mut abilities = asked.abilities.clone();
+            // Nobody asks for it: it is for the operator to know which addresses are theirs.
+            let private = Ability::HttpPrivate;
+            if abilities.contains(&Ability::Http)
+                && !self.everything
+                && self.grants(plugin, private)
+            {
+                abilities.insert(private);
+            }
             return Ok(Capabilities {
                 plugin: plugin.to_owned(),
-                abilities: asked.abilities.clone(),
+                abilities,
                 own: asked.declared.narrowing.clone(),
                 granted: self.narrowing(plugin),
             });
@@ -197,7 +206,8 @@ fn abilities(list: &[Spanned<String>]) -> Result<BTreeSet<Ability>, Fault> {
     let mut abilities = BTreeSet::new();
     for item in list {
         if item.get_ref() == ALL {
-            abilities.extend(Ability::ALL);
+            let private = |ability: &Ability| *ability == Ability::HttpPrivate;
+            abilities.extend(Ability::ALL.into_iter().filter(|ability| !private(ability)));
             continue;
         }
         let ability = Ability::from_name(item.get_ref()).ok_or_else(|| Fault {

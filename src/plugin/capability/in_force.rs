@@ -40,6 +40,12 @@ impl Capabilities {
                 "{plugin} has no {name}: it neither asks for it nor is it granted"
             ));
         }
+        let named = |narrowing: &Narrowing| narrowing.patterns.contains_key(&ability);
+        if ability == Ability::Http && !named(&self.own) && !named(&self.granted) {
+            return Err(format!(
+                "{plugin} names no hosts that it talks to; under [capabilities] in its plugin.toml, write: {name} = [{text:?}]"
+            ));
+        }
         for (narrowing, place) in [
             (&self.own, "[capabilities] in its plugin.toml".to_owned()),
             (&self.granted, format!("[{plugin}] in grants.toml")),

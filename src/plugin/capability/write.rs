@@ -52,6 +52,16 @@ fn add(
         return Ok((text.to_owned(), written));
     }
     let mut document: DocumentMut = text.parse().map_err(|error| fault(&error))?;
+    // A new table goes to the end, behind the last comment.
+    let head = match document.contains_key(plugin) {
+        true => String::new(),
+        false => {
+            document = DocumentMut::new();
+            let head = text.trim_end();
+            let gap = if head.is_empty() { "" } else { "\n\n" };
+            format!("{head}{gap}")
+        }
+    };
     let table = document
         .entry(plugin)
         .or_insert_with(|| Item::Table(Table::new()))
@@ -89,7 +99,7 @@ fn add(
         let verdicts = words(&verdicts);
         written.granted.push(format!("verdicts ({verdicts})"));
     }
-    Ok((document.to_string(), written))
+    Ok((format!("{head}{document}"), written))
 }
 
 /// In one step, so that nobody reads half of it.
@@ -148,6 +158,10 @@ mod tests {
                 false
             ),
             "# why\n[one] # mine\nabilities = [\"kv\", \"header-edit\", \"filing\"] # a store\n"
+        );
+        assert_eq!(
+            added("[a]\nabilities = []\n\n# mine\n", &plain, false),
+            "[a]\nabilities = []\n\n# mine\n\n[one]\nabilities = [\"header-edit\", \"filing\"]\n"
         );
         let harmless = asked(&["score", "log"], "");
         assert_eq!(added("# nothing\n", &harmless, true), "# nothing\n");

@@ -21,12 +21,22 @@ async fn strict(rig: &Rig) -> Host {
     .unwrap()
 }
 
+/// The guest can do more than these tests are about.
+const UNUSED: &str = "[capabilities]\nunused = [\"kv\", \"dns\", \"wasi:http\", \"route\", \"body-edit\", \"envelope-edit\"]\n";
+/// All that it can do besides what all may.
+const ALL_UNUSED: &str = "[capabilities]\nunused = [\"header-edit\", \"filing\", \"kv\", \"dns\", \"wasi:http\", \"route\", \"body-edit\", \"envelope-edit\"]\n";
+
+/// The guest, of which only edits of the header and filing need a grant.
+fn guest(rig: &Rig, name: &str, more: &str) {
+    rig.plugin(name, &format!("{UNUSED}{more}"), GUEST);
+}
+
 const BOTH: &str = "[one]\nabilities = [\"header-edit\", \"filing\"]\n";
 
 #[tokio::test]
 async fn a_plugin_stays_out_until_the_line_that_was_named_is_there() {
     let rig = Rig::new();
-    rig.guest("one", r#"message = ["add X-A 1"]"#);
+    guest(&rig, "one", "[config]\nmessage = [\"add X-A 1\"]");
     let host = strict(&rig).await;
     let first = host.generation();
     assert!(first.filters.is_empty());
@@ -66,7 +76,7 @@ async fn a_plugin_stays_out_until_the_line_that_was_named_is_there() {
 #[tokio::test]
 async fn a_broken_file_leaves_the_former_grants_in_force() {
     let rig = Rig::new();
-    rig.guest("one", "");
+    guest(&rig, "one", "");
     grant(&rig, BOTH);
     let host = strict(&rig).await;
     for (text, said) in [
@@ -94,12 +104,8 @@ async fn a_broken_file_leaves_the_former_grants_in_force() {
 #[tokio::test]
 async fn a_file_that_is_broken_at_the_start_grants_nothing() {
     let rig = Rig::new();
-    rig.guest("one", "");
-    rig.plugin(
-        "harmless",
-        "[capabilities]\nunused = [\"header-edit\", \"filing\"]",
-        GUEST,
-    );
+    guest(&rig, "one", "");
+    rig.plugin("harmless", ALL_UNUSED, GUEST);
     grant(&rig, "[one]\nabilities = 3\n");
     let host = strict(&rig).await;
     let generation = host.generation();
@@ -117,15 +123,12 @@ async fn a_file_that_is_broken_at_the_start_grants_nothing() {
 #[tokio::test]
 async fn an_upgrade_that_asks_for_more_stays_out_until_it_is_granted() {
     let rig = Rig::new();
-    let script = |version: &str| {
-        format!("version = \"{version}\"\n[config]\nmessage = [\"score V{version} 1 a\"]\n")
-    };
-    let less = "[capabilities]\nunused = [\"header-edit\", \"filing\"]\n";
-    rig.plugin("one", &format!("{}{less}", script("1")), GUEST);
+    let script = |version: &str| format!("[config]\nmessage = [\"score V{version} 1 a\"]\n");
+    rig.plugin("one", &format!("{ALL_UNUSED}{}", script("1")), GUEST);
     let host = strict(&rig).await;
     assert_eq!(host.generation().filters.len(), 1);
 
-    rig.plugin("one", &script("2"), GUEST);
+    guest(&rig, "one", &script("2"));
     let generation = host.reload().await;
     let PluginState::Previous(why) = status(&generation, "one").state else {
         panic!("{:?}", generation.plugins);
@@ -148,14 +151,13 @@ async fn an_upgrade_that_asks_for_more_stays_out_until_it_is_granted() {
 async fn what_exceeds_a_narrowing_is_refused_and_the_filter_goes_on() {
     let rig = Rig::new();
     let manifest = r#"
-[capabilities]
 header-edit = ["X-*"]
 filing = ["Lists/*"]
 
 [config]
 message = ["add X-Spam-A 1", "add X-Other 1", "change Subject x", "remove To", "insert Y-A", "file Lists/a", "file Junk", "score END 1 r"]
 "#;
-    rig.plugin("one", manifest, GUEST);
+    guest(&rig, "one", manifest);
     grant(&rig, &format!("{BOTH}header-edit = [\"X-Spam-*\"]\n"));
     let host = strict(&rig).await;
     let outcome = at_message(&host).await;
@@ -201,7 +203,7 @@ message = ["add X-Spam-A 1", "add X-Other 1", "change Subject x", "remove To", "
 async fn a_verdict_that_is_not_granted_is_a_failure() {
     let rig = Rig::new();
     let manifest = "[config]\nmessage = [\"score A 1 r\", \"accept\"]\ndeliver = [\"discard\"]\n";
-    rig.plugin("one", manifest, GUEST);
+    guest(&rig, "one", manifest);
     grant(&rig, BOTH);
     let host = strict(&rig).await;
     let outcome = at_message(&host).await;
@@ -221,11 +223,7 @@ async fn a_verdict_that_is_not_granted_is_a_failure() {
     let deliver = ask(&mut open(&host), Call::Deliver(alice())).await;
     assert!(deliver.result.is_err());
 
-    rig.plugin(
-        "one",
-        &format!("[capabilities]\nverdicts = []\n{manifest}"),
-        GUEST,
-    );
+    guest(&rig, "one", &format!("verdicts = []\n{manifest}"));
     host.reload().await;
     let failure = at_message(&host).await.result.unwrap_err();
     assert!(
@@ -237,8 +235,8 @@ async fn a_verdict_that_is_not_granted_is_a_failure() {
 #[tokio::test]
 async fn what_the_manifest_calls_unused_ends_the_call() {
     let rig = Rig::new();
-    let manifest = "[capabilities]\nunused = [\"header-edit\", \"filing\", \"wasi:http\"]\n[config]\nmessage = [\"score A 1 r\"]\ndeliver = [\"file Junk\"]\n";
-    rig.plugin("one", manifest, GUEST);
+    let script = "[config]\nmessage = [\"score A 1 r\"]\ndeliver = [\"file Junk\"]\n";
+    rig.plugin("one", &format!("{ALL_UNUSED}{script}"), GUEST);
     let host = strict(&rig).await;
     fine(&at_message(&host).await);
     let outcome = ask(&mut open(&host), Call::Deliver(alice())).await;
