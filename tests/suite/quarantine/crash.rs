@@ -83,6 +83,7 @@ impl FilterRun for Guard {
             elapsed: Duration::ZERO,
             memory: 0,
             host_calls: 0,
+            calls: Vec::new(),
         }
     }
 }
