@@ -5,7 +5,9 @@ use crate::plugin::abi::generated::{body_edit, envelope_edit, tags};
 use crate::plugin::state::State;
 
 fn pending<T>() -> Result<T, Refusal> {
-    Err(Refusal::Failed("this version does not have it yet".to_owned()))
+    Err(Refusal::Failed(
+        "this version does not have it yet".to_owned(),
+    ))
 }
 
 impl tags::Host for State {
@@ -24,13 +26,7 @@ impl body_edit::Host for State {
     fn replace(&mut self, _: Vec<u8>, _: Scope) -> Result<(), Refusal> {
         pending()
     }
-    fn replace_part(
-        &mut self,
-        _: String,
-        _: String,
-        _: Vec<u8>,
-        _: Scope,
-    ) -> Result<(), Refusal> {
+    fn replace_part(&mut self, _: String, _: String, _: Vec<u8>, _: Scope) -> Result<(), Refusal> {
         pending()
     }
     fn drop_part(&mut self, _: String, _: Option<String>, _: Scope) -> Result<(), Refusal> {
