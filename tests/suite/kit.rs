@@ -128,7 +128,7 @@ fn check_says_what_to_change() {
     fs::write(folder.join("scripted.wasm"), future).unwrap();
     said(
         &plugin(&["check", path(&folder)], 1),
-        &["wasmilter:filter@0.9.0", "build it with the SDK"],
+        &["wasmilter:filter@0.9.1", "build it with the SDK"],
     );
     scripted(home.path(), "load = [\"reject 550 5 no words given\"]");
     said(
