@@ -159,6 +159,9 @@ impl App {
                         ..Default::default()
                     },
                     tls: listen::smtp_tls(bound.config.tls, &services.tls),
+                    proxies: listen::proxies(config, &bound.config),
+                    xclient: config.trusted.xclient.clone(),
+                    xforward: config.trusted.xforward.clone(),
                     connections,
                     drain: DRAIN,
                     ..Default::default()
@@ -180,8 +183,15 @@ impl App {
                     Arc::clone(&services.clock),
                 );
                 let tls = services.tls.clone();
-                self.tasks
-                    .spawn(listen::imap(bound, mailboxes, tls, connections, stop));
+                let proxies = listen::proxies(config, &bound.config);
+                self.tasks.spawn(listen::imap(
+                    bound,
+                    mailboxes,
+                    tls,
+                    proxies,
+                    connections,
+                    stop,
+                ));
             }
             Protocol::Http => {
                 self.tasks.spawn(listen::http(bound, connections, stop));

@@ -6,9 +6,11 @@ mod raw;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod units;
 
 pub use error::ConfigError;
+pub use trusted::Trusted;
 pub use units::ByteSize;
 
 use crate::chain::Policy;
@@ -30,6 +32,7 @@ pub struct Config {
     pub policy: Policy,
     /// None: senders are not checked.
     pub authentication: Option<Authentication>,
+    pub trusted: Trusted,
     pub limits: Limits,
     /// For errors that show only when things are started.
     pub source: Source,
@@ -74,6 +77,8 @@ pub struct Listener {
     pub address: String,
     pub tls: TlsMode,
     pub allow_plaintext_auth: bool,
+    /// All its connections come over `[trusted] proxies`.
+    pub proxy_protocol: bool,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }

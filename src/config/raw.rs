@@ -1,6 +1,6 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode};
+use super::{ByteSize, Protocol, TlsMode, trusted};
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Config {
     #[serde(default)]
     pub authentication: Authentication,
     #[serde(default)]
+    pub trusted: trusted::Raw,
+    #[serde(default)]
     pub limits: Limits,
 }
 
@@ -34,6 +36,7 @@ pub struct Listener {
     pub address: Spanned<String>,
     pub tls: Option<Spanned<TlsMode>>,
     pub allow_plaintext_auth: Option<Spanned<bool>>,
+    pub proxy_protocol: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source,
-    TlsFiles, TlsMode, raw,
+    TlsFiles, TlsMode, Trusted, raw, trusted,
 };
 use crate::chain::Policy;
 use crate::mail::Address;
@@ -38,10 +38,11 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
             })
         })
         .transpose()?;
+    let trusted = trusted::resolve(&source, &raw.trusted)?;
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, raw))
+        .map(|raw| listener(&source, raw, &trusted))
         .collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() {
         return Err(source.error(
@@ -69,6 +70,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         plugins: plugins(&source, &base, raw.plugins)?,
         policy: policy(&source, &raw.policy)?,
         authentication: authentication(&source, raw.authentication)?,
+        trusted,
         limits: limits(&source, &raw.limits)?,
         source,
     })
@@ -85,7 +87,11 @@ fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError
     }
 }
 
-fn listener(source: &Source, raw: raw::Listener) -> Result<Listener, ConfigError> {
+fn listener(
+    source: &Source,
+    raw: raw::Listener,
+    trusted: &Trusted,
+) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if let Protocol::Submission | Protocol::Milter = protocol {
         return Err(source.error(
@@ -140,10 +146,27 @@ fn listener(source: &Source, raw: raw::Listener) -> Result<Listener, ConfigError
             "remove the line; it is for imap",
         ));
     }
+    if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
+        if protocol == Protocol::Http {
+            return Err(source.error(
+                flag.span(),
+                "http does not take the PROXY protocol",
+                "smtp, lmtp and imap do",
+            ));
+        }
+        if trusted.proxies.is_empty() {
+            return Err(source.error(
+                flag.span(),
+                "no proxy is trusted, so nobody could connect",
+                "name them: [trusted] proxies = [\"192.0.2.1\"]",
+            ));
+        }
+    }
     Ok(Listener {
         protocol,
         tls,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
+        proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })

@@ -91,6 +91,16 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:4:16",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[trusted]\nproxies = [\"192.0.2.1/24\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "\"192.0.2.1/24\" is not a network",
+            "wasmilter.toml:4:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nproxy-protocol = true\n",
+            "no proxy is trusted",
+            "wasmilter.toml:6:18",
+        ),
+        (
             "hostname = \"mx.example.test\"\n[[listener]\n",
             "",
             "wasmilter.toml:2:",

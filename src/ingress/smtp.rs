@@ -1,10 +1,13 @@
 //! SMTP and LMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
 //! Knows neither the order of commands nor what becomes of a message.
 
+use super::handover;
 use crate::accept::{Acceptor, Telling, Transaction};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Reply, Session};
-use crate::net::{Input, Limits, Listener, Stream, Tls};
-use crate::proto::smtp::{self, Dialect, Hello, Mail, Piece, Receiving, Security, Server, Step};
+use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
+use crate::proto::smtp::{
+    self, Dialect, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
+};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +28,11 @@ pub struct Config {
     pub tls: TlsUse,
     /// How long a client may take to send or to read anything at all.
     pub idle: Duration,
+    /// Set where all connections come over proxies.
+    pub proxies: Option<Proxies>,
+    /// Who may say XCLIENT.
+    pub xclient: Networks,
+    pub xforward: Networks,
     /// At once.
     pub connections: usize,
     /// How long transactions have to end after the stop.
@@ -49,6 +57,9 @@ impl Default for Config {
             core: smtp::Config::default(),
             tls: TlsUse::None,
             idle: IDLE,
+            proxies: None,
+            xclient: Networks::default(),
+            xforward: Networks::default(),
             connections,
             drain,
         }
@@ -79,6 +90,9 @@ pub async fn serve(
         core: Arc::new(config.core),
         tls: config.tls,
         idle: config.idle,
+        proxies: config.proxies,
+        xclient: config.xclient,
+        xforward: config.xforward,
         acceptor,
         stop: stop.clone(),
     });
@@ -93,14 +107,29 @@ struct Shared {
     core: Arc<smtp::Config>,
     tls: TlsUse,
     idle: Duration,
+    proxies: Option<Proxies>,
+    xclient: Networks,
+    xforward: Networks,
     acceptor: Acceptor,
     stop: CancellationToken,
 }
 
-async fn converse(shared: Arc<Shared>, stream: Stream) {
-    let peer = stream.peer();
-    tracing::debug!(%peer, "connected");
-    match Connection::open(shared, stream).await {
+async fn converse(shared: Arc<Shared>, mut stream: Stream) {
+    let mut peer = stream.peer();
+    let mut proxy = None;
+    if let Some(proxies) = &shared.proxies {
+        stream = match Box::pin(proxies.accept(stream)).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::info!(%peer, %error, "turned away: no PROXY header to be believed");
+                return;
+            }
+        };
+        proxy = Some(peer).filter(|proxy| *proxy != stream.peer());
+        peer = stream.peer();
+    }
+    tracing::debug!(%peer, proxy = proxy.map(tracing::field::display), "connected");
+    match Connection::open(shared, stream, proxy).await {
         Ok(connection) => match connection.run().await {
             Ok(()) => tracing::debug!(%peer, "closed"),
             Err(error) => tracing::debug!(%peer, %error, "lost"),
@@ -114,6 +143,8 @@ struct Connection {
     stream: Stream,
     input: Input,
     session: Arc<Session>,
+    /// What XFORWARD said of the next transaction's client.
+    forwarded: Option<Box<Told>>,
     /// Boxed: most connections have none most of the time.
     transaction: Option<Box<Transaction>>,
     /// What the chunks so far brought of its message.
@@ -132,11 +163,15 @@ enum Waited {
 }
 
 impl Connection {
-    async fn open(shared: Arc<Shared>, mut stream: Stream) -> io::Result<Self> {
+    async fn open(
+        shared: Arc<Shared>,
+        mut stream: Stream,
+        proxy: Option<Peer>,
+    ) -> io::Result<Self> {
         if let TlsUse::Implicit(tls) = &shared.tls {
             stream = Box::pin(tls.accept(stream)).await?;
         }
-        let session = Session {
+        let mut session = Session {
             server_name: shared.core.hostname.clone(),
             client_address: stream.peer().ip(),
             protocol: match shared.core.dialect {
@@ -147,11 +182,15 @@ impl Connection {
             tls: stream.tls(),
             ..Session::default()
         };
+        if let Some(proxy) = proxy {
+            handover::proxied(&mut session, proxy);
+        }
         Ok(Self {
             shared,
             stream,
             input: Input::new(),
             session: Arc::new(session),
+            forwarded: None,
             transaction: None,
             chunks: None,
         })
@@ -181,6 +220,21 @@ impl Connection {
                     Ok(()) => asked.accept(),
                     Err(reply) => asked.refuse(&reply),
                 },
+                Step::Xclient(asked) => {
+                    self.forget();
+                    let told = Told::clone(&asked.command.0);
+                    handover::xclient(Arc::make_mut(&mut self.session), told);
+                    tracing::debug!(peer = %self.stream.peer(), client = ?self.session.client_address, "XCLIENT");
+                    match Box::pin(self.shared.acceptor.connect(&self.session)).await {
+                        Ok(()) => asked.accept(),
+                        Err(reply) => asked.turn_away(&reply),
+                    }
+                }
+                Step::Xforward(asked) => {
+                    let told = Told::clone(&asked.command.0);
+                    self.forwarded.get_or_insert_default().merge(told);
+                    asked.accept()
+                }
                 Step::Rcpt(asked) => match &mut self.transaction {
                     Some(transaction) => {
                         match Box::pin(transaction.recipient(asked.command.clone())).await {
@@ -219,8 +273,13 @@ impl Connection {
             (TlsUse::StartTls(_), false) => Security::StartTls,
             (TlsUse::None | TlsUse::Implicit(_), false) => Security::Plain,
         };
+        let peer = self.stream.peer();
+        let trust = Trust {
+            xclient: self.shared.xclient.contains_peer(peer),
+            xforward: self.shared.xforward.contains_peer(peer),
+        };
         match self.shared.acceptor.connect(&self.session).await {
-            Ok(()) => Server::new(core, security),
+            Ok(()) => Server::new(core, security).trusting(trust),
             Err(reply) => Server::refused(core, security, &reply),
         }
     }
@@ -241,6 +300,7 @@ impl Connection {
 
     /// The transaction is over.
     fn forget(&mut self) {
+        self.forwarded = None;
         self.transaction = None;
         self.chunks = None;
     }
@@ -256,6 +316,9 @@ impl Connection {
                 (Dialect::Lmtp, Some(_)) => "UTF8LMTPS",
             };
             Arc::make_mut(&mut session).protocol = protocol.to_owned();
+        }
+        if let Some(told) = self.forwarded.take() {
+            handover::xforward(Arc::make_mut(&mut session), *told);
         }
         let envelope = Envelope {
             sender: mail.sender.clone(),

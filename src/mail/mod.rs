@@ -34,6 +34,6 @@ pub use journal::{Disposition, Journal, LogLine, Turn, Where};
 pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use reply::{EnhancedCode, Replies, Reply};
-pub use session::{Session, Tls};
+pub use session::{How, Session, Tls, Via};
 pub use text::{FieldName, Line, TextError};
 pub use verdict::{AuthenticationResult, Symbol, Verdict};

@@ -3,10 +3,14 @@
 
 mod input;
 mod listener;
+mod networks;
+mod proxy;
 mod stream;
 mod tls;
 
 pub use input::Input;
 pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
+pub use networks::Networks;
+pub use proxy::Proxies;
 pub use stream::{Peer, Stream};
 pub use tls::{Tls, TlsError};

@@ -1,6 +1,7 @@
 //! Command lines into commands (RFC 5321 §4.1.1), or into the reply that says what is wrong with them.
 //! Whether a command is in order at this point is for `server` to say.
 
+use super::handover::{self, Told, Verb};
 use super::{Config, Dialect, dsn, path, refusal, syntax};
 use crate::mail::{Address, AddressError, Body, Recipient, Reply, Ret, ReversePath};
 
@@ -19,6 +20,8 @@ pub(super) enum Command {
         size: u64,
         last: Result<bool, Reply>,
     },
+    /// XCLIENT, XFORWARD.
+    Handover(Verb, Result<Box<Told>, Reply>),
     Rset,
     Noop,
     Vrfy,
@@ -100,6 +103,12 @@ impl Command {
             Ok(Self::Expn)
         } else if is("HELP") {
             Ok(Self::Help)
+        } else if is("XFORWARD") {
+            let told = handover::attributes(Verb::Xforward, arguments);
+            Ok(Self::Handover(Verb::Xforward, told))
+        } else if is("XCLIENT") {
+            let told = handover::attributes(Verb::Xclient, arguments);
+            Ok(Self::Handover(Verb::Xclient, told))
         } else if ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"].contains(&verb) {
             Ok(Self::Http)
         } else if ["AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML"]
@@ -122,10 +131,7 @@ fn hello(name: &str, extended: bool) -> Result<Hello, Reply> {
             "Syntax error: say who you are, as in EHLO mail.example.com",
         ));
     }
-    let fine = |c: char| {
-        (c.is_ascii_graphic() && !"()<>\",;\\".contains(c)) || !(c.is_ascii() || c.is_control())
-    };
-    if name.len() > NAME_MAX || !name.chars().all(fine) {
+    if !is_name(name) {
         return Err(syntax(
             "Syntax error: that is neither a domain nor an address literal",
         ));
@@ -134,6 +140,14 @@ fn hello(name: &str, extended: bool) -> Result<Hello, Reply> {
         name: name.to_owned(),
         extended,
     })
+}
+
+/// Whether it can stand in a Received field.
+pub(super) fn is_name(name: &str) -> bool {
+    let fine = |c: char| {
+        (c.is_ascii_graphic() && !"()<>\",;\\".contains(c)) || !(c.is_ascii() || c.is_control())
+    };
+    !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(fine)
 }
 
 /// RFC 3030 §2: `BDAT size`, `BDAT size LAST`.

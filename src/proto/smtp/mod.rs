@@ -7,12 +7,13 @@
 //! the message out in slices of the very octets that it was fed. LMTP is the same machine with another [`Dialect`].
 //!
 //! Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), ENHANCEDSTATUSCODES (RFC 2034),
-//! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422).
+//! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422); XCLIENT and XFORWARD (Postfix).
 
 mod chunk;
 mod command;
 mod data;
 mod dsn;
+mod handover;
 mod line;
 mod path;
 mod server;
@@ -20,6 +21,7 @@ mod server;
 pub use chunk::Taken;
 pub use command::{Hello, Mail};
 pub use data::{Ended, Piece, Receiving};
+pub use handover::{Told, Trust, Xclient, Xforward};
 pub use server::{Asked, Data, Security, Server, Step};
 
 use crate::mail::{EnhancedCode, Reply};

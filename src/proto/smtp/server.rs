@@ -4,6 +4,7 @@
 use super::chunk::{Drain, Progress};
 use super::command::{Command, Hello, Mail, needs_utf8};
 use super::data::Receiving;
+use super::handover::{Trust, Verb, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
 use super::{Config, Dialect, refusal, syntax};
 use crate::mail::{Body, Recipient, Replies, Reply};
@@ -19,6 +20,7 @@ const OUTPUT_MAX: usize = 8 * 1024;
 pub struct Server {
     config: Arc<Config>,
     security: Security,
+    trust: Trust,
     pub(super) phase: Phase,
     lines: Lines,
     pub(super) output: Vec<u8>,
@@ -72,6 +74,10 @@ pub enum Step {
     /// EHLO or HELO. A transaction that was open is over (RFC 5321 §4.1.4).
     Hello(Asked<Hello>),
     Mail(Asked<Mail>),
+    /// Another client's session takes the place of this one, from its greeting on.
+    Xclient(Asked<Xclient>),
+    /// What the next transaction's client is.
+    Xforward(Asked<Xforward>),
     Rcpt(Asked<Recipient>),
     Data(Asked<Data>),
     /// BDAT: a chunk of the message follows, the first or another (RFC 3030 §2).
@@ -97,6 +103,10 @@ pub struct Asked<C> {
 }
 
 impl<C> Asked<C> {
+    pub(super) fn into_server(self) -> Server {
+        self.server
+    }
+
     /// Turns the command down; 421 ends the connection too (RFC 5321 §3.8).
     pub fn refuse(self, reply: &Reply) -> Server {
         let mut server = self.server;
@@ -157,26 +167,45 @@ pub(super) enum Next {
 impl Server {
     /// The greeting is in `output`.
     pub fn new(config: Arc<Config>, security: Security) -> Self {
-        let mut server = Self::silent(config, security, Phase::Connected);
+        Self::silent(config, security, Phase::Connected).anew()
+    }
+
+    /// This client may speak for others.
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
+    }
+
+    pub(super) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// From the greeting on.
+    pub(super) fn anew(mut self) -> Self {
+        self.phase = Phase::Connected;
         let Config {
             hostname, dialect, ..
-        } = server.config.as_ref();
+        } = self.config.as_ref();
         let greeting = format!("220 {hostname} {} wasmilter\r\n", dialect.name());
-        server.say(greeting.as_bytes());
-        server
+        self.say(greeting.as_bytes());
+        self
+    }
+
+    pub(super) fn turned_away(mut self, reply: &Reply) -> Self {
+        self.phase = Phase::Refused;
+        self.refuse(reply);
+        self
     }
 
     /// A server that turns this client away: `reply` is its greeting.
     pub fn refused(config: Arc<Config>, security: Security, reply: &Reply) -> Self {
-        let mut server = Self::silent(config, security, Phase::Refused);
-        server.refuse(reply);
-        server
+        Self::silent(config, security, Phase::Refused).turned_away(reply)
     }
 
     fn silent(config: Arc<Config>, security: Security, phase: Phase) -> Self {
         Self {
             config,
             security,
+            trust: Trust::default(),
             phase,
             lines: Lines::default(),
             output: Vec::new(),
@@ -199,6 +228,7 @@ impl Server {
     pub fn secured(self) -> Self {
         Self {
             errors: self.errors,
+            trust: self.trust,
             ..Self::silent(self.config, Security::Tls, Phase::Connected)
         }
     }
@@ -276,6 +306,7 @@ impl Server {
                 self.reset();
                 return self.ask(hello, Step::Hello);
             }
+            (Command::Handover(verb, told), _) => return self.handover(verb, told),
             (Command::Rset, phase) => {
                 self.reset();
                 self.say(b"250 2.0.0 Ok\r\n");
@@ -367,7 +398,7 @@ impl Server {
         Next::Line(self)
     }
 
-    fn ask<C>(self, command: C, step: impl FnOnce(Asked<C>) -> Step) -> Next {
+    pub(super) fn ask<C>(self, command: C, step: impl FnOnce(Asked<C>) -> Step) -> Next {
         Next::Step(step(Asked {
             command,
             server: self,
@@ -466,13 +497,22 @@ impl Server {
         let recipients = recipients.min(&999_999);
         // Writing to memory doesn't fail.
         let _ = if extended {
-            let starttls = match self.security {
-                Security::StartTls => "250-STARTTLS\r\n",
-                Security::Plain | Security::Tls => "",
+            // What depends on the client.
+            let mut offered = match self.security {
+                Security::StartTls => "250-STARTTLS\r\n".to_owned(),
+                Security::Plain | Security::Tls => String::new(),
             };
+            for (verb, trusted) in [
+                (Verb::Xclient, self.trust.xclient),
+                (Verb::Xforward, self.trust.xforward),
+            ] {
+                if trusted {
+                    offered.push_str(&format!("250-{}\r\n", verb.keyword()));
+                }
+            }
             write!(
                 self.output,
-                "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{starttls}250-8BITMIME\r\n\
+                "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{offered}250-8BITMIME\r\n\
                  250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n\
                  250-LIMITS RCPTMAX={recipients}\r\n250 ENHANCEDSTATUSCODES\r\n"
             )

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 mod chunks;
 mod dsn;
+mod handover;
 mod lmtp;
 mod message;
 mod oracle;
@@ -16,6 +17,8 @@ mod splits;
 enum Event {
     Hello(Hello),
     Mail(Mail),
+    Xclient(Told),
+    Xforward(Told),
     Rcpt(String),
     Data,
     Chunk,
@@ -107,6 +110,20 @@ impl Caller {
             Step::Mail(asked) => {
                 self.events.push(Event::Mail(asked.command.clone()));
                 self.given.clear();
+                asked.accept()
+            }
+            Step::Xclient(asked) => {
+                let told = Told::clone(&asked.command.0);
+                let refused = told.name == Some(Some("bad.test".into()));
+                self.events.push(Event::Xclient(told));
+                match refused {
+                    true => asked.turn_away(&refusal(554, (5, 7, 1), "Not you")),
+                    false => asked.accept(),
+                }
+            }
+            Step::Xforward(asked) => {
+                self.events
+                    .push(Event::Xforward(Told::clone(&asked.command.0)));
                 asked.accept()
             }
             Step::Rcpt(asked) => {

@@ -3,6 +3,7 @@
 mod abuse;
 mod chunks;
 mod client;
+mod handover;
 mod kept;
 mod lmtp;
 mod programs;
