@@ -53,7 +53,7 @@ fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<Vec<u8>
                             Machine::Commands(server)
                         }
                         Step::StartTls(_) => unreachable!("it is not offered"),
-                        Step::Close(rest) => {
+                        Step::Close(rest, _) => {
                             sent.extend(rest);
                             Machine::Gone
                         }

@@ -10,6 +10,7 @@ use crate::dns;
 use crate::ingress;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
+use crate::net::guard::{Guard, System};
 use crate::net::{Endpoint, Tls};
 use crate::plugin::{self, Host};
 use crate::proto::smtp::Dialect;
@@ -130,6 +131,12 @@ impl App {
             directory,
             clock,
             tls,
+            guard: Arc::new(Guard::new(
+                config.limits.guard.clone(),
+                Some(Box::new(System {
+                    data_dir: config.data_dir.clone(),
+                })),
+            )),
         };
         for bound in bound {
             app.serve(config, bound, &services);
@@ -156,12 +163,16 @@ impl App {
                             .clone(),
                         size: config.limits.message_size,
                         recipients: config.limits.recipients,
+                        errors: config.limits.errors,
+                        commands: config.limits.commands,
+                        idle_commands: config.limits.idle_commands,
                         ..Default::default()
                     },
                     tls: listen::smtp_tls(bound.config.tls, &services.tls),
                     proxies: listen::proxies(config, &bound.config),
                     xclient: config.trusted.xclient.clone(),
                     xforward: config.trusted.xforward.clone(),
+                    guard: Arc::clone(&services.guard),
                     connections,
                     drain: DRAIN,
                     ..Default::default()
@@ -242,6 +253,7 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+    guard: Arc<Guard>,
 }
 
 fn verifier(config: &config::Authentication) -> Result<Verifier, ConfigError> {

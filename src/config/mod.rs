@@ -2,6 +2,7 @@
 //! Opens no sockets and starts nothing.
 
 mod error;
+mod limits;
 mod raw;
 mod resolve;
 #[cfg(test)]
@@ -10,6 +11,7 @@ mod trusted;
 mod units;
 
 pub use error::ConfigError;
+pub use limits::Limits;
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -103,16 +105,6 @@ pub struct Plugins {
 pub struct Authentication {
     pub dns: crate::dns::Config,
     pub policy: crate::verify::Policy,
-}
-
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Octets of one message (RFC 1870).
-    pub message_size: u64,
-    /// Recipients of one transaction.
-    pub recipients: usize,
-    /// Connections at once, for each listener.
-    pub connections: usize,
 }
 
 /// The file as it was read.

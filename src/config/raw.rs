@@ -1,6 +1,6 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, trusted};
+use super::{ByteSize, Protocol, TlsMode, limits, trusted};
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -26,7 +26,7 @@ pub struct Config {
     #[serde(default)]
     pub trusted: trusted::Raw,
     #[serde(default)]
-    pub limits: Limits,
+    pub limits: limits::Raw,
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,12 +75,4 @@ pub struct Authentication {
     pub dkim: Action,
     #[serde(default)]
     pub dmarc: Action,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
-    pub message_size: Option<Spanned<ByteSize>>,
-    pub recipients: Option<Spanned<usize>>,
-    pub connections: Option<Spanned<usize>>,
 }

@@ -1,8 +1,8 @@
 //! From raw values to a `Config`: defaults, paths, and the rules that a type cannot say.
 
 use super::{
-    Authentication, ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source,
-    TlsFiles, TlsMode, Trusted, raw, trusted,
+    Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
+    TlsMode, Trusted, limits, raw, trusted,
 };
 use crate::chain::Policy;
 use crate::mail::Address;
@@ -70,8 +70,8 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         plugins: plugins(&source, &base, raw.plugins)?,
         policy: policy(&source, &raw.policy)?,
         authentication: authentication(&source, raw.authentication)?,
+        limits: limits::resolve(&source, &raw.limits, trusted.networks.clone())?,
         trusted,
-        limits: limits(&source, &raw.limits)?,
         source,
     })
 }
@@ -288,35 +288,5 @@ fn dns_server(source: &Source, text: &Spanned<String>) -> Result<SocketAddr, Con
             format!("{written:?} is not the address of a DNS server"),
             "write IP or IP:PORT, such as \"127.0.0.1\" or \"[::1]:5353\"",
         )
-    })
-}
-
-fn limits(source: &Source, raw: &raw::Limits) -> Result<Limits, ConfigError> {
-    let at_least =
-        |value: &Option<Spanned<usize>>, default: usize, least: usize, why: &str| match value {
-            None => Ok(default),
-            Some(value) if *value.get_ref() >= least => Ok(*value.get_ref()),
-            Some(value) => Err(source.error(value.span(), format!("at least {least}: {why}"), "")),
-        };
-    let message_size = match &raw.message_size {
-        None => ByteSize::mib(50).0,
-        Some(size) if size.get_ref().0 >= 64 * 1024 => size.get_ref().0,
-        Some(size) => {
-            return Err(source.error(
-                size.span(),
-                "at least 64 KiB: RFC 5321 §4.5.3.1.7 has every server take that much",
-                "",
-            ));
-        }
-    };
-    Ok(Limits {
-        message_size,
-        recipients: at_least(
-            &raw.recipients,
-            1000,
-            100,
-            "RFC 5321 §4.5.3.1.8 has every server take that many",
-        )?,
-        connections: at_least(&raw.connections, 10_000, 1, "a listener needs one")?,
     })
 }

@@ -9,6 +9,7 @@ use toml::Spanned;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Raw {
+    networks: Option<Vec<Spanned<String>>>,
     proxies: Option<Vec<Spanned<String>>>,
     xclient: Option<Vec<Spanned<String>>>,
     xforward: Option<Vec<Spanned<String>>>,
@@ -16,6 +17,8 @@ pub struct Raw {
 
 #[derive(Debug, Clone, Default)]
 pub struct Trusted {
+    /// Who is exempt from limits.
+    pub networks: Networks,
     /// Whose PROXY headers are believed.
     pub proxies: Networks,
     pub xclient: Networks,
@@ -24,6 +27,10 @@ pub struct Trusted {
 
 pub fn resolve(source: &Source, raw: &Raw) -> Result<Trusted, ConfigError> {
     Ok(Trusted {
+        networks: match &raw.networks {
+            Some(texts) => networks(source, texts)?,
+            None => Networks::loopback(),
+        },
         proxies: networks(source, raw.proxies.as_deref().unwrap_or_default())?,
         xclient: networks(source, raw.xclient.as_deref().unwrap_or_default())?,
         xforward: networks(source, raw.xforward.as_deref().unwrap_or_default())?,

@@ -1,16 +1,18 @@
 //! SMTP and LMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
 //! Knows neither the order of commands nor what becomes of a message.
 
+use super::door::{self, Guest};
 use super::handover;
 use crate::accept::{Acceptor, Telling, Transaction};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Reply, Session};
+use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
 use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
 use crate::proto::smtp::{
-    self, Dialect, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
+    self, Dialect, Farewell, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
 };
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -33,6 +35,7 @@ pub struct Config {
     /// Who may say XCLIENT.
     pub xclient: Networks,
     pub xforward: Networks,
+    pub guard: Arc<Guard>,
     /// At once.
     pub connections: usize,
     /// How long transactions have to end after the stop.
@@ -60,6 +63,7 @@ impl Default for Config {
             proxies: None,
             xclient: Networks::default(),
             xforward: Networks::default(),
+            guard: Arc::new(Guard::new(guard::Config::default(), None)),
             connections,
             drain,
         }
@@ -93,6 +97,7 @@ pub async fn serve(
         proxies: config.proxies,
         xclient: config.xclient,
         xforward: config.xforward,
+        guard: config.guard,
         acceptor,
         stop: stop.clone(),
     });
@@ -110,26 +115,18 @@ struct Shared {
     proxies: Option<Proxies>,
     xclient: Networks,
     xforward: Networks,
+    guard: Arc<Guard>,
     acceptor: Acceptor,
     stop: CancellationToken,
 }
 
-async fn converse(shared: Arc<Shared>, mut stream: Stream) {
-    let mut peer = stream.peer();
-    let mut proxy = None;
-    if let Some(proxies) = &shared.proxies {
-        stream = match Box::pin(proxies.accept(stream)).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::info!(%peer, %error, "turned away: no PROXY header to be believed");
-                return;
-            }
-        };
-        proxy = Some(peer).filter(|proxy| *proxy != stream.peer());
-        peer = stream.peer();
-    }
+async fn converse(shared: Arc<Shared>, stream: Stream) {
+    let silent = matches!(shared.tls, TlsUse::Implicit(_));
+    let admitted = door::admit(stream, shared.proxies.as_ref(), &shared.guard, silent).await;
+    let Some(guest) = admitted else { return };
+    let (peer, proxy) = (guest.stream.peer(), guest.proxy);
     tracing::debug!(%peer, proxy = proxy.map(tracing::field::display), "connected");
-    match Connection::open(shared, stream, proxy).await {
+    match Connection::open(shared, guest).await {
         Ok(connection) => match connection.run().await {
             Ok(()) => tracing::debug!(%peer, "closed"),
             Err(error) => tracing::debug!(%peer, %error, "lost"),
@@ -143,6 +140,12 @@ struct Connection {
     stream: Stream,
     input: Input,
     session: Arc<Session>,
+    ticket: Ticket,
+    /// As the core has counted them.
+    errors: u32,
+    command_pace: Pace,
+    /// From MAIL on.
+    message_pace: Pace,
     /// What XFORWARD said of the next transaction's client.
     forwarded: Option<Box<Told>>,
     /// Boxed: most connections have none most of the time.
@@ -163,11 +166,12 @@ enum Waited {
 }
 
 impl Connection {
-    async fn open(
-        shared: Arc<Shared>,
-        mut stream: Stream,
-        proxy: Option<Peer>,
-    ) -> io::Result<Self> {
+    async fn open(shared: Arc<Shared>, guest: Guest) -> io::Result<Self> {
+        let Guest {
+            mut stream,
+            proxy,
+            ticket,
+        } = guest;
         if let TlsUse::Implicit(tls) = &shared.tls {
             stream = Box::pin(tls.accept(stream)).await?;
         }
@@ -190,6 +194,10 @@ impl Connection {
             stream,
             input: Input::new(),
             session: Arc::new(session),
+            ticket,
+            errors: 0,
+            command_pace: Pace::default(),
+            message_pace: Pace::default(),
             forwarded: None,
             transaction: None,
             chunks: None,
@@ -197,6 +205,12 @@ impl Connection {
     }
 
     async fn run(mut self) -> io::Result<()> {
+        let early = door::early_talk(&mut self.stream, &mut self.input, &self.ticket);
+        if let Some(reply) = Box::pin(early).await? {
+            let mut last = Vec::new();
+            reply.write_to(&mut last);
+            return self.close(&last).await;
+        }
         let mut server = self.greet().await;
         loop {
             let (used, step) = server.next(self.input.octets());
@@ -205,7 +219,15 @@ impl Connection {
                 Step::Read(mut server) => {
                     // Octets that are left are no reason to wait: the core only wants its output sent.
                     let idle = self.transaction.is_none() && !server.in_line();
-                    match self.exchange(server.output(), idle).await? {
+                    let message = server.is_draining();
+                    if !server.in_line() {
+                        self.command_pace = Pace::default();
+                    }
+                    if server.errors() > self.errors {
+                        Box::pin(door::tarpit(server.errors(), &self.ticket)).await;
+                    }
+                    self.errors = server.errors();
+                    match self.exchange(server.output(), idle, message).await? {
                         Waited::Octets => server,
                         Waited::Gone => return Ok(()),
                         Waited::Enough(reply) => return self.close(&server.close(&reply)).await,
@@ -225,7 +247,7 @@ impl Connection {
                     let told = Told::clone(&asked.command.0);
                     handover::xclient(Arc::make_mut(&mut self.session), told);
                     tracing::debug!(peer = %self.stream.peer(), client = ?self.session.client_address, "XCLIENT");
-                    match Box::pin(self.shared.acceptor.connect(&self.session)).await {
+                    match self.connect_again().await {
                         Ok(()) => asked.accept(),
                         Err(reply) => asked.turn_away(&reply),
                     }
@@ -237,7 +259,11 @@ impl Connection {
                 }
                 Step::Rcpt(asked) => match &mut self.transaction {
                     Some(transaction) => {
-                        match Box::pin(transaction.recipient(asked.command.clone())).await {
+                        let taken = match self.ticket.recipient() {
+                            Ok(()) => Box::pin(transaction.recipient(asked.command.clone())).await,
+                            Err(reply) => Err(reply),
+                        };
+                        match taken {
                             Ok(()) => asked.accept(),
                             Err(reply) => asked.refuse(&reply),
                         }
@@ -261,7 +287,14 @@ impl Connection {
                     self = self.start_tls().await?;
                     server.secured()
                 }
-                Step::Close(rest) => return self.close(&rest).await,
+                Step::Close(rest, farewell) => {
+                    match farewell {
+                        Farewell::Said => {}
+                        Farewell::Errors => self.ticket.offence(Limit::Errors),
+                        Farewell::Commands => self.ticket.offence(Limit::Commands),
+                    }
+                    return self.close(&rest).await;
+                }
             };
         }
     }
@@ -282,6 +315,14 @@ impl Connection {
             Ok(()) => Server::new(core, security).trusting(trust),
             Err(reply) => Server::refused(core, security, &reply),
         }
+    }
+
+    /// The connection is another client's now.
+    async fn connect_again(&mut self) -> Result<(), Reply> {
+        if let Some(address) = self.session.client_address {
+            self.ticket = self.shared.guard.connect(Peer::Tcp((address, 0).into()))?;
+        }
+        Box::pin(self.shared.acceptor.connect(&self.session)).await
     }
 
     fn hello(&mut self, hello: &Hello) {
@@ -306,6 +347,8 @@ impl Connection {
     }
 
     async fn begin(&mut self, mail: &Mail) -> Result<(), Reply> {
+        self.ticket.mail()?;
+        self.message_pace = Pace::default();
         let mut session = Arc::clone(&self.session);
         if mail.utf8 {
             // RFC 6531 §4.3
@@ -325,6 +368,7 @@ impl Connection {
             recipients: Vec::new(),
             body: mail.body,
             utf8: mail.utf8,
+            require_tls: mail.require_tls,
             ret: mail.ret,
             envid: mail.envid.clone(),
         };
@@ -351,7 +395,7 @@ impl Connection {
                 }
                 Piece::Read(mut receiving) => {
                     self.input.consume(used);
-                    match self.exchange(receiving.output(), false).await? {
+                    match self.exchange(receiving.output(), false, true).await? {
                         Waited::Octets => receiving,
                         Waited::Gone => return Ok(None),
                         Waited::Enough(reply) => {
@@ -385,6 +429,7 @@ impl Connection {
                     };
                     let replies = match (content, transaction) {
                         (Ok(content), Ok(transaction)) => {
+                            self.ticket.bytes(content.len());
                             Box::pin(transaction.finish(content, telling)).await
                         }
                         (Err(reply), _) | (_, Err(reply)) => reply.into(),
@@ -420,18 +465,44 @@ impl Connection {
     }
 
     /// Sends what there is, then waits for octets if there are none. While `idle`, the stop ends the wait.
-    async fn exchange(&mut self, output: &mut Vec<u8>, idle: bool) -> io::Result<Waited> {
+    /// `message`: the octets are a message's, or are taken for one.
+    async fn exchange(
+        &mut self,
+        output: &mut Vec<u8>,
+        idle: bool,
+        message: bool,
+    ) -> io::Result<Waited> {
         self.send(output).await?;
         if !self.input.is_empty() {
             return Ok(Waited::Octets);
         }
-        let read = timeout(self.shared.idle, self.input.fill(&mut self.stream));
+        let slowest = self.ticket.guard().config().slowest;
+        let left = match message {
+            true => self.message_pace.of_message(slowest),
+            false => self.command_pace.of_command(slowest),
+        };
+        let began = Instant::now();
+        let read = timeout(
+            left.min(self.shared.idle),
+            self.input.fill(&mut self.stream),
+        );
         let waited = tokio::select! {
             biased;
             read = read => match read {
                 Ok(Ok(0)) => Waited::Gone,
-                Ok(Ok(_)) => Waited::Octets,
+                Ok(Ok(count)) => {
+                    let pace = match message {
+                        true => &mut self.message_pace,
+                        false => &mut self.command_pace,
+                    };
+                    pace.add(count, began.elapsed());
+                    Waited::Octets
+                }
                 Ok(Err(error)) => return Err(error),
+                Err(_) if left < self.shared.idle => {
+                    self.ticket.offence(Limit::Slow);
+                    Waited::Enough(parting((4, 4, 2), &self.shared, "Too slow"))
+                }
                 Err(_) => Waited::Enough(parting((4, 4, 2), &self.shared, "Nothing heard for too long")),
             },
             () = self.shared.stop.cancelled(), if idle => {

@@ -1,6 +1,7 @@
 //! Sockets: listeners, streams, TLS, and the reading side of a driver that runs a protocol core over a connection.
 //! Speaks no protocol itself.
 
+pub mod guard;
 mod input;
 mod listener;
 mod networks;

@@ -49,12 +49,26 @@ pub struct Mail {
     pub size: Option<u64>,
     pub body: Body,
     pub utf8: bool,
+    /// REQUIRETLS (RFC 8689)
+    pub require_tls: bool,
     pub ret: Option<Ret>,
     /// In xtext.
     pub envid: Option<String>,
 }
 
 impl Command {
+    /// Whether it brings no message nearer.
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Self::Hello(_) | Self::Handover(..) | Self::Rset | Self::Noop | Self::Vrfy => true,
+            Self::Expn | Self::Help => true,
+            Self::StartTls | Self::Mail(_) | Self::Rcpt(_) | Self::Data | Self::Bdat { .. } => {
+                false
+            }
+            Self::Quit | Self::Http => false,
+        }
+    }
+
     pub fn parse(line: &[u8], config: &Config) -> Result<Self, Reply> {
         let line = std::str::from_utf8(line).map_err(|_| match line.get(..4) {
             Some(verb) if verb.eq_ignore_ascii_case(b"BDAT") => no_chunk_size(),
@@ -202,6 +216,11 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
                 return Err(syntax("Syntax error: SMTPUTF8 takes no value"));
             }
             std::mem::replace(&mut mail.utf8, true)
+        } else if is("REQUIRETLS") {
+            if value.is_some() {
+                return Err(syntax("Syntax error: REQUIRETLS takes no value"));
+            }
+            std::mem::replace(&mut mail.require_tls, true)
         } else if is("RET") {
             mail.ret.replace(dsn::ret(value)?).is_some()
         } else if is("ENVID") {
@@ -291,7 +310,7 @@ fn given_twice() -> Reply {
 }
 
 /// RFC 5321 §4.1.1.11
-fn unknown_parameter(keyword: &str) -> Reply {
+pub(super) fn unknown_parameter(keyword: &str) -> Reply {
     refusal(
         555,
         (5, 5, 4),

@@ -7,7 +7,7 @@
 //! the message out in slices of the very octets that it was fed. LMTP is the same machine with another [`Dialect`].
 //!
 //! Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), ENHANCEDSTATUSCODES (RFC 2034),
-//! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422); XCLIENT and XFORWARD (Postfix).
+//! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), REQUIRETLS (RFC 8689); XCLIENT and XFORWARD (Postfix).
 
 mod chunk;
 mod command;
@@ -22,7 +22,7 @@ pub use chunk::Taken;
 pub use command::{Hello, Mail};
 pub use data::{Ended, Piece, Receiving};
 pub use handover::{Told, Trust, Xclient, Xforward};
-pub use server::{Asked, Data, Security, Server, Step};
+pub use server::{Asked, Data, Farewell, Security, Server, Step};
 
 use crate::mail::{EnhancedCode, Reply};
 
@@ -38,8 +38,12 @@ pub struct Config {
     pub size: u64,
     /// Recipients of one message; RFC 5321 §4.5.3.1.8 wants at least 100.
     pub recipients: usize,
-    /// Refusals after which the client is sent away; a message that was taken sets the count back.
+    /// Refusals after which the client is sent away; a message that was taken sets these three counts back.
     pub errors: u32,
+    /// Commands after which it is.
+    pub commands: u32,
+    /// Commands after which it is, of those that bring no message: HELO, RSET, NOOP, VRFY, EXPN, HELP and their like.
+    pub idle_commands: u32,
 }
 
 impl Default for Config {
@@ -51,6 +55,8 @@ impl Default for Config {
             size: 50 * 1024 * 1024,
             recipients: 1000,
             errors: 20,
+            commands: 10_000,
+            idle_commands: 100,
         }
     }
 }

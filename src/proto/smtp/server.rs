@@ -2,7 +2,7 @@
 //! Does not decide who may send what to whom.
 
 use super::chunk::{Drain, Progress};
-use super::command::{Command, Hello, Mail, needs_utf8};
+use super::command::{Command, Hello, Mail, needs_utf8, unknown_parameter};
 use super::data::Receiving;
 use super::handover::{Trust, Verb, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
@@ -24,11 +24,28 @@ pub struct Server {
     pub(super) phase: Phase,
     lines: Lines,
     pub(super) output: Vec<u8>,
-    errors: u32,
+    counts: Counts,
     /// Octets of a chunk that nobody wants.
     pub(super) drain: Option<Box<Drain>>,
     /// The reply to the chunk that failed in this transaction. Those behind it get the same.
     pub(super) failed: Option<Box<Reply>>,
+}
+
+/// Since the last message that was taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    errors: u32,
+    commands: u32,
+    idle: u32,
+}
+
+/// Why the machine ends the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// QUIT, or the caller's 421.
+    Said,
+    Errors,
+    Commands,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +67,7 @@ pub(super) enum Phase {
     Ready,
     /// After MAIL.
     Transaction(Open),
-    Closing,
+    Closing(Farewell),
 }
 
 /// The transaction that is open.
@@ -88,7 +105,7 @@ pub enum Step {
     /// command: those could be an attacker's (RFC 3207 §4.2).
     StartTls(Server),
     /// Send these octets and close.
-    Close(Vec<u8>),
+    Close(Vec<u8>, Farewell),
 }
 
 /// DATA.
@@ -209,7 +226,7 @@ impl Server {
             phase,
             lines: Lines::default(),
             output: Vec::new(),
-            errors: 0,
+            counts: Counts::default(),
             drain: None,
             failed: None,
         }
@@ -227,7 +244,7 @@ impl Server {
     /// After the handshake all that was known of the client is forgotten (RFC 3207 §4.2).
     pub fn secured(self) -> Self {
         Self {
-            errors: self.errors,
+            counts: self.counts,
             trust: self.trust,
             ..Self::silent(self.config, Security::Tls, Phase::Connected)
         }
@@ -239,6 +256,16 @@ impl Server {
         self.output
     }
 
+    /// Refusals since the last message that was taken.
+    pub fn errors(&self) -> u32 {
+        self.counts.errors
+    }
+
+    /// Whether a chunk is being read for nothing.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
+    }
+
     /// Whether a command has begun and not ended.
     pub fn in_line(&self) -> bool {
         self.lines.in_line() || self.drain.is_some()
@@ -248,8 +275,8 @@ impl Server {
     pub fn next(mut self, input: &[u8]) -> (usize, Step) {
         let mut used = 0;
         loop {
-            if self.phase == Phase::Closing {
-                return (used, Step::Close(self.output));
+            if let Phase::Closing(farewell) = self.phase {
+                return (used, Step::Close(self.output, farewell));
             }
             if self.output.len() > OUTPUT_MAX {
                 return (used, Step::Read(self));
@@ -291,10 +318,22 @@ impl Server {
     }
 
     fn command(mut self, command: Command) -> Next {
+        self.counts.commands += 1;
+        self.counts.idle += u32::from(command.is_idle());
+        let Config {
+            commands,
+            idle_commands,
+            ..
+        } = *self.config;
+        if self.counts.commands > commands || self.counts.idle > idle_commands {
+            refusal(421, (4, 7, 0), "Too many commands and no message").write_to(&mut self.output);
+            self.phase = Phase::Closing(Farewell::Commands);
+            return Next::Line(self);
+        }
         match (command, self.phase) {
             (Command::Quit, _) => {
                 self.say(b"221 2.0.0 Bye\r\n");
-                self.phase = Phase::Closing;
+                self.phase = Phase::Closing(Farewell::Said);
             }
             (Command::Http, _) => {
                 // A web page can make a browser send a form here; none of its lines gets a second chance.
@@ -338,6 +377,10 @@ impl Server {
             }
             (Command::Mail(_), Phase::Transaction(_)) => {
                 self.out_of_order("A transaction is open; end it or say RSET first");
+            }
+            // RFC 8689 §2: elsewhere there is no such parameter.
+            (Command::Mail(mail), _) if mail.require_tls && self.security != Security::Tls => {
+                self.refuse(&unknown_parameter("REQUIRETLS"));
             }
             (Command::Mail(mail), _) => return self.ask(mail, Step::Mail),
             (Command::Rcpt(_) | Command::Data, Phase::Transaction(open))
@@ -449,7 +492,7 @@ impl Server {
             closing |= reply.code == 421;
         }
         if positive {
-            self.errors = 0;
+            self.counts = Counts::default();
         } else if permanent {
             self.count(500);
         }
@@ -470,15 +513,16 @@ impl Server {
     /// What a refusal means for the session.
     fn count(&mut self, code: u16) {
         if code == 421 {
-            self.phase = Phase::Closing;
+            self.phase = Phase::Closing(Farewell::Said);
         }
         // What is temporary may be our fault; a client that hears 5xx over and over is guessing or broken.
         if code >= 500 {
-            self.errors += 1;
+            self.counts.errors += 1;
         }
-        if self.errors >= self.config.errors && self.phase != Phase::Closing {
+        let closing = matches!(self.phase, Phase::Closing(_));
+        if self.counts.errors >= self.config.errors && !closing {
             refusal(421, (4, 7, 0), "Too many errors").write_to(&mut self.output);
-            self.phase = Phase::Closing;
+            self.phase = Phase::Closing(Farewell::Errors);
         }
     }
 
@@ -500,7 +544,9 @@ impl Server {
             // What depends on the client.
             let mut offered = match self.security {
                 Security::StartTls => "250-STARTTLS\r\n".to_owned(),
-                Security::Plain | Security::Tls => String::new(),
+                // RFC 8689 §2
+                Security::Tls => "250-REQUIRETLS\r\n".to_owned(),
+                Security::Plain => String::new(),
             };
             for (verb, trusted) in [
                 (Verb::Xclient, self.trust.xclient),
