@@ -5,8 +5,10 @@ mod chunks;
 mod client;
 mod handover;
 mod kept;
+mod limits;
 mod lmtp;
 mod programs;
+mod relay;
 mod tls;
 mod transactions;
 
