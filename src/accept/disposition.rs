@@ -38,7 +38,9 @@ pub(super) async fn settle(
     let received = message.header.clone();
     let mut draft = Draft::new(message, &envelope.recipients);
     let checked = authenticate(&services, &session, sender, &content, &mut draft, &mut run).await?;
-    let verdict = match checked.ruling.refusal {
+    let hygiene = services.config.hygiene;
+    let unclean = hygiene.refusal(&received, &session.server_name);
+    let verdict = match unclean.or(checked.ruling.refusal.clone()) {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),
         None => match run.message(&envelope, &mut draft).await {

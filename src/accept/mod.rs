@@ -2,9 +2,11 @@
 //! that it is on stable storage. Doesn't know which protocol called it.
 
 mod disposition;
+mod hygiene;
 mod trace;
 mod transaction;
 
+pub use hygiene::Hygiene;
 pub use transaction::Transaction;
 
 use crate::auth::Directory;
@@ -24,6 +26,7 @@ pub struct Config {
     pub memory: usize,
     /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 wants at least 100).
     pub recipients: usize,
+    pub hygiene: Hygiene,
 }
 
 /// What the client can be told at the end of data.

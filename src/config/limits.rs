@@ -2,8 +2,11 @@
 //! What happens at a limit is said where it is kept.
 
 use super::{ByteSize, ConfigError, Source};
+use crate::accept::Hygiene;
+use crate::mail::Header;
 use crate::net::Networks;
 use crate::net::guard::{self, Amounts, Ban, Rates, Room, Slowest};
+use crate::proto::smtp;
 use serde::Deserialize;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -15,6 +18,13 @@ pub struct Raw {
     message_size: Option<Spanned<ByteSize>>,
     recipients: Option<Spanned<u64>>,
     connections: Option<Spanned<u64>>,
+    #[serde(default)]
+    smuggling: Smuggling,
+    line_length: Option<Spanned<ByteSize>>,
+    header_size: Option<Spanned<ByteSize>>,
+    header_fields: Option<Spanned<u64>>,
+    hops: Option<Spanned<u64>>,
+    own_hops: Option<Spanned<u64>>,
     errors: Option<Spanned<u64>>,
     commands: Option<Spanned<u64>>,
     idle_commands: Option<Spanned<u64>>,
@@ -39,6 +49,14 @@ pub struct Raw {
     all: RawRates,
 }
 
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Smuggling {
+    #[default]
+    Reject,
+    Normalise,
+}
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawRates {
@@ -61,6 +79,10 @@ pub struct Limits {
     pub recipients: usize,
     /// Connections at once, for each listener.
     pub connections: usize,
+    pub smuggling: smtp::Smuggling,
+    /// Octets.
+    pub line_length: u64,
+    pub hygiene: Hygiene,
     /// Of one session, since the last message that was taken.
     pub errors: u32,
     pub commands: u32,
@@ -148,8 +170,58 @@ pub fn resolve(source: &Source, raw: &Raw, exempt: Networks) -> Result<Limits, C
             disk_free: raw.disk_free.map_or(default.room.disk_free, |size| size.0),
         },
     };
+    let clean = Hygiene::default();
+    let octets = |value: &Option<Spanned<ByteSize>>,
+                  default: u64,
+                  range: RangeInclusive<u64>,
+                  why: &str| match value {
+        None => Ok(default),
+        Some(value) if range.contains(&value.get_ref().0) => Ok(value.get_ref().0),
+        Some(value) => Err(source.error(
+            value.span(),
+            format!("from {} to {} octets: {why}", range.start(), range.end()),
+            "",
+        )),
+    };
+    let header_max = Header::MAX as u64;
     Ok(Limits {
         message_size,
+        smuggling: match raw.smuggling {
+            Smuggling::Reject => smtp::Smuggling::Reject,
+            Smuggling::Normalise => smtp::Smuggling::Normalise,
+        },
+        line_length: octets(
+            &raw.line_length,
+            1 << 20,
+            1000..=u64::MAX,
+            "RFC 5321 §4.5.3.1.6 has every server take a line of 1000",
+        )?,
+        hygiene: Hygiene {
+            header_size: octets(
+                &raw.header_size,
+                clean.header_size,
+                16 * 1024..=header_max,
+                "honest headers are some thousand, and filters see no more than the first MiB",
+            )?,
+            header_fields: size(within(
+                &raw.header_fields,
+                clean.header_fields as u64,
+                50..=u64::MAX,
+                "honest headers have dozens",
+            )?),
+            hops: size(within(
+                &raw.hops,
+                clean.hops as u64,
+                5..=u64::MAX,
+                "a message takes some hops (RFC 5321 §6.3 says to allow 100)",
+            )?),
+            own_hops: size(within(
+                &raw.own_hops,
+                clean.own_hops as u64,
+                1..=u64::MAX,
+                "a message to a mailing list comes back",
+            )?),
+        },
         recipients: size(within(
             &raw.recipients,
             1000,

@@ -38,6 +38,10 @@ pub struct Config {
     pub size: u64,
     /// Recipients of one message; RFC 5321 §4.5.3.1.8 wants at least 100.
     pub recipients: usize,
+    /// What becomes of a message that another server could read otherwise than we do.
+    pub smuggling: Smuggling,
+    /// Octets of the longest line of a message.
+    pub line: u64,
     /// Refusals after which the client is sent away; a message that was taken sets these three counts back.
     pub errors: u32,
     /// Commands after which it is.
@@ -54,11 +58,22 @@ impl Default for Config {
             postmaster_domain: "localhost".to_owned(),
             size: 50 * 1024 * 1024,
             recipients: 1000,
+            smuggling: Smuggling::Reject,
+            line: 1024 * 1024,
             errors: 20,
             commands: 10_000,
             idle_commands: 100,
         }
     }
+}
+
+/// A CR or LF that is not part of a CRLF, and a NUL, in a text message. None of them ever ends a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Smuggling {
+    /// The message is refused.
+    Reject,
+    /// The message is taken with each such CR and LF made a CRLF, and each NUL left out.
+    Normalise,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

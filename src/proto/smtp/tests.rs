@@ -7,6 +7,7 @@ use std::sync::Arc;
 mod chunks;
 mod dsn;
 mod handover;
+mod hygiene;
 mod lmtp;
 mod message;
 mod oracle;
@@ -53,6 +54,8 @@ fn config() -> Config {
         postmaster_domain: "example.test".into(),
         size: 1000,
         recipients: 3,
+        smuggling: Smuggling::Reject,
+        line: 5000,
         errors: 5,
         commands: 100_000,
         idle_commands: 50_000,
