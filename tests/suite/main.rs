@@ -8,12 +8,14 @@
 )]
 mod cases;
 mod cli;
+mod control;
 mod corpus;
 mod crash;
 mod imap;
 mod imports;
 mod kit;
 mod plugins;
+mod quarantine;
 mod smtp;
 mod store;
 mod support;

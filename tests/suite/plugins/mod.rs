@@ -7,6 +7,8 @@ mod refused;
 mod reload;
 mod run;
 mod sandbox;
+mod services;
+mod web;
 
 use std::fs;
 use std::net::IpAddr;
