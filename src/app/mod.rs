@@ -314,6 +314,13 @@ fn resolver(config: &Config) -> Result<Option<Resolver>, ConfigError> {
     }
 }
 
+/// Where what plugins may do is written. None where there are no plugins.
+pub fn granting(config: &Config) -> Option<plugin::Granting> {
+    let directory = config.plugins.directory.clone()?;
+    let named = config.plugins.grants.clone().map(plugin::Granting::File);
+    Some(named.unwrap_or_else(|| plugin::Config::new(directory).grants))
+}
+
 /// What plugins reach.
 fn reach(
     config: &Config,
@@ -340,12 +347,14 @@ fn plugins(
     directory: std::path::PathBuf,
     services: plugin::Services,
 ) -> plugin::Config {
+    let standard = plugin::Config::new(directory);
     plugin::Config {
+        grants: granting(config).unwrap_or_else(|| standard.grants.clone()),
         services,
         limits: config.plugins.limits,
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
-        ..plugin::Config::new(directory)
+        ..standard
     }
 }
 

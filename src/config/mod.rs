@@ -99,6 +99,8 @@ pub struct TlsFiles {
 pub struct Plugins {
     /// None: no filters.
     pub directory: Option<PathBuf>,
+    /// The file with what each may do. None: that in the directory.
+    pub grants: Option<PathBuf>,
     /// For a plugin whose manifest says nothing.
     pub limits: crate::plugin::Limits,
 }

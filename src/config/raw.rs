@@ -54,6 +54,7 @@ pub struct Tls {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Plugins {
     pub directory: Option<Spanned<PathBuf>>,
+    pub grants: Option<Spanned<PathBuf>>,
     pub cpu_ms: Option<Spanned<u64>>,
     pub wall_ms: Option<Spanned<u64>>,
     pub memory: Option<Spanned<ByteSize>>,

@@ -202,8 +202,23 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
         )),
     };
     let memory = raw.memory.map_or(ByteSize::mib(64), Spanned::into_inner).0;
+    // The file itself may not be there: then all have what all have.
+    let grants = raw.grants.map(|grants| {
+        let path = base.join(grants.get_ref());
+        let here = |parent: &Path| parent.as_os_str().is_empty();
+        let fine = path.parent().is_some_and(|parent| here(parent) || parent.is_dir());
+        match !fine || path.is_dir() {
+            true => Err(source.error(
+                grants.span(),
+                format!("{} is no place for a file of grants", path.display()),
+                "write the path of a file in a directory that is there, or leave it out: grants.toml in the plugin directory",
+            )),
+            false => Ok(path),
+        }
+    });
     Ok(Plugins {
         directory,
+        grants: grants.transpose()?,
         limits: crate::plugin::Limits {
             cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
             wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),

@@ -2,14 +2,16 @@
 //! Holds no generated types: those stay in `abi`.
 
 use super::calls::Calls;
+use super::capability::{Ability, Asked, Capabilities};
 use super::limits::{Limits, MemoryCount};
-use super::outgoing::{HttpPolicy, Outgoing, SharedCalls};
+use super::outgoing::{Outgoing, SharedCalls};
 use super::output::Output;
 use super::services::Services;
 use crate::mail::{
     Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Scope, Scoped,
     Symbol, TransactionId, View,
 };
+use arc_swap::ArcSwap;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -38,13 +40,18 @@ pub struct Profile {
     pub limits: Limits,
     /// Of `on-load`.
     pub load: Limits,
-    pub http: HttpPolicy,
+    pub asked: Asked,
+    /// What the grants of now make of it.
+    pub capabilities: ArcSwap<Capabilities>,
+    /// Whether the host's configuration lets it send HTTP requests to addresses that are not public, whatever is granted.
+    pub http_private: bool,
     pub services: Services,
 }
 
 /// Why a call into the host is refused: what was wrong and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
+    NotGranted(String),
     TooMuch(String),
     BadValue(String),
     NoSuchThing(String),
@@ -59,6 +66,7 @@ pub struct HostFailed(pub String);
 impl Refused {
     fn parts(&self) -> (&'static str, &str) {
         match self {
+            Self::NotGranted(text) => ("not-granted", text),
             Self::TooMuch(text) => ("too-much", text),
             Self::BadValue(text) => ("bad-value", text),
             Self::NoSuchThing(text) => ("no-such-thing", text),
@@ -91,6 +99,8 @@ struct Used {
 
 pub struct State {
     profile: Arc<Profile>,
+    /// As granted when the instance was made: the same for a whole transaction.
+    capabilities: Arc<Capabilities>,
     /// None while `on-load` runs.
     current: Option<(Call, View)>,
     record: Record,
@@ -109,13 +119,19 @@ pub struct State {
 impl State {
     pub fn new(profile: Arc<Profile>) -> Self {
         let calls = SharedCalls::default();
+        let capabilities = profile.capabilities.load_full();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS);
         Self {
             memory: MemoryCount::new(profile.limits.memory),
-            outgoing: Outgoing::new(Arc::clone(&profile), Arc::clone(&calls)),
+            outgoing: Outgoing::new(
+                Arc::clone(&profile),
+                Arc::clone(&capabilities),
+                Arc::clone(&calls),
+            ),
+            capabilities,
             profile,
             current: None,
             record: Record::default(),
@@ -170,6 +186,17 @@ impl State {
 
     pub fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Whether the ability may be used on this: a field name, a mailbox, HOST:PORT, a domain name, an address.
+    pub fn allow(&self, ability: Ability, on: &str) -> Result<(), Refused> {
+        self.capabilities
+            .check(ability, on)
+            .map_err(Refused::NotGranted)
     }
 
     /// The calls of services in this call of a hook.

@@ -11,6 +11,7 @@ mod cli;
 mod control;
 mod corpus;
 mod crash;
+mod grants;
 mod imap;
 mod imports;
 mod kit;

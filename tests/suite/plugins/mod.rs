@@ -3,6 +3,7 @@
 mod abilities;
 mod contract;
 mod failures;
+mod grants;
 mod refused;
 mod reload;
 mod run;
@@ -20,7 +21,7 @@ use wasmilter::mail::{
     Address, AuthenticationResult, Call, Content, Envelope, Filter, FilterRun, Hook, Message,
     Outcome, Recipient, ReversePath, Session, Symbol, TransactionId, Verdict, View,
 };
-use wasmilter::plugin::{Config, Generation, Host, LoadTime, PluginState, PluginStatus};
+use wasmilter::plugin::{Config, Generation, Granting, Host, LoadTime, PluginState, PluginStatus};
 
 /// `tests/guest`, which does what its configuration says.
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
@@ -70,6 +71,8 @@ impl Rig {
             },
             instances: 20,
             watch: None,
+            // Those of `grants` have a file.
+            grants: Granting::Everything,
             settle: Duration::from_millis(1),
             ..Config::new(self.path())
         }

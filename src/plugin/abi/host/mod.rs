@@ -24,6 +24,7 @@ impl types::Host for State {}
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::NotGranted(text) => Self::NotGranted(text),
             Refused::TooMuch(text) => Self::TooMuch(text),
             Refused::BadValue(text) => Self::BadValue(text),
             Refused::NoSuchThing(text) => Self::NoSuchThing(text),
