@@ -1,6 +1,6 @@
 //! The fields that every server adds on top: Return-Path, Delivered-To, Authentication-Results, Received (RFC 5321 §4.4).
 
-use crate::mail::{Address, Content, Envelope, Header, Line, Session, Splice, TransactionId};
+use crate::mail::{Address, Content, Envelope, Header, How, Line, Session, Splice, TransactionId};
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::fmt::Write;
@@ -34,20 +34,25 @@ pub fn fields(
     authentication: &str,
     at: Timestamp,
 ) -> String {
+    // Of a message that a server of ours hands on it is that server that it came from; its own field says where it had it from.
+    let (helo, address, name) = match &session.via {
+        Some(via) if via.how == How::Xforward => (via.helo.as_str(), via.address, None),
+        _ => (
+            session.helo.as_str(),
+            session.client_address,
+            session.client_name.as_deref(),
+        ),
+    };
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
         out,
         "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\n{authentication}Received: from {}",
         envelope.sender,
-        Line::lossy(if session.helo.is_empty() {
-            "unknown"
-        } else {
-            &session.helo
-        }),
+        Line::lossy(if helo.is_empty() { "unknown" } else { helo }),
     );
-    if let Some(address) = session.client_address {
-        let name = session.client_name.as_deref().unwrap_or("unknown");
+    if let Some(address) = address {
+        let name = name.unwrap_or("unknown");
         let tag = if address.is_ipv6() { "IPv6:" } else { "" };
         let _ = write!(out, " ({} [{tag}{address}])", Line::lossy(name));
     }

@@ -36,6 +36,6 @@ pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use quarantine::{Aside, Departure, Entry, Held, Release, Released, Stop};
 pub use reply::{EnhancedCode, Replies, Reply};
-pub use session::{Session, Tls};
+pub use session::{How, Session, Tls, Via};
 pub use text::{FieldName, Line, TextError};
 pub use verdict::{AuthenticationResult, Symbol, Verdict};

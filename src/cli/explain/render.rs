@@ -1,8 +1,8 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
 use crate::mail::{
-    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, Journal, Release, Ret, Scope,
-    Scoped, Turn,
+    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, How, Journal, Release, Ret,
+    Scope, Scoped, Turn,
 };
 use std::fmt::Write;
 use std::time::Duration;
@@ -57,6 +57,18 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
         "  client   {client} ({}), {}, {tls}",
         session.helo, session.protocol
     )?;
+    if let Some(via) = &session.via {
+        let how = match via.how {
+            How::Proxy => "PROXY",
+            How::Xclient => "XCLIENT",
+            How::Xforward => "XFORWARD",
+        };
+        let address = via.address.map_or_else(
+            || "a local socket".to_owned(),
+            |address| address.to_string(),
+        );
+        writeln!(out, "  via      {address} by {how}")?;
+    }
     write!(out, "  from     <{}>", envelope.sender)?;
     if let Some(ret) = envelope.ret {
         let ret = match ret {
@@ -64,6 +76,9 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
             Ret::Headers => "HDRS",
         };
         write!(out, " RET={ret}")?;
+    }
+    if envelope.require_tls {
+        write!(out, " REQUIRETLS")?;
     }
     if let Some(envid) = &envelope.envid {
         write!(out, " ENVID={envid}")?;

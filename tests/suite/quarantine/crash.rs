@@ -119,6 +119,7 @@ fn acceptor(store: &Arc<SqliteStore>) -> Acceptor {
             staging: store.staging().to_owned(),
             memory: 1 << 20,
             recipients: 100,
+            hygiene: accept::Hygiene::default(),
         },
         Arc::new(Chain {
             generation: 1,
