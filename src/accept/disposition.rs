@@ -127,7 +127,6 @@ pub(super) async fn settle(
             tracing::warn!(transaction = report.id.as_str(), mailbox, %error, "filed into INBOX instead");
             MailboxName::inbox()
         });
-        let header = draft.message_for(address).header;
         let fields = trace::fields(
             &report.id,
             &report.session,
@@ -141,7 +140,7 @@ pub(super) async fn settle(
             account,
             mailbox: name.clone(),
             flags: draft.filing(address).flags,
-            content: trace::render(&content, &header, &fields)?,
+            content: trace::render(&draft.message_for(address), &fields)?,
         });
         dispositions.push(Disposition::Filed {
             mailbox: name.as_str().to_owned(),
