@@ -397,7 +397,7 @@ mod tests {
         let splice = |at, remove| Splice {
             at,
             remove,
-            insert: Bytes::new(),
+            insert: Bytes::new().into(),
         };
         let content = Content::from_bytes("0123456789");
         assert!(

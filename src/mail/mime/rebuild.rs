@@ -13,8 +13,6 @@ use std::ops::Range;
 
 /// The most octets of a part's header whose fields are kept; of a longer one none is.
 const MAX_HEADER: u64 = 1024 * 1024;
-/// The most octets of a boundary's line, its end included, and some.
-const MAX_LINE_END: usize = 2;
 
 /// What becomes of a part.
 #[derive(Debug, Clone, PartialEq)]
@@ -168,16 +166,26 @@ impl Rebuild<'_> {
         last: &Entity,
     ) -> io::Result<Range<u64>> {
         let end = last.body.end;
-        let start = before.map_or(first.header.start, |before| before.body.end);
-        // A part without a body ends where the next boundary's line starts, any other before the line end that belongs to it.
-        let follows_at_once = self.octet(end)? == Some(b'-');
-        let line_end = match &*self.received.read(start, MAX_LINE_END)? {
-            _ if !follows_at_once => 0,
+        let mut start = before.map_or(first.header.start, |before| before.body.end);
+        // The line end there may have gone with parts inside of the one before.
+        if let Some(splice) = self.splices.last() {
+            start = start.max(splice.at + splice.remove);
+        }
+        if self.octet(end)?.is_none() {
+            return Ok(start..end);
+        }
+        // The line end before the first boundary that goes stays where it was, in place of that before the next one: a part without a
+        // body has none, and one is not always as long as the other.
+        Ok(start + self.line_end(start)?..end + self.line_end(end)?)
+    }
+
+    /// Octets of the line end that is here, if one is.
+    fn line_end(&self, at: u64) -> io::Result<u64> {
+        Ok(match &*self.received.read(at, 2)? {
             [b'\r', b'\n'] => 2,
             [b'\n', ..] => 1,
             _ => 0,
-        };
-        Ok(start + line_end..end)
+        })
     }
 
     fn body_of_root(&mut self, root: &Entity, change: &NewPart) {
