@@ -2,7 +2,7 @@
 
 use super::body::ObservedBody;
 use super::play::Done;
-use crate::mail::{Address, Message, Verdict};
+use crate::mail::{Address, Edit, Message, Verdict};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -86,6 +86,8 @@ pub struct Expect {
     /// By recipient; who is not named has none.
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
+    /// Why it is held, by recipient; for who is not named it is not.
+    pub hold: BTreeMap<Address, String>,
 }
 
 /// What one plugin did to one message.
@@ -102,6 +104,7 @@ pub struct Observed {
     pub body: ObservedBody,
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
+    pub hold: BTreeMap<Address, String>,
     /// Hooks that failed and calls that were refused: never expected.
     pub failures: Vec<String>,
 }
@@ -164,6 +167,7 @@ impl Observed {
             body: ObservedBody::of(plugin, recipients, done),
             mailbox: BTreeMap::new(),
             flags: BTreeMap::new(),
+            hold: BTreeMap::new(),
             failures: Vec::new(),
         };
         for address in recipients {
@@ -177,6 +181,12 @@ impl Observed {
             }
             if !filing.flags.is_empty() {
                 observed.flags.insert(address.clone(), filing.flags);
+            }
+            let edits = done.turns().flat_map(|turn| &turn.edits);
+            for scoped in edits.filter(|scoped| scoped.scope.covers(address)) {
+                if let Edit::Hold { why } = &scoped.edit {
+                    observed.hold.insert(address.clone(), why.clone());
+                }
             }
         }
         for turn in done.turns() {
@@ -253,6 +263,7 @@ impl Expect {
         recipients
             .chain(self.flags.keys())
             .chain(self.body_contains_for.keys())
+            .chain(self.hold.keys())
             .chain(self.header_added_for.keys())
     }
 
@@ -374,6 +385,7 @@ impl Expect {
             all.iter().filter_map(line).collect()
         };
         compare("flags", flagged(&self.flags), flagged(&observed.flags));
+        compare("hold", filed(&self.hold), filed(&observed.hold));
         all
     }
 
@@ -430,6 +442,7 @@ impl Expect {
             parts: self.parts.as_ref().map(|_| observed.body.parts.clone()),
             mailbox: observed.mailbox.clone(),
             flags: observed.flags.clone(),
+            hold: observed.hold.clone(),
         }
     }
 
@@ -480,6 +493,7 @@ impl Expect {
         key("parts", self.parts.as_ref().map(texts));
         key("mailbox", table(&self.mailbox, |name| quoted(name)));
         key("flags", table(&self.flags, list));
+        key("hold", table(&self.hold, |why| quoted(why)));
         out
     }
 }

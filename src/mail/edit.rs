@@ -87,6 +87,16 @@ pub enum BodyEdit {
     },
 }
 
+impl BodyEdit {
+    /// What it puts in, if the filter gave octets.
+    pub fn inserted_mut(&mut self) -> Option<&mut NewOctets> {
+        match self {
+            Self::Replace { with } | Self::ReplacePart { with, .. } => Some(with),
+            Self::DropPart { .. } => None,
+        }
+    }
+}
+
 /// A change of the envelope; `arguments` are ESMTP parameters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

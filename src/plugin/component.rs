@@ -7,9 +7,12 @@ use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::guest::Guest;
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::outgoing::HttpPolicy;
+use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use crate::metrics::Meter;
 use memchr::memmem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -67,6 +70,10 @@ pub struct Runtime {
     pub most: Limits,
     /// Time for `on-load`.
     load: LoadTime,
+    /// What plugins reach.
+    pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    http_private: Vec<String>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -90,6 +97,7 @@ impl Runtime {
         config: &EngineConfig,
         defaults: Limits,
         load: LoadTime,
+        services: Services,
     ) -> Result<Self, EngineError> {
         let ticking = TickingEngine::new(config)?;
         let linker = abi::linker(ticking.engine()).map_err(EngineError::Engine)?;
@@ -99,8 +107,17 @@ impl Runtime {
             defaults,
             most: config.most,
             load,
+            services,
+            http_private: Vec::new(),
             ticking,
         })
+    }
+
+    pub fn http_private(self, plugins: Vec<String>) -> Self {
+        Self {
+            http_private: plugins,
+            ..self
+        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -222,6 +239,7 @@ pub struct Plugin {
     pub start: Start,
     pub profile: Arc<Profile>,
     pub pre: InstancePre<State>,
+    pub meter: Meter,
     pub runtime: Arc<Runtime>,
 }
 
@@ -236,8 +254,10 @@ impl Plugin {
         check_kind(&bytes)?;
         let digest = Digest::of(&bytes);
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
+        let version = manifest.version.clone().unwrap_or_else(|| digest.short());
+        let name = manifest.name.clone().unwrap_or_else(|| name.to_owned());
         let profile = Arc::new(Profile {
-            name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
+            version: version.clone(),
             config: manifest.config.clone(),
             // It was made from a table.
             settings: serde_json::from_str(&manifest.config).unwrap_or_default(),
@@ -247,6 +267,12 @@ impl Plugin {
                 memory: limits.memory,
             },
             limits,
+            http: HttpPolicy {
+                allowed: manifest.capabilities.http.clone(),
+                private: runtime.http_private.contains(&name),
+            },
+            services: runtime.services.clone(),
+            name,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
@@ -260,7 +286,7 @@ impl Plugin {
         let plugin = Self {
             info: FilterInfo {
                 name: profile.name.clone(),
-                version: manifest.version.clone().unwrap_or_else(|| digest.short()),
+                version,
                 hooks: interface.hooks(),
                 on_error: manifest.on_error,
             },
@@ -269,6 +295,7 @@ impl Plugin {
             size: bytes.len() as u64,
             interface,
             start,
+            meter: runtime.services.metrics.filters().meter(&profile.name),
             profile,
             pre,
             runtime,

@@ -1,6 +1,7 @@
 //! `plugin.toml`: what a plugin says of itself. Errors name line and column. Does not look at the component beside it.
 
 use super::limits::Limits;
+use super::outgoing::HostPort;
 use crate::mail::OnError;
 use serde::Deserialize;
 use std::time::Duration;
@@ -17,8 +18,26 @@ pub struct Manifest {
     pub order: u32,
     pub on_error: OnError,
     pub limits: AskedLimits,
+    pub capabilities: Capabilities,
     /// The table `[config]` as JSON.
     pub config: String,
+}
+
+/// What the plugin needs of what it imports.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Capabilities {
+    /// Where it sends HTTP requests to; none without it.
+    #[serde(default, deserialize_with = "hosts")]
+    pub http: Vec<HostPort>,
+}
+
+fn hosts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<HostPort>, D::Error> {
+    let written: Vec<String> = Vec::deserialize(deserializer)?;
+    let hosts = written.iter().map(|text| text.parse());
+    hosts
+        .collect::<Result<_, String>>()
+        .map_err(serde::de::Error::custom)
 }
 
 /// Limits that the manifest sets in place of the host's defaults.
@@ -56,6 +75,8 @@ struct Raw {
     #[serde(default)]
     limits: AskedLimits,
     #[serde(default)]
+    capabilities: Capabilities,
+    #[serde(default)]
     config: toml::Table,
 }
 
@@ -79,6 +100,7 @@ impl Default for Manifest {
             order: DEFAULT_ORDER,
             on_error: OnError::default(),
             limits: AskedLimits::default(),
+            capabilities: Capabilities::default(),
             config: "{}".to_owned(),
         }
     }
@@ -98,6 +120,7 @@ impl Manifest {
             order: raw.order.unwrap_or(DEFAULT_ORDER),
             on_error: raw.on_error,
             limits: raw.limits,
+            capabilities: raw.capabilities,
             config,
         })
     }

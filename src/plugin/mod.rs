@@ -2,6 +2,7 @@
 
 mod abi;
 mod body_edits;
+mod calls;
 mod component;
 mod digest;
 pub mod embedded;
@@ -13,12 +14,15 @@ mod inspect;
 mod limits;
 mod loader;
 mod manifest;
+mod outgoing;
 mod output;
 mod run;
 mod service;
+mod services;
 mod snapshot;
 mod state;
 mod watch;
+mod web;
 
 pub use component::{LoadError, LoadTime};
 pub use digest::Digest;
@@ -27,5 +31,8 @@ pub use generation::{Generation, PluginState, PluginStatus};
 pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
+pub use outgoing::{HostPort, HttpPolicy};
 pub use run::{Cost, Input, Loaded, Ran, RunError, load_path, run_file};
 pub use service::{Config, Host, StartError, StatusFile, Watching};
+pub use services::{Dns, Http, HttpBody, HttpError, Services};
+pub use web::Web;

@@ -6,6 +6,7 @@ use super::engine::{EngineConfig, EngineError};
 use super::generation::{self, Generation, PluginStatus, Slot};
 use super::limits::Limits;
 use super::loader::{self, Found, Source};
+use super::services::Services;
 use super::watch;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,10 @@ pub struct Config {
     pub watch: Option<Watching>,
     /// Between the two looks that must see the same octets before a changed file is taken for whole.
     pub settle: Duration,
+    /// What plugins reach beyond the message.
+    pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    pub http_private: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +69,8 @@ impl Config {
                 rescan: Duration::from_secs(30),
             }),
             settle: Duration::from_millis(50),
+            services: Services::default(),
+            http_private: Vec::new(),
         }
     }
 
@@ -92,6 +99,16 @@ pub struct StatusFile {
     pub plugins: Vec<PluginStatus>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl From<&Generation> for StatusFile {
+    fn from(generation: &Generation) -> Self {
+        Self {
+            generation: generation.number,
+            plugins: generation.plugins.clone(),
+            problem: generation.problem.clone(),
+        }
+    }
 }
 
 impl StatusFile {
@@ -138,12 +155,16 @@ impl Host {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
-        let runtime = tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
-            .await
-            .map_err(|error| StartError::Directory {
-                path: config.directory.clone(),
-                error: io::Error::other(error),
-            })??;
+        let (services, private) = (config.services.clone(), config.http_private.clone());
+        let runtime = tokio::task::spawn_blocking(move || {
+            Runtime::new(&engine, defaults, load, services)
+                .map(|runtime| runtime.http_private(private))
+        })
+        .await
+        .map_err(|error| StartError::Directory {
+            path: config.directory.clone(),
+            error: io::Error::other(error),
+        })??;
         let first = Arc::new(Generation::empty());
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
@@ -278,12 +299,10 @@ impl Shared {
 
     async fn publish(&self, generation: Generation) {
         let generation = Arc::new(generation);
-        let status = StatusFile {
-            generation: generation.number,
-            plugins: generation.plugins.clone(),
-            problem: generation.problem.clone(),
-        };
+        let status = StatusFile::from(&*generation);
         self.current.store(Arc::clone(&generation));
+        let metrics = &self.config.services.metrics;
+        metrics.filters().generation(generation.number);
         if let Some(path) = self.config.status_file.clone() {
             let written = blocking(move || status.write(&path)).await;
             if let Err(error) = written {

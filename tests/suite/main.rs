@@ -9,12 +9,14 @@
 mod body;
 mod cases;
 mod cli;
+mod control;
 mod corpus;
 mod crash;
 mod imap;
 mod imports;
 mod kit;
 mod plugins;
+mod quarantine;
 mod smtp;
 mod store;
 mod support;

@@ -22,8 +22,8 @@ pub fn encode(is_text: bool, octets: &[u8]) -> (&'static str, Bytes) {
         return ("7bit", octets.into_owned().into());
     }
     let escapes = octets.iter().filter(|octet| !is_literal(**octet)).count();
-    // Past one in six, base64 is the shorter one.
-    if is_text && escapes <= octets.len() / 6 {
+    // Past one in six, base64 is the shorter one; up to one in four, what can be read without a program is worth more.
+    if is_text && escapes <= octets.len() / 4 {
         ("quoted-printable", quoted_printable(&octets).into())
     } else {
         ("base64", base64(&octets).into())

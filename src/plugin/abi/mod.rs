@@ -23,6 +23,8 @@ mod generated {
             "wasmilter:filter/body.octets": async,
             "wasmilter:filter/body-edit.replace-part": async,
             "wasmilter:filter/body-edit.drop-part": async,
+            "wasmilter:filter/dns.lookup": async,
+            "wasmilter:filter/dns.listed": async,
         },
     });
     pub use wasmilter::filter::*;
@@ -67,6 +69,7 @@ pub fn serves(version: &str) -> bool {
 pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     generated::All::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -157,9 +157,12 @@ async fn what_cannot_be_is_refused() {
 #[tokio::test]
 async fn the_edits_of_a_transaction_are_bounded() {
     // Each of these is 30 MiB.
-    let (_rig, host) =
-        scripted(r#"message = ["replace-long 30720", "replace-long 30720", "replace-long 30720"]"#)
-            .await;
+    let rig = Rig::new();
+    let script = r#"message = ["replace-long 30720", "replace-long 30720", "replace-long 30720"]"#;
+    let manifest =
+        format!("[limits]\ncpu-ms = 9000\nwall-ms = 30000\nmemory-mib = 128\n[config]\n{script}");
+    rig.plugin("guest", &manifest, GUEST);
+    let host = rig.start().await;
     let outcome = at_message(&host).await;
     let refused = outcome.refused.concat();
     assert!(

@@ -2,11 +2,14 @@
 
 mod abilities;
 mod body_edits;
+mod contract;
 mod failures;
 mod refused;
 mod reload;
 mod run;
 mod sandbox;
+mod services;
+mod web;
 
 use std::fs;
 use std::net::IpAddr;
