@@ -209,6 +209,18 @@ impl Header {
         true
     }
 
+    /// Where the received header ends: at the empty line, if there is one.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether its last line, edits applied, has no end.
+    pub fn is_line_open(&self) -> bool {
+        self.fields
+            .last()
+            .is_some_and(|field| !field.octets.ends_with(b"\n"))
+    }
+
     /// What turns the received header into this one.
     pub fn splices(&self) -> Vec<Splice> {
         let mut splices = Vec::new();

@@ -13,6 +13,7 @@ mod journal;
 mod mailbox_name;
 mod message;
 pub mod mime;
+mod new_body;
 mod quarantine;
 mod reply;
 mod session;
@@ -22,8 +23,8 @@ mod verdict;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use clock::{Clock, SystemClock};
-pub use content::{Content, ContentBuilder, Splice};
-pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, Scope, Scoped};
+pub use content::{Content, ContentBuilder, Insert, Splice};
+pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, NewOctets, Scope, Scoped};
 pub use envelope::{Body, Envelope, Recipient, Ret};
 pub use filter::{
     Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Moved, OnError,
