@@ -136,6 +136,7 @@ async fn long_inserts_are_stored_once_and_go_with_the_last_message() {
             received_at: time(1),
             journal: journal(1, &["alice@example.test"; 20]),
             copies: copies.collect(),
+            aside: Vec::new(),
         };
         place.store.deliver(delivery).await.unwrap();
         assert_eq!(rows(directory, "blob"), 2);
