@@ -127,8 +127,10 @@ async fn real_mail_is_read_back_as_it_was_sent() {
         refused.len()
     );
     for (file, reply) in &refused {
-        // Only what no mail server takes: a line of more than 64 KiB.
-        assert!(reply.contains("line"), "{}: {reply}", file.display());
+        // Only what is no mail: pictures, sound and the like that lie among it, with NULs or thousands of "header fields".
+        let why = ["line", "NUL", "fields"];
+        let expected = why.iter().any(|why| reply.contains(why));
+        assert!(expected, "{}: {reply}", file.display());
     }
     assert!(sent.len() > 3_400, "{}", sent.len());
 }
