@@ -5,7 +5,7 @@ use super::{Services, Telling, local_error, no_room, trace};
 use crate::chain::{Draft, Ended, Ruling, Run, total};
 use crate::mail::{
     AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook, Journal,
-    Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
+    Message, Mode, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
 };
 use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
 use crate::verify::{self, Checked};
@@ -206,6 +206,7 @@ async fn authenticate(
         filter: verify::FILTER.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hook: Hook::Message,
+        mode: Mode::Active,
         recipient: None,
         result: Ok(verdict.clone()),
         verdict,

@@ -181,6 +181,7 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
             cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
             wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),
             memory,
+            ..crate::plugin::Limits::default()
         },
     })
 }

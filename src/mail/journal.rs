@@ -1,8 +1,8 @@
 //! The journal of one transaction: who did what to it, when, and at what cost. It is stored with the message and explains it.
 
 use super::{
-    Address, AuthenticationResult, Envelope, Failure, Hook, Scoped, Session, Symbol, TransactionId,
-    Verdict,
+    Address, AuthenticationResult, Envelope, Failure, Hook, Mode, Scoped, Session, Symbol,
+    TransactionId, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -19,6 +19,9 @@ pub struct Turn {
     pub filter: String,
     pub version: String,
     pub hook: Hook,
+    /// What a shadow said had no effect: its verdict, edits and symbols are what would have counted.
+    #[serde(default, skip_serializing_if = "Mode::is_active")]
+    pub mode: Mode,
     /// The recipient that the hook was called for, at `rcpt` and `deliver`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Address>,
@@ -95,7 +98,13 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// The turns that had an effect: not those of shadows.
+    pub fn counted(&self) -> impl Iterator<Item = &Turn> {
+        let counted = |turn: &&Turn| turn.mode != Mode::Shadow;
+        self.turns.iter().filter(counted)
+    }
+
     pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
-        self.turns.iter().flat_map(|turn| &turn.symbols)
+        self.counted().flat_map(|turn| &turn.symbols)
     }
 }

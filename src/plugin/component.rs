@@ -2,9 +2,12 @@
 //! image made. Knows nothing of directories or generations.
 
 use super::abi;
+use super::breaker::BreakerConfig;
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
+use super::gate::Gate;
 use super::guest::Guest;
+use super::images::Images;
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::snapshot;
@@ -67,6 +70,10 @@ pub struct Runtime {
     pub most: Limits,
     /// Time for `on-load`.
     load: LoadTime,
+    instances: u32,
+    pub breaker: BreakerConfig,
+    /// Where start images are kept. None: they are made anew at each start.
+    pub images: Option<Images>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -99,6 +106,9 @@ impl Runtime {
             defaults,
             most: config.most,
             load,
+            instances: config.instances,
+            breaker: BreakerConfig::default(),
+            images: None,
             ticking,
         })
     }
@@ -221,6 +231,7 @@ pub struct Plugin {
     pub interface: Interface,
     pub start: Start,
     pub profile: Arc<Profile>,
+    pub gate: Gate,
     pub pre: InstancePre<State>,
     pub runtime: Arc<Runtime>,
 }
@@ -244,8 +255,9 @@ impl Plugin {
             load: Limits {
                 cpu: runtime.load.cpu,
                 wall: runtime.load.wall,
-                memory: limits.memory,
+                ..limits
             },
+            mode: manifest.rollout.mode(),
             limits,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
@@ -257,10 +269,19 @@ impl Plugin {
         };
         let interface = Interface::read(&component)?;
         let pre = link(&runtime, &component)?;
+        let version = manifest.version.clone().unwrap_or_else(|| digest.short());
         let plugin = Self {
+            gate: Gate::new(
+                &profile.name,
+                &version,
+                limits,
+                runtime.instances,
+                runtime.breaker,
+                manifest.warm,
+            ),
             info: FilterInfo {
                 name: profile.name.clone(),
-                version: manifest.version.clone().unwrap_or_else(|| digest.short()),
+                version,
                 hooks: interface.hooks(),
                 on_error: manifest.on_error,
             },

@@ -1,7 +1,8 @@
 //! `plugin.toml`: what a plugin says of itself. Errors name line and column. Does not look at the component beside it.
 
 use super::limits::Limits;
-use crate::mail::OnError;
+use super::rollout::Rollout;
+use crate::mail::{Mode, OnError};
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ pub struct Manifest {
     pub order: u32,
     pub on_error: OnError,
     pub limits: AskedLimits,
+    pub rollout: Rollout,
+    /// Instances are used for one transaction after another.
+    pub warm: bool,
     /// The table `[config]` as JSON.
     pub config: String,
 }
@@ -28,6 +32,7 @@ pub struct AskedLimits {
     cpu_ms: Option<u64>,
     wall_ms: Option<u64>,
     memory_mib: Option<u64>,
+    concurrency: Option<u32>,
 }
 
 impl AskedLimits {
@@ -41,6 +46,10 @@ impl AskedLimits {
             cpu: millis(self.cpu_ms, default.cpu).min(most.cpu),
             wall: millis(self.wall_ms, default.wall).min(most.wall),
             memory: memory.min(most.memory),
+            concurrency: self
+                .concurrency
+                .unwrap_or(default.concurrency)
+                .clamp(1, most.concurrency.max(1)),
         }
     }
 }
@@ -53,6 +62,12 @@ struct Raw {
     order: Option<u32>,
     #[serde(default)]
     on_error: OnError,
+    #[serde(default)]
+    mode: Mode,
+    share: Option<f64>,
+    recipients: Option<Vec<String>>,
+    #[serde(default)]
+    warm: bool,
     #[serde(default)]
     limits: AskedLimits,
     #[serde(default)]
@@ -79,6 +94,8 @@ impl Default for Manifest {
             order: DEFAULT_ORDER,
             on_error: OnError::default(),
             limits: AskedLimits::default(),
+            rollout: Rollout::default(),
+            warm: false,
             config: "{}".to_owned(),
         }
     }
@@ -92,7 +109,11 @@ impl Manifest {
         }
         let config = serde_json::to_string(&raw.config)
             .map_err(|error| ManifestError::Whole(format!("[config]: {error}")))?;
+        let rollout =
+            Rollout::new(raw.mode, raw.share, raw.recipients).map_err(ManifestError::Whole)?;
         Ok(Self {
+            rollout,
+            warm: raw.warm,
             name: raw.name,
             version: raw.version,
             order: raw.order.unwrap_or(DEFAULT_ORDER),
@@ -106,9 +127,10 @@ impl Manifest {
 /// Names go into journals, replies and logs.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(fine) {
+    let odd = !name.chars().all(fine) || name.starts_with('.');
+    if name.is_empty() || name.len() > 64 || odd {
         return Err(format!(
-            "{name:?} cannot be the name of a plugin: 1 to 64 letters, digits, '-', '_' and '.'"
+            "{name:?} cannot be the name of a plugin: 1 to 64 letters, digits, '-', '_' and '.', no '.' first"
         ));
     }
     Ok(())
@@ -168,7 +190,7 @@ mod tests {
 
     #[test]
     fn names_that_could_mislead_are_refused() {
-        for bad in ["", "a b", "a\nb", "../x", &"x".repeat(65)] {
+        for bad in ["", "a b", "a\nb", "../x", "..", &"x".repeat(65)] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         assert!(Manifest::parse("name = \"a/b\"").is_err());
@@ -180,11 +202,13 @@ mod tests {
             cpu: Duration::from_secs(1),
             wall: Duration::from_secs(10),
             memory: 128 * 1024 * 1024,
+            concurrency: 10,
         };
         let manifest = Manifest::parse("[limits]\ncpu-ms = 5000\nmemory-mib = 100").unwrap();
         let limits = manifest.limits.within(Limits::default(), most);
         assert_eq!(limits.cpu, most.cpu);
         assert_eq!(limits.memory, 100 * 1024 * 1024);
         assert_eq!(limits.wall, Limits::default().wall);
+        assert_eq!(limits.concurrency, 10);
     }
 }

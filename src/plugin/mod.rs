@@ -1,30 +1,47 @@
 //! The plugin host: loads WASM components as filters, runs them in their bounds, swaps generations. Knows nothing of where mail goes.
 
 mod abi;
+mod breaker;
 mod component;
 mod digest;
 pub mod embedded;
 mod engine;
+mod figures;
 mod filter;
+mod force;
+mod gate;
 mod generation;
 mod guest;
+mod history;
+mod images;
 mod inspect;
 mod limits;
 mod loader;
 mod manifest;
 mod output;
+mod pins;
+mod probation;
+mod rollout;
 mod run;
 mod service;
 mod snapshot;
+mod staged;
 mod state;
+mod versions;
 mod watch;
 
+pub use breaker::{BreakerConfig, BreakerState};
 pub use component::{LoadError, LoadTime};
 pub use digest::Digest;
 pub use engine::EngineError;
+pub use figures::Summary;
 pub use generation::{Generation, PluginState, PluginStatus};
+pub use history::Version;
 pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
+pub use pins::Pin;
+pub use probation::ProbationConfig;
 pub use run::{Cost, Input, Loaded, Ran, RunError, load_path, run_file};
 pub use service::{Config, Host, StartError, StatusFile, Watching};
+pub use versions::Health;

@@ -1,20 +1,28 @@
 //! The host as others see it: it starts with what lies in the directory, follows what changes there, and hands out the generation in
 //! force. Knows nothing of what filters are asked.
 
+use super::breaker::BreakerConfig;
 use super::component::{LoadTime, Runtime};
 use super::engine::{EngineConfig, EngineError};
+use super::force::{self, Held};
+use super::gate::Judged;
 use super::generation::{self, Generation, PluginStatus, Slot};
+use super::history::History;
+use super::images::Images;
 use super::limits::Limits;
 use super::loader::{self, Found, Source};
-use super::watch;
+use super::pins::Pins;
+use super::probation::ProbationConfig;
+use super::{versions, watch};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch as channel;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::task::AbortHandle;
 
 /// Looks at files that keep changing before they are left for later.
@@ -39,6 +47,11 @@ pub struct Config {
     pub watch: Option<Watching>,
     /// Between the two looks that must see the same octets before a changed file is taken for whole.
     pub settle: Duration,
+    /// Where former versions, pins and start images are kept, with the same care as the cache. None: there are no pins, nothing to go
+    /// back to and so no probation.
+    pub state: Option<PathBuf>,
+    pub breaker: BreakerConfig,
+    pub probation: ProbationConfig,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,6 +77,9 @@ impl Config {
                 rescan: Duration::from_secs(30),
             }),
             settle: Duration::from_millis(50),
+            state: None,
+            breaker: BreakerConfig::default(),
+            probation: ProbationConfig::default(),
         }
     }
 
@@ -100,26 +116,26 @@ impl StatusFile {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        loader::write_whole(path, &serde_json::to_vec_pretty(self)?)
     }
 }
 
 /// Plugins at work. Dropping it ends the watch; generations that were handed out go on working.
 pub struct Host {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     watcher: Option<AbortHandle>,
+    judge: AbortHandle,
 }
 
 pub(super) struct Shared {
-    config: Config,
-    runtime: Arc<Runtime>,
-    current: ArcSwap<Generation>,
+    pub(super) config: Config,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) current: ArcSwap<Generation>,
+    pub(super) history: Option<History>,
+    pub(super) pins: Option<Pins>,
+    /// One change of the pins at a time.
+    pub(super) pinning: Mutex<()>,
+    pub(super) judged: mpsc::UnboundedSender<Judged>,
     changed: channel::Sender<Arc<Generation>>,
     number: channel::Sender<u64>,
     /// One reload at a time.
@@ -129,6 +145,7 @@ pub(super) struct Shared {
 #[derive(Default)]
 struct Seen {
     slots: Vec<Slot>,
+    held: BTreeMap<String, Held>,
     /// As of the last reload.
     scan: Vec<Found>,
 }
@@ -138,18 +155,27 @@ impl Host {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
-        let runtime = tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
-            .await
-            .map_err(|error| StartError::Directory {
-                path: config.directory.clone(),
-                error: io::Error::other(error),
-            })??;
+        let mut runtime =
+            tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
+                .await
+                .map_err(|error| StartError::Directory {
+                    path: config.directory.clone(),
+                    error: io::Error::other(error),
+                })??;
+        runtime.breaker = config.breaker;
+        let state = |name: &str| config.state.as_ref().map(|state| state.join(name));
+        runtime.images = state("images").map(Images::new);
+        let (judged, judgements) = mpsc::unbounded_channel();
         let first = Arc::new(Generation::empty());
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
             current: ArcSwap::new(Arc::clone(&first)),
             changed: channel::Sender::new(first),
             number: channel::Sender::new(0),
+            history: state("history").map(History::new),
+            pins: state("pins.json").map(Pins::new),
+            pinning: Mutex::default(),
+            judged,
             seen: Mutex::default(),
             config,
         });
@@ -164,7 +190,12 @@ impl Host {
             .config
             .watch
             .map(|watching| watch::start(Arc::clone(&shared), watching));
-        Ok(Self { shared, watcher })
+        let judge = tokio::spawn(versions::follow(Arc::clone(&shared), judgements));
+        Ok(Self {
+            shared,
+            watcher,
+            judge: judge.abort_handle(),
+        })
     }
 
     /// The plugins in force. Take it once for a transaction.
@@ -191,6 +222,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        self.judge.abort();
         if let Some(watcher) = &self.watcher {
             watcher.abort();
         }
@@ -230,9 +262,13 @@ impl Shared {
         let mut seen = self.seen.lock().await;
         let (scan, sources) = self.look(&seen).await?;
         let slots = generation::load(&self.runtime, &seen.slots, sources).await;
-        let next = Generation::next(&self.current.load(), &slots, &seen.slots);
-        *seen = Seen { slots, scan };
+        let held = self.held(&seen.held, &slots).await;
+        let (members, statuses) = force::in_force(&slots, &held);
+        let before = self.current.load_full();
+        let next = Generation::next(&before, members, statuses);
+        *seen = Seen { slots, held, scan };
         if let Some(next) = next {
+            self.enter(&before, &next).await;
             self.publish(next).await;
         }
         Ok(())
@@ -297,7 +333,7 @@ impl Shared {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work)

@@ -4,8 +4,8 @@
 use super::limits::{Limits, MemoryCount};
 use super::output::Output;
 use crate::mail::{
-    Address, Call, Edit, Header, HeaderEdit, Hook, Line, LogLine, Message, Scope, Scoped, Symbol,
-    TransactionId, View,
+    Address, Call, Edit, Header, HeaderEdit, Hook, Line, LogLine, Message, Mode, Scope, Scoped,
+    Symbol, TransactionId, View,
 };
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -27,6 +27,8 @@ pub struct Profile {
     /// The same, parsed.
     pub settings: serde_json::Value,
     pub limits: Limits,
+    /// A shadow must leave nothing behind: what it does through services is its own.
+    pub mode: Mode,
     /// Of `on-load`.
     pub load: Limits,
 }
@@ -104,6 +106,11 @@ impl State {
             resources: ResourceTable::new(),
             output: Output::default(),
         }
+    }
+
+    /// A warm instance goes on with the next transaction.
+    pub fn renew(&mut self) {
+        self.used = Used::default();
     }
 
     pub fn begin(&mut self, call: &Call, view: View) {

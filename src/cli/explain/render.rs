@@ -1,7 +1,7 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
 use crate::mail::{
-    BodyEdit, Disposition, Edit, EnvelopeEdit, HeaderEdit, Journal, Ret, Scope, Scoped, Turn,
+    BodyEdit, Disposition, Edit, EnvelopeEdit, HeaderEdit, Journal, Mode, Ret, Scope, Scoped, Turn,
 };
 use std::fmt::Write;
 use std::time::Duration;
@@ -116,6 +116,11 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
     if let Some(recipient) = &turn.recipient {
         write!(out, " for <{recipient}>")?;
     }
+    match turn.mode {
+        Mode::Active => {}
+        Mode::Shadow => write!(out, " (shadow, without effect)")?,
+        Mode::Canary => write!(out, " (canary)")?,
+    }
     let answer = match &turn.result {
         Ok(verdict) => verdict.name().to_owned(),
         Err(failure) => format!("FAILED ({failure}), counts as {}", turn.verdict.name()),
@@ -208,6 +213,7 @@ fn envelope_change(edit: &EnvelopeEdit) -> String {
 fn header<'a>(out: &mut String, turns: impl IntoIterator<Item = &'a Turn>) -> std::fmt::Result {
     let edits = turns
         .into_iter()
+        .filter(|turn| turn.mode != Mode::Shadow)
         .flat_map(|turn| &turn.edits)
         .filter_map(|scoped| match &scoped.edit {
             Edit::Header(edit) => Some((edit, &scoped.scope)),
