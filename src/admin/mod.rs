@@ -1,4 +1,6 @@
-//! The HTTP side: health for now. Doesn't know how connections come in.
+//! The HTTP side: health for everybody, control for the server's own user. Doesn't know how connections come in.
+
+pub mod control;
 
 use crate::net::Stream;
 use axum::Router;

@@ -3,6 +3,7 @@
 mod listen;
 
 use crate::accept::{self, Acceptor};
+use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
 use crate::config::{self, Config, ConfigError, Protocol};
@@ -10,11 +11,12 @@ use crate::dns;
 use crate::ingress;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
-use crate::net::{Endpoint, Tls};
+use crate::net::{Endpoint, Listener, Tls};
 use crate::plugin::{self, Host};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
+use jiff::Timestamp;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -59,6 +61,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
     }
+    control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
 }
 
@@ -77,6 +80,7 @@ impl App {
         let store = SqliteStore::open_exclusive(store::Config::new(&config.data_dir))
             .map_err(|error| failed("the store cannot be opened in", &error))?;
         let store = Arc::new(store);
+        let commands = listen::bind_control(config).await?;
         let tls = listen::tls(config)?;
         let host = match &config.plugins.directory {
             None => None,
@@ -131,10 +135,27 @@ impl App {
             clock,
             tls,
         };
+        app.serve_commands(config, commands, services.clock.now());
         for bound in bound {
             app.serve(config, bound, &services);
         }
         Ok(app)
+    }
+
+    fn serve_commands(&self, config: &Config, listener: Listener, started: Timestamp) {
+        let routes = control::routes(Control {
+            hostname: config.hostname.clone(),
+            listening: self.listening.iter().map(ToString::to_string).collect(),
+            started,
+            plugins: self.host.clone(),
+        });
+        let stop = self.stop.clone();
+        self.tasks.spawn(listen::serve_http(
+            listener,
+            routes,
+            control::CONNECTIONS,
+            stop,
+        ));
     }
 
     fn serve(&self, config: &Config, bound: Bound, services: &Services) {

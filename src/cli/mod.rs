@@ -2,11 +2,13 @@
 
 mod account;
 mod check;
+mod control;
 mod demo;
 mod explain;
 mod log;
 mod plugin;
 mod serve;
+mod status;
 
 use crate::config::Config;
 use anyhow::Context;
@@ -30,6 +32,8 @@ pub struct Cli {
 enum Command {
     /// Run the server until SIGTERM or Ctrl-C; what is in flight is finished first
     Serve(ConfigFile),
+    /// Say how the running server is doing: since when, where it listens, with which filters
+    Status(status::Status),
     /// Check a configuration file and say what is wrong with it; starts nothing
     Check(ConfigFile),
     /// Show it all on this machine: sample mail through real filters into mailboxes, in a temporary directory
@@ -83,6 +87,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(file) => serve::run(&file.load()?).await,
+        Command::Status(status) => status.run().await,
         Command::Check(file) => check::run(&file.load()?),
         Command::Demo(demo) => demo.run().await,
         Command::Account(account) => account.run().await,

@@ -110,6 +110,16 @@ pub struct StatusFile {
     pub problem: Option<String>,
 }
 
+impl From<&Generation> for StatusFile {
+    fn from(generation: &Generation) -> Self {
+        Self {
+            generation: generation.number,
+            plugins: generation.plugins.clone(),
+            problem: generation.problem.clone(),
+        }
+    }
+}
+
 impl StatusFile {
     pub fn read(path: &Path) -> io::Result<Self> {
         serde_json::from_slice(&std::fs::read(path)?).map_err(io::Error::from)
@@ -314,11 +324,7 @@ impl Shared {
 
     async fn publish(&self, generation: Generation) {
         let generation = Arc::new(generation);
-        let status = StatusFile {
-            generation: generation.number,
-            plugins: generation.plugins.clone(),
-            problem: generation.problem.clone(),
-        };
+        let status = StatusFile::from(&*generation);
         self.current.store(Arc::clone(&generation));
         if let Some(path) = self.config.status_file.clone() {
             let written = blocking(move || status.write(&path)).await;

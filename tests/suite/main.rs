@@ -8,6 +8,7 @@
 )]
 mod cases;
 mod cli;
+mod control;
 mod corpus;
 mod crash;
 mod imap;
