@@ -1,6 +1,7 @@
 //! The HTTP side: health for everybody, control for the server's own user. Doesn't know how connections come in.
 
 pub mod control;
+pub mod plugins;
 
 use crate::net::Stream;
 use axum::Router;

@@ -31,6 +31,8 @@ const IN_MEMORY: usize = 128 * 1024;
 const DRAIN: Duration = Duration::from_secs(30);
 /// What a running server says of its plugins, in the data directory.
 pub const PLUGIN_STATUS: &str = "plugins.json";
+/// Former versions, pins and start images of plugins, in the data directory. Not `plugins`: that is often the plugin directory.
+const PLUGIN_STATE: &str = "plugin-state";
 
 pub struct App {
     listening: Vec<Listening>,
@@ -265,6 +267,9 @@ fn verifier(config: &config::Authentication) -> Result<Verifier, ConfigError> {
 fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {
     plugin::Config {
         limits: config.plugins.limits,
+        breaker: config.plugins.breaker,
+        probation: config.plugins.probation,
+        state: Some(config.data_dir.join(PLUGIN_STATE)),
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..plugin::Config::new(directory)

@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source,
-    TlsFiles, TlsMode, raw,
+    TlsFiles, TlsMode, bulkheads, raw,
 };
 use crate::chain::Policy;
 use crate::mail::Address;
@@ -177,11 +177,13 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
     let memory = raw.memory.map_or(ByteSize::mib(64), Spanned::into_inner).0;
     Ok(Plugins {
         directory,
+        breaker: bulkheads::breaker(source, &raw.breaker)?,
+        probation: bulkheads::probation(source, &raw.probation)?,
         limits: crate::plugin::Limits {
             cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
             wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),
             memory,
-            ..crate::plugin::Limits::default()
+            concurrency: bulkheads::concurrency(source, raw.concurrency.as_ref())?,
         },
     })
 }

@@ -3,6 +3,7 @@
 mod abi;
 mod breaker;
 mod component;
+mod diff;
 mod digest;
 pub mod embedded;
 mod engine;
@@ -32,6 +33,7 @@ mod watch;
 
 pub use breaker::{BreakerConfig, BreakerState};
 pub use component::{LoadError, LoadTime};
+pub use diff::{Change, Diff, Side};
 pub use digest::Digest;
 pub use engine::EngineError;
 pub use figures::Summary;

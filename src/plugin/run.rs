@@ -130,11 +130,13 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
         path: found.manifest.unwrap_or_else(|| wasm.clone()),
         error,
     })?;
+    // NAME@ANYTHING is a further version of NAME.
+    let name = found.key.split('@').next().unwrap_or_default();
     if manifest.name.is_none() {
-        check_name(&found.key).map_err(RunError::File)?;
+        check_name(name).map_err(RunError::File)?;
     }
     let runtime = Arc::new(Runtime::new(&config.engine(), config.limits, config.load)?);
-    let plugin = Plugin::load(runtime, &found.key, &manifest, files.bytes)
+    let plugin = Plugin::load(runtime, name, &manifest, files.bytes)
         .await
         .map_err(|error| RunError::Load {
             path: wasm.clone(),
