@@ -1,12 +1,16 @@
 //! The plugin host from outside: one scripted guest, loaded from a directory as a server does it, asked as the chain asks.
 
 mod abilities;
+mod bad;
+mod bulkheads;
 mod contract;
 mod failures;
 mod refused;
 mod reload;
+mod rollback;
 mod run;
 mod sandbox;
+mod staged;
 
 use std::fs;
 use std::net::IpAddr;
