@@ -122,6 +122,12 @@ impl Breaker {
         })
     }
 
+    /// A failure of a call whose pass is out of reach: the call was ended from outside.
+    pub fn blame(&self, now: Instant) {
+        let trial = self.lock().phase == Phase::Trial;
+        self.failed(trial, now);
+    }
+
     pub fn state(&self, now: Instant) -> BreakerState {
         match self.lock().phase {
             Phase::Closed => BreakerState::Closed,
@@ -210,9 +216,13 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        if self.trial && !self.settled {
+        if !self.trial || self.settled {
+            return;
+        }
+        let mut inner = self.breaker.lock();
+        if inner.phase == Phase::Trial {
             // The next call is the trial.
-            self.breaker.lock().phase = Phase::Open {
+            inner.phase = Phase::Open {
                 until: Instant::now(),
             };
         }
@@ -289,6 +299,21 @@ mod tests {
         let now = start + seconds(1);
         drop(breaker.admit(now).unwrap());
         assert!(breaker.admit(Instant::now().max(now)).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_trial_that_was_ended_for_its_slowness_has_failed() {
+        let (breaker, start) = breaker();
+        for _ in 0..5 {
+            drop(breaker.admit(start).unwrap());
+            breaker.blame(start);
+        }
+        let now = start + seconds(1);
+        let trial = breaker.admit(now).unwrap();
+        breaker.blame(now);
+        drop(trial);
+        assert!(breaker.admit(now + seconds(1)).is_err());
+        assert!(breaker.admit(now + seconds(2)).is_ok());
     }
 
     #[tokio::test]

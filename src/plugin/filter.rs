@@ -143,8 +143,7 @@ pub fn overdue(plugin: &Plugin, waited: Duration) -> Outcome {
             waited.as_millis()
         ),
     });
-    let gate = &plugin.gate;
-    gate.done(gate.admit().ok(), &result, waited);
+    plugin.gate.blame(&result, waited);
     Outcome {
         elapsed: waited,
         ..Outcome::new(result)

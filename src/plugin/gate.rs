@@ -111,6 +111,12 @@ impl Gate {
         }
     }
 
+    /// Counts a call that was ended from outside, for its slowness.
+    pub fn blame(&self, failed: &Result<Verdict, Failure>, elapsed: Duration) {
+        self.breaker.blame(Instant::now());
+        self.done(None, failed, elapsed);
+    }
+
     /// A place among the instances that this plugin may have.
     pub async fn place(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
         let place = Arc::clone(&self.instances).acquire_owned();

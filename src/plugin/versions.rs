@@ -103,16 +103,11 @@ impl Host {
 
     /// Back to what was in force before, or to a certain version, and held there.
     pub async fn rollback(&self, name: &str, to: Option<&str>) -> Result<Pin, String> {
-        let history = self.shared.history.clone().ok_or(NO_STATE)?;
         let now = self.in_force(name)?;
         let id = now.fingerprint.id();
-        let of = name.to_owned();
         let target = match to {
             Some(to) => self.shared.find(name, to).await?,
-            None => blocking(move || Ok(history.before(&of, id)))
-                .await
-                .map_err(|error| error.to_string())?
-                .ok_or_else(|| format!("there is no former version of {name}"))?,
+            None => self.shared.previous(name, id).await?,
         };
         if target.id == id {
             return Err(format!("{name} {} is in force", target.version));
@@ -164,6 +159,24 @@ fn work(loaded: &Loaded) -> Work {
 }
 
 impl Shared {
+    /// What was in force right before.
+    async fn previous(&self, name: &str, id: Digest) -> Result<Version, String> {
+        let current = self.current.load_full();
+        if let Some(pin) = current.member(name).and_then(|member| member.pin.clone()) {
+            // Before it was the version that was gone back from.
+            return Err(format!(
+                "{name} is held to {} ({}); say with --to which version is to be in force",
+                pin.version, pin.why
+            ));
+        }
+        let history = self.history.clone().ok_or(NO_STATE)?;
+        let of = name.to_owned();
+        let known = blocking(move || Ok(history.of(&of))).await;
+        let known = known.map_err(|error| error.to_string())?;
+        let former = known.into_iter().find(|known| known.id != id);
+        former.ok_or_else(|| format!("there is no former version of {name}"))
+    }
+
     async fn find(&self, name: &str, version: &str) -> Result<Version, String> {
         let history = self.history.clone().ok_or(NO_STATE)?;
         let of = name.to_owned();
@@ -327,7 +340,7 @@ impl Shared {
             if held {
                 continue;
             }
-            match note(history, member, active).await {
+            match note(history, member, active, self.config.probation.calls == 0).await {
                 Ok(true) => {}
                 Ok(false) => self.watch(member, active, former),
                 Err(error) => tracing::warn!(
@@ -339,14 +352,10 @@ impl Shared {
     }
 
     fn watch(&self, member: &Member, active: &Arc<Loaded>, former: Option<&Arc<Loaded>>) {
-        let config = self.config.probation;
-        if config.calls == 0 {
-            return;
-        }
         let info = &active.plugin.info;
         tracing::info!("plugin {} {} is on probation", info.name, info.version);
         active.plugin.gate.watch(Probation {
-            config,
+            config: self.config.probation,
             before: former.map(|former| former.plugin.gate.summary()),
             since: Instant::now(),
             tell: self.judged.clone(),
@@ -435,7 +444,12 @@ fn is_over(name: &str, pin: &Pin, slots: &[Slot]) -> bool {
 }
 
 /// In the history. Whether it needs no probation: it passed one, or there is nothing that it could be measured against.
-async fn note(history: &History, member: &Member, active: &Arc<Loaded>) -> io::Result<bool> {
+async fn note(
+    history: &History,
+    member: &Member,
+    active: &Arc<Loaded>,
+    no_probation: bool,
+) -> io::Result<bool> {
     let (history, name) = (history.clone(), member.name.clone());
     let chosen = member.pin.is_some();
     let active = Arc::clone(active);
@@ -443,7 +457,7 @@ async fn note(history: &History, member: &Member, active: &Arc<Loaded>) -> io::R
         let id = active.fingerprint.id();
         let known = history.note(&name, id);
         let first = history.before(&name, id).is_none();
-        let passed = first || known.is_some_and(|known| known.passed);
+        let passed = first || no_probation || known.is_some_and(|known| known.passed);
         let version = Version {
             id,
             version: active.plugin.info.version.clone(),

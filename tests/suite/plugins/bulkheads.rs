@@ -126,6 +126,36 @@ async fn warm_instances_serve_one_transaction_after_another_until_something_is_w
     assert_eq!(said, ["x,x,x", "x"]);
 }
 
+/// `WASMILTER_RESTART_PLUGINS=50` tells how long a restart takes with so many.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_makes_no_image_again() {
+    let count = std::env::var("WASMILTER_RESTART_PLUGINS").map_or(2, |text| text.parse().unwrap());
+    let state = tempfile::tempdir().unwrap();
+    let rig = Rig::new();
+    for n in 0..count {
+        rig.guest(&format!("guest-{n}"), &format!("load = [\"remember {n}\"]"));
+    }
+    let config = Config {
+        state: Some(state.path().to_owned()),
+        ..rig.config()
+    };
+    let stamps = || -> Vec<_> {
+        let images = fs::read_dir(state.path().join("images")).unwrap();
+        let mut stamps: Vec<_> = images
+            .map(|image| image.unwrap().metadata().unwrap().modified().unwrap())
+            .collect();
+        stamps.sort();
+        stamps
+    };
+    drop(Host::start(config.clone()).await.unwrap());
+    let before = stamps();
+    let started = std::time::Instant::now();
+    let host = Host::start(config).await.unwrap();
+    eprintln!("{count} plugins: a restart takes {:?}", started.elapsed());
+    assert_eq!(host.generation().filters.len(), count);
+    assert_eq!((before.len(), stamps()), (count, before));
+}
+
 #[tokio::test]
 async fn a_start_image_is_kept_for_the_next_start_and_made_anew_if_it_is_damaged() {
     let state = tempfile::tempdir().unwrap();

@@ -59,6 +59,9 @@ async fn what_was_in_force_comes_back_and_stays_until_it_is_unpinned() {
     assert_eq!(in_force(&host), "3");
     assert_eq!(host.rollback("guest", None).await.unwrap().version, "2");
     assert_eq!(in_force(&host), "2");
+    // Not to and fro.
+    let error = host.rollback("guest", None).await.unwrap_err();
+    assert!(error.contains("--to"), "{error}");
     // Whatever lies in the directory, and over a restart.
     kept.version("4", "");
     host.reload().await;
