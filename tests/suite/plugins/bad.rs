@@ -107,7 +107,12 @@ async fn send(server: &Server, count: usize) -> HashMap<usize, (u16, String)> {
                     .map(|n| {
                         let word = if n % 100 == 7 { "Poison" } else { "Food" };
                         let message = format!("Subject: {word} {n}\r\n\r\nHello {n}\r\n");
-                        (n, sender.send_octets(ALICE, message.as_bytes()).unwrap())
+                        let reply = sender.send_octets(ALICE, message.as_bytes()).unwrap();
+                        if reply.0 >= 400 {
+                            // At RCPT, when the breaker opened after MAIL.
+                            sender.command("RSET").unwrap();
+                        }
+                        (n, reply)
                     })
                     .collect::<Vec<_>>()
             })
