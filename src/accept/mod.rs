@@ -2,9 +2,15 @@
 //! that it is on stable storage. Doesn't know which protocol called it.
 
 mod disposition;
+mod expiry;
+mod places;
+mod release;
+mod report;
 mod trace;
 mod transaction;
 
+pub use expiry::{Expiry, expire};
+pub use release::{NotReleased, Request};
 pub use transaction::Transaction;
 
 use crate::auth::Directory;

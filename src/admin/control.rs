@@ -3,6 +3,9 @@
 //!
 //! A new request is a handler that takes `State<Arc<Control>>` and a line in [`routes`].
 
+pub mod quarantine;
+
+use crate::accept::Acceptor;
 use crate::mail::Hook;
 use crate::plugin::{Generation, Host, StatusFile};
 use axum::extract::{Request, State};
@@ -32,6 +35,7 @@ pub struct Control {
     pub started: Timestamp,
     /// None without a plugin directory.
     pub plugins: Option<Arc<Host>>,
+    pub acceptor: Acceptor,
 }
 
 /// Where the socket of the server with this data directory is.
@@ -59,6 +63,7 @@ pub fn routes(control: Control) -> Router {
         .route("/status", get(status))
         .route("/plugins/reload", post(reload))
         .merge(super::plugins::routes())
+        .merge(quarantine::routes())
         .fallback(unknown)
         .with_state(Arc::new(control))
 }

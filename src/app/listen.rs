@@ -5,6 +5,7 @@ use crate::admin::{self, control};
 use crate::config::{Config, ConfigError, Listener as ListenerConfig, TlsFiles, TlsMode};
 use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
+use crate::metrics::Registry;
 use crate::net::{Endpoint, Limits, Listener, Tls, TlsError};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -153,8 +154,8 @@ pub async fn imap(
         .await;
 }
 
-pub async fn http(bound: Bound, connections: usize, stop: CancellationToken) {
-    serve_http(bound.listener, admin::routes(), connections, stop).await;
+pub async fn http(bound: Bound, metrics: Registry, connections: usize, stop: CancellationToken) {
+    serve_http(bound.listener, admin::routes(metrics), connections, stop).await;
 }
 
 pub async fn serve_http(

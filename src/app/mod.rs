@@ -6,17 +6,18 @@ use crate::accept::{self, Acceptor};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
-use crate::config::{self, Config, ConfigError, Protocol};
-use crate::dns;
+use crate::config::{Config, ConfigError, Protocol};
+use crate::dns::Resolver;
 use crate::ingress;
+use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
+use crate::metrics::Registry;
 use crate::net::{Endpoint, Listener, Tls};
-use crate::plugin::{self, Host};
+use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
-use jiff::Timestamp;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ const DRAIN: Duration = Duration::from_secs(30);
 pub const PLUGIN_STATUS: &str = "plugins.json";
 /// Former versions, pins and start images of plugins, in the data directory. Not `plugins`: that is often the plugin directory.
 const PLUGIN_STATE: &str = "plugin-state";
+/// What plugins keep, in the data directory.
+const PLUGIN_DATA: &str = "plugins.db";
 
 pub struct App {
     listening: Vec<Listening>,
@@ -84,10 +87,13 @@ impl App {
         let store = Arc::new(store);
         let commands = listen::bind_control(config).await?;
         let tls = listen::tls(config)?;
+        let metrics = Registry::default();
+        let resolver = resolver(config)?;
         let host = match &config.plugins.directory {
             None => None,
             Some(directory) => {
-                let host = Host::start(plugins(config, directory.clone())).await;
+                let services = reach(config, resolver.as_ref(), &metrics)?;
+                let host = Host::start(plugins(config, directory.clone(), services)).await;
                 let host =
                     host.map_err(|error| ConfigError::general(format!("plugins: {error}")))?;
                 Some(Arc::new(host))
@@ -120,9 +126,12 @@ impl App {
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
         );
-        let acceptor = match &config.authentication {
-            Some(authentication) => acceptor.verifying(verifier(authentication)?),
-            None => acceptor,
+        let acceptor = match (&config.authentication, resolver) {
+            (Some(authentication), Some(resolver)) => {
+                let policy = authentication.policy;
+                acceptor.verifying(Verifier::new(verify::Config { policy }, resolver))
+            }
+            _ => acceptor,
         };
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
@@ -136,20 +145,28 @@ impl App {
             directory,
             clock,
             tls,
+            metrics,
         };
-        app.serve_commands(config, commands, services.clock.now());
+        app.serve_commands(config, commands, &services);
+        app.tasks.spawn(accept::expire(
+            config.quarantine,
+            Arc::clone(&app.store) as Arc<dyn Store>,
+            Arc::clone(&services.clock),
+            app.stop.clone(),
+        ));
         for bound in bound {
             app.serve(config, bound, &services);
         }
         Ok(app)
     }
 
-    fn serve_commands(&self, config: &Config, listener: Listener, started: Timestamp) {
+    fn serve_commands(&self, config: &Config, listener: Listener, services: &Services) {
         let routes = control::routes(Control {
             hostname: config.hostname.clone(),
             listening: self.listening.iter().map(ToString::to_string).collect(),
-            started,
+            started: services.clock.now(),
             plugins: self.host.clone(),
+            acceptor: services.acceptor.clone(),
         });
         let stop = self.stop.clone();
         self.tasks.spawn(listen::serve_http(
@@ -207,7 +224,9 @@ impl App {
                     .spawn(listen::imap(bound, mailboxes, tls, connections, stop));
             }
             Protocol::Http => {
-                self.tasks.spawn(listen::http(bound, connections, stop));
+                let metrics = services.metrics.clone();
+                self.tasks
+                    .spawn(listen::http(bound, metrics, connections, stop));
             }
             // The configuration refuses them.
             Protocol::Submission | Protocol::Milter => {}
@@ -255,17 +274,51 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+    metrics: Registry,
 }
 
-fn verifier(config: &config::Authentication) -> Result<Verifier, ConfigError> {
-    let resolver = dns::Resolver::new(config.dns.clone())
-        .map_err(|error| ConfigError::general(format!("[authentication]: {error}")))?;
-    let policy = config.policy;
-    Ok(Verifier::new(verify::Config { policy }, resolver))
+/// None where there is no DNS to be had, and nothing that cannot do without.
+fn resolver(config: &Config) -> Result<Option<Resolver>, ConfigError> {
+    match Resolver::new(config.dns.clone()) {
+        Ok(resolver) => Ok(Some(resolver)),
+        Err(error) if config.authentication.is_some() => {
+            Err(ConfigError::general(format!("[authentication]: {error}")))
+        }
+        Err(error) => {
+            tracing::warn!("plugins have no DNS: {error}");
+            Ok(None)
+        }
+    }
 }
 
-fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {
+/// What plugins reach.
+fn reach(
+    config: &Config,
+    resolver: Option<&Resolver>,
+    metrics: &Registry,
+) -> Result<plugin::Services, ConfigError> {
+    let path = config.data_dir.join(PLUGIN_DATA);
+    let kv = Database::open(&path)
+        .map_err(|error| ConfigError::general(format!("what plugins keep: {error}")))?;
+    let dns = resolver.map(|resolver| Arc::new(resolver.clone()) as Arc<dyn plugin::Dns>);
+    let web = Web::new(dns.clone())
+        .map_err(|error| ConfigError::general(format!("TLS for plugins: {error}")))?;
+    Ok(plugin::Services {
+        kv: Arc::new(kv),
+        dns,
+        http: Some(Arc::new(web)),
+        metrics: metrics.clone(),
+        ..plugin::Services::default()
+    })
+}
+
+fn plugins(
+    config: &Config,
+    directory: std::path::PathBuf,
+    services: plugin::Services,
+) -> plugin::Config {
     plugin::Config {
+        services,
         limits: config.plugins.limits,
         breaker: config.plugins.breaker,
         probation: config.plugins.probation,

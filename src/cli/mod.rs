@@ -7,8 +7,10 @@ mod demo;
 mod explain;
 mod log;
 mod plugin;
+mod quarantine;
 mod serve;
 mod status;
+mod terminal;
 
 use crate::config::Config;
 use anyhow::Context;
@@ -43,6 +45,9 @@ enum Command {
     Account(account::Account),
     /// Say what happened to a message: each filter's edits, symbols, verdict, time and memory, and where it went
     Explain(explain::Explain),
+    /// List, show, release and delete the messages that filters set aside
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// List and install the plugins of a server; make, build, test, check, run and measure plugins without one
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -92,6 +97,7 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Demo(demo) => demo.run().await,
         Command::Account(account) => account.run().await,
         Command::Explain(explain) => explain.run().await,
+        Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Plugin(plugin) => plugin.run().await,
     }
 }

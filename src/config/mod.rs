@@ -29,9 +29,11 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
     pub policy: Policy,
+    pub dns: crate::dns::Config,
     /// None: senders are not checked.
     pub authentication: Option<Authentication>,
     pub limits: Limits,
+    pub quarantine: crate::accept::Expiry,
     /// For errors that show only when things are started.
     pub source: Source,
 }
@@ -99,7 +101,6 @@ pub struct Plugins {
 
 #[derive(Debug, Clone)]
 pub struct Authentication {
-    pub dns: crate::dns::Config,
     pub policy: crate::verify::Policy,
 }
 

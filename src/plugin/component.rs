@@ -10,9 +10,12 @@ use super::guest::Guest;
 use super::images::Images;
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::outgoing::HttpPolicy;
+use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use crate::metrics::Meter;
 use memchr::memmem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -74,6 +77,10 @@ pub struct Runtime {
     pub breaker: BreakerConfig,
     /// Where start images are kept. None: they are made anew at each start.
     pub images: Option<Images>,
+    /// What plugins reach.
+    pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    http_private: Vec<String>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -97,6 +104,7 @@ impl Runtime {
         config: &EngineConfig,
         defaults: Limits,
         load: LoadTime,
+        services: Services,
     ) -> Result<Self, EngineError> {
         let ticking = TickingEngine::new(config)?;
         let linker = abi::linker(ticking.engine()).map_err(EngineError::Engine)?;
@@ -109,8 +117,17 @@ impl Runtime {
             instances: config.instances,
             breaker: BreakerConfig::default(),
             images: None,
+            services,
+            http_private: Vec::new(),
             ticking,
         })
+    }
+
+    pub fn http_private(self, plugins: Vec<String>) -> Self {
+        Self {
+            http_private: plugins,
+            ..self
+        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -233,6 +250,7 @@ pub struct Plugin {
     pub profile: Arc<Profile>,
     pub gate: Gate,
     pub pre: InstancePre<State>,
+    pub meter: Meter,
     pub runtime: Arc<Runtime>,
 }
 
@@ -247,8 +265,10 @@ impl Plugin {
         check_kind(&bytes)?;
         let digest = Digest::of(&bytes);
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
+        let version = manifest.version.clone().unwrap_or_else(|| digest.short());
+        let name = manifest.name.clone().unwrap_or_else(|| name.to_owned());
         let profile = Arc::new(Profile {
-            name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
+            version: version.clone(),
             config: manifest.config.clone(),
             // It was made from a table.
             settings: serde_json::from_str(&manifest.config).unwrap_or_default(),
@@ -259,6 +279,12 @@ impl Plugin {
             },
             mode: manifest.rollout.mode(),
             limits,
+            http: HttpPolicy {
+                allowed: manifest.capabilities.http.clone(),
+                private: runtime.http_private.contains(&name),
+            },
+            services: runtime.services.clone(),
+            name,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
@@ -290,6 +316,7 @@ impl Plugin {
             size: bytes.len() as u64,
             interface,
             start,
+            meter: runtime.services.metrics.filters().meter(&profile.name),
             profile,
             pre,
             runtime,

@@ -6,6 +6,7 @@ use super::guest::Guest;
 use crate::mail::{
     Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Outcome, Verdict, View,
 };
+use crate::metrics;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,6 +78,22 @@ impl FilterRun for PluginRun {
         };
         let outcome = self.outcome(result, started);
         gate.done(pass, &outcome.result, outcome.elapsed);
+        plugin.meter.count(&metrics::Call {
+            hook: call.hook().name(),
+            result: match &outcome.result {
+                Ok(verdict) => verdict.name(),
+                Err(_) => "failed",
+            },
+            failure: outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|failure| failure.kind.to_string()),
+            elapsed: outcome.elapsed,
+            edits: outcome.edits.len(),
+            symbols: outcome.symbols.len(),
+            refused: outcome.refused.len(),
+        });
         outcome
     }
 }
@@ -129,6 +146,7 @@ impl PluginRun {
             elapsed: started.elapsed(),
             memory,
             host_calls: record.host_calls,
+            calls: record.calls,
             ..Outcome::new(result)
         }
     }

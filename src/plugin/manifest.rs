@@ -1,6 +1,7 @@
 //! `plugin.toml`: what a plugin says of itself. Errors name line and column. Does not look at the component beside it.
 
 use super::limits::Limits;
+use super::outgoing::HostPort;
 use super::rollout::Rollout;
 use crate::mail::{Mode, OnError};
 use serde::Deserialize;
@@ -21,8 +22,26 @@ pub struct Manifest {
     pub rollout: Rollout,
     /// Instances are used for one transaction after another.
     pub warm: bool,
+    pub capabilities: Capabilities,
     /// The table `[config]` as JSON.
     pub config: String,
+}
+
+/// What the plugin needs of what it imports.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Capabilities {
+    /// Where it sends HTTP requests to; none without it.
+    #[serde(default, deserialize_with = "hosts")]
+    pub http: Vec<HostPort>,
+}
+
+fn hosts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<HostPort>, D::Error> {
+    let written: Vec<String> = Vec::deserialize(deserializer)?;
+    let hosts = written.iter().map(|text| text.parse());
+    hosts
+        .collect::<Result<_, String>>()
+        .map_err(serde::de::Error::custom)
 }
 
 /// Limits that the manifest sets in place of the host's defaults.
@@ -71,6 +90,8 @@ struct Raw {
     #[serde(default)]
     limits: AskedLimits,
     #[serde(default)]
+    capabilities: Capabilities,
+    #[serde(default)]
     config: toml::Table,
 }
 
@@ -96,6 +117,7 @@ impl Default for Manifest {
             limits: AskedLimits::default(),
             rollout: Rollout::default(),
             warm: false,
+            capabilities: Capabilities::default(),
             config: "{}".to_owned(),
         }
     }
@@ -119,6 +141,7 @@ impl Manifest {
             order: raw.order.unwrap_or(DEFAULT_ORDER),
             on_error: raw.on_error,
             limits: raw.limits,
+            capabilities: raw.capabilities,
             config,
         })
     }

@@ -135,7 +135,13 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
     if manifest.name.is_none() {
         check_name(name).map_err(RunError::File)?;
     }
-    let runtime = Arc::new(Runtime::new(&config.engine(), config.limits, config.load)?);
+    let runtime = Runtime::new(
+        &config.engine(),
+        config.limits,
+        config.load,
+        config.services.clone(),
+    )?;
+    let runtime = Arc::new(runtime.http_private(config.http_private.clone()));
     let plugin = Plugin::load(runtime, name, &manifest, files.bytes)
         .await
         .map_err(|error| RunError::Load {

@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::loader::{self, Found, Source};
 use super::pins::Pins;
 use super::probation::ProbationConfig;
+use super::services::Services;
 use super::{versions, watch};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,10 @@ pub struct Config {
     pub state: Option<PathBuf>,
     pub breaker: BreakerConfig,
     pub probation: ProbationConfig,
+    /// What plugins reach beyond the message.
+    pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    pub http_private: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +85,8 @@ impl Config {
             state: None,
             breaker: BreakerConfig::default(),
             probation: ProbationConfig::default(),
+            services: Services::default(),
+            http_private: Vec::new(),
         }
     }
 
@@ -165,15 +172,18 @@ impl Host {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
-        let mut runtime =
-            tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
-                .await
-                .map_err(|error| StartError::Directory {
-                    path: config.directory.clone(),
-                    error: io::Error::other(error),
-                })??;
-        runtime.breaker = config.breaker;
+        let (services, private) = (config.services.clone(), config.http_private.clone());
+        let mut runtime = tokio::task::spawn_blocking(move || {
+            Runtime::new(&engine, defaults, load, services)
+                .map(|runtime| runtime.http_private(private))
+        })
+        .await
+        .map_err(|error| StartError::Directory {
+            path: config.directory.clone(),
+            error: io::Error::other(error),
+        })??;
         let state = |name: &str| config.state.as_ref().map(|state| state.join(name));
+        runtime.breaker = config.breaker;
         runtime.images = state("images").map(Images::new);
         let (judged, judgements) = mpsc::unbounded_channel();
         let first = Arc::new(Generation::empty());
@@ -326,6 +336,8 @@ impl Shared {
         let generation = Arc::new(generation);
         let status = StatusFile::from(&*generation);
         self.current.store(Arc::clone(&generation));
+        let metrics = &self.config.services.metrics;
+        metrics.filters().generation(generation.number);
         if let Some(path) = self.config.status_file.clone() {
             let written = blocking(move || status.write(&path)).await;
             if let Err(error) = written {

@@ -15,6 +15,7 @@ mod imap;
 mod imports;
 mod kit;
 mod plugins;
+mod quarantine;
 mod smtp;
 mod store;
 mod support;

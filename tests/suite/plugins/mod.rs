@@ -10,7 +10,9 @@ mod reload;
 mod rollback;
 mod run;
 mod sandbox;
+mod services;
 mod staged;
+mod web;
 
 use std::fs;
 use std::net::IpAddr;

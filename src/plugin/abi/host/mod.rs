@@ -2,13 +2,17 @@
 
 mod body;
 mod config;
+mod dns;
 mod envelope;
 mod filing;
 mod header;
 mod header_edit;
+mod kv;
 mod log;
+mod metrics;
 mod pending;
 mod results;
+mod route;
 mod score;
 mod session;
 
