@@ -44,7 +44,9 @@ pub(super) async fn settle(
         .junk
         .clone()
         .map(|why| (JUNK.to_owned(), why));
-    let verdict = match checked.ruling.refusal {
+    let hygiene = services.config.hygiene;
+    let unclean = hygiene.refusal(&received, &session.server_name);
+    let verdict = match unclean.or(checked.ruling.refusal) {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),
         None => match run.message(&envelope, &mut draft).await {

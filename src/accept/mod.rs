@@ -3,6 +3,7 @@
 
 mod disposition;
 mod expiry;
+mod hygiene;
 mod places;
 mod release;
 mod report;
@@ -10,6 +11,7 @@ mod trace;
 mod transaction;
 
 pub use expiry::{Expiry, expire};
+pub use hygiene::Hygiene;
 pub use release::{NotReleased, Request};
 pub use transaction::Transaction;
 
@@ -30,6 +32,7 @@ pub struct Config {
     pub memory: usize,
     /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 wants at least 100).
     pub recipients: usize,
+    pub hygiene: Hygiene,
 }
 
 /// What the client can be told at the end of data.

@@ -91,7 +91,6 @@ impl Sorter<'_> {
         account: AccountId,
         mailbox: MailboxName,
     ) -> io::Result<DeliveryCopy> {
-        let header = self.draft.message_for(recipient).header;
         let fields = trace::fields(
             &self.report.id,
             &self.report.session,
@@ -105,7 +104,7 @@ impl Sorter<'_> {
             account,
             mailbox,
             flags: self.draft.filing(recipient).flags,
-            content: trace::render(self.content, &header, &fields)?,
+            content: trace::render(&self.draft.message_for(recipient), &fields)?,
         })
     }
 }

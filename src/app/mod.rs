@@ -13,6 +13,7 @@ use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
+use crate::net::guard::{Guard, System};
 use crate::net::{Endpoint, Listener, Tls};
 use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
@@ -120,6 +121,7 @@ impl App {
                 staging: store.staging().to_owned(),
                 memory: IN_MEMORY,
                 recipients: config.limits.recipients,
+                hygiene: config.limits.hygiene,
             },
             chains,
             Arc::clone(&directory),
@@ -145,6 +147,12 @@ impl App {
             directory,
             clock,
             tls,
+            guard: Arc::new(Guard::new(
+                config.limits.guard.clone(),
+                Some(Box::new(System {
+                    data_dir: config.data_dir.clone(),
+                })),
+            )),
             metrics,
         };
         app.serve_commands(config, commands, &services);
@@ -196,9 +204,18 @@ impl App {
                             .clone(),
                         size: config.limits.message_size,
                         recipients: config.limits.recipients,
+                        smuggling: config.limits.smuggling,
+                        line: config.limits.line_length,
+                        errors: config.limits.errors,
+                        commands: config.limits.commands,
+                        idle_commands: config.limits.idle_commands,
                         ..Default::default()
                     },
                     tls: listen::smtp_tls(bound.config.tls, &services.tls),
+                    proxies: listen::proxies(config, &bound.config),
+                    xclient: config.trusted.xclient.clone(),
+                    xforward: config.trusted.xforward.clone(),
+                    guard: Arc::clone(&services.guard),
                     connections,
                     drain: DRAIN,
                     ..Default::default()
@@ -220,8 +237,15 @@ impl App {
                     Arc::clone(&services.clock),
                 );
                 let tls = services.tls.clone();
-                self.tasks
-                    .spawn(listen::imap(bound, mailboxes, tls, connections, stop));
+                let proxies = listen::proxies(config, &bound.config);
+                self.tasks.spawn(listen::imap(
+                    bound,
+                    mailboxes,
+                    tls,
+                    proxies,
+                    connections,
+                    stop,
+                ));
             }
             Protocol::Http => {
                 let metrics = services.metrics.clone();
@@ -274,6 +298,7 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+    guard: Arc<Guard>,
     metrics: Registry,
 }
 
@@ -289,6 +314,13 @@ fn resolver(config: &Config) -> Result<Option<Resolver>, ConfigError> {
             Ok(None)
         }
     }
+}
+
+/// Where what plugins may do is written. None where there are no plugins.
+pub fn granting(config: &Config) -> Option<plugin::Granting> {
+    let directory = config.plugins.directory.clone()?;
+    let named = config.plugins.grants.clone().map(plugin::Granting::File);
+    Some(named.unwrap_or_else(|| plugin::Config::new(directory).grants))
 }
 
 /// What plugins reach.
@@ -317,7 +349,9 @@ fn plugins(
     directory: std::path::PathBuf,
     services: plugin::Services,
 ) -> plugin::Config {
+    let standard = plugin::Config::new(directory);
     plugin::Config {
+        grants: granting(config).unwrap_or_else(|| standard.grants.clone()),
         services,
         limits: config.plugins.limits,
         breaker: config.plugins.breaker,
@@ -325,7 +359,7 @@ fn plugins(
         state: Some(config.data_dir.join(PLUGIN_STATE)),
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
-        ..plugin::Config::new(directory)
+        ..standard
     }
 }
 

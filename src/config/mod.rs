@@ -3,13 +3,17 @@
 
 mod bulkheads;
 mod error;
+mod limits;
 mod raw;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod units;
 
 pub use error::ConfigError;
+pub use limits::Limits;
+pub use trusted::Trusted;
 pub use units::ByteSize;
 
 use crate::chain::Policy;
@@ -32,6 +36,7 @@ pub struct Config {
     pub dns: crate::dns::Config,
     /// None: senders are not checked.
     pub authentication: Option<Authentication>,
+    pub trusted: Trusted,
     pub limits: Limits,
     pub quarantine: crate::accept::Expiry,
     /// For errors that show only when things are started.
@@ -77,6 +82,8 @@ pub struct Listener {
     pub address: String,
     pub tls: TlsMode,
     pub allow_plaintext_auth: bool,
+    /// All its connections come over `[trusted] proxies`.
+    pub proxy_protocol: bool,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }
@@ -93,6 +100,8 @@ pub struct TlsFiles {
 pub struct Plugins {
     /// None: no filters.
     pub directory: Option<PathBuf>,
+    /// The file with what each may do. None: that in the directory.
+    pub grants: Option<PathBuf>,
     /// For a plugin whose manifest says nothing.
     pub limits: crate::plugin::Limits,
     pub breaker: crate::plugin::BreakerConfig,
@@ -102,16 +111,6 @@ pub struct Plugins {
 #[derive(Debug, Clone)]
 pub struct Authentication {
     pub policy: crate::verify::Policy,
-}
-
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Octets of one message (RFC 1870).
-    pub message_size: u64,
-    /// Recipients of one transaction.
-    pub recipients: usize,
-    /// Connections at once, for each listener.
-    pub connections: usize,
 }
 
 /// The file as it was read.

@@ -1,4 +1,6 @@
 //! The ways in: each turns the events of a protocol core into calls of `accept`.
 //! They decide nothing about mail.
 
+mod door;
+mod handover;
 pub mod smtp;

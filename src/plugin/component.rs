@@ -3,19 +3,22 @@
 
 use super::abi;
 use super::breaker::BreakerConfig;
+use super::capability::{Grants, Lacking};
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::gate::Gate;
 use super::guest::Guest;
 use super::images::Images;
+use super::inspect::inspect;
 use super::limits::Limits;
 use super::manifest::Manifest;
-use super::outgoing::HttpPolicy;
 use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
+use super::unused::trapping;
 use crate::mail::{Failure, FilterInfo, Hook, Hooks};
 use crate::metrics::Meter;
+use arc_swap::ArcSwap;
 use memchr::memmem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +44,8 @@ pub enum LoadError {
     Version { found: String },
     #[error("it imports {0}, which this server does not offer")]
     Import(String),
+    #[error("{0}")]
+    NotGranted(Box<Lacking>),
     #[error("it cannot be linked: {0}")]
     Link(String),
     #[error("it exports {0}, which is no hook of the contract")]
@@ -77,6 +82,8 @@ pub struct Runtime {
     pub breaker: BreakerConfig,
     /// Where start images are kept. None: they are made anew at each start.
     pub images: Option<Images>,
+    /// In force now.
+    pub grants: ArcSwap<Grants>,
     /// What plugins reach.
     pub services: Services,
     /// Plugins that may send HTTP requests to addresses that are not public.
@@ -117,6 +124,7 @@ impl Runtime {
             instances: config.instances,
             breaker: BreakerConfig::default(),
             images: None,
+            grants: ArcSwap::default(),
             services,
             http_private: Vec::new(),
             ticking,
@@ -262,11 +270,24 @@ impl Plugin {
         manifest: &Manifest,
         bytes: Arc<[u8]>,
     ) -> Result<Self, LoadError> {
-        check_kind(&bytes)?;
-        let digest = Digest::of(&bytes);
+        let found = inspect(&bytes)?;
+        if let Some(other) = found.contract.iter().find(|version| !abi::serves(version)) {
+            return Err(LoadError::Version {
+                found: format!("{}@{other}", abi::PACKAGE),
+            });
+        }
+        let name = manifest.name.as_deref().unwrap_or(name);
+        let asked = found.asked(manifest);
+        // Before anything of it runs.
+        let capabilities = runtime
+            .grants
+            .load()
+            .capabilities(name, &asked)
+            .map_err(|lacking| LoadError::NotGranted(Box::new(lacking)))?;
+        let digest = found.digest;
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
         let version = manifest.version.clone().unwrap_or_else(|| digest.short());
-        let name = manifest.name.clone().unwrap_or_else(|| name.to_owned());
+        let name = name.to_owned();
         let profile = Arc::new(Profile {
             version: version.clone(),
             config: manifest.config.clone(),
@@ -279,10 +300,9 @@ impl Plugin {
             },
             mode: manifest.rollout.mode(),
             limits,
-            http: HttpPolicy {
-                allowed: manifest.capabilities.http.clone(),
-                private: runtime.http_private.contains(&name),
-            },
+            asked,
+            capabilities: ArcSwap::from_pointee(capabilities),
+            http_private: runtime.http_private.contains(&name),
             services: runtime.services.clone(),
             name,
         });
@@ -294,7 +314,7 @@ impl Plugin {
             (runtime.compile(Arc::clone(&bytes)).await?, Start::Plain)
         };
         let interface = Interface::read(&component)?;
-        let pre = link(&runtime, &component)?;
+        let pre = link(&runtime, &profile, &component)?;
         let version = manifest.version.clone().unwrap_or_else(|| digest.short());
         let plugin = Self {
             gate: Gate::new(
@@ -323,6 +343,14 @@ impl Plugin {
         };
         plugin.try_out().await?;
         Ok(plugin)
+    }
+
+    /// What the grants of now allow it, from its next instance on. An error if they no longer allow it to be in force.
+    pub fn regrant(&self) -> Result<(), Lacking> {
+        let grants = self.runtime.grants.load();
+        let capabilities = grants.capabilities(&self.profile.name, &self.profile.asked)?;
+        self.profile.capabilities.store(Arc::new(capabilities));
+        Ok(())
     }
 
     /// Makes one instance and looks whether its hooks have the contract's signatures.
@@ -365,8 +393,19 @@ pub fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 /// Resolves imports; what is missing has a name.
-pub fn link(runtime: &Runtime, component: &Component) -> Result<InstancePre<State>, LoadError> {
-    runtime.linker.instantiate_pre(component).map_err(|error| {
+pub fn link(
+    runtime: &Runtime,
+    profile: &Profile,
+    component: &Component,
+) -> Result<InstancePre<State>, LoadError> {
+    let unused = &profile.asked.declared.unused;
+    let pre = if unused.is_empty() {
+        runtime.linker.instantiate_pre(component)
+    } else {
+        trapping(&runtime.linker, component, unused)
+            .and_then(|linker| linker.instantiate_pre(component))
+    };
+    pre.map_err(|error| {
         let text = format!("{error:#}");
         let kind = component.component_type();
         let missing = kind

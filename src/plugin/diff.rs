@@ -207,14 +207,10 @@ fn edit(edit: &Edit) -> (String, String) {
         }
         Edit::FileInto { mailbox, .. } => ("of mailbox".to_owned(), cut(mailbox)),
         Edit::AddFlag(flag) => ("of flags".to_owned(), cut(flag)),
-        Edit::Body(BodyEdit::Replace { octets }) => (
-            "of body".to_owned(),
-            format!("replace, {} octets", octets.len()),
-        ),
-        Edit::Body(BodyEdit::ReplacePart { path, octets, .. }) => (
-            format!("of part {path}"),
-            format!("replace, {} octets", octets.len()),
-        ),
+        Edit::Body(BodyEdit::Replace { .. }) => ("of body".to_owned(), "replace".to_owned()),
+        Edit::Body(BodyEdit::ReplacePart { path, .. }) => {
+            (format!("of part {path}"), "replace".to_owned())
+        }
         Edit::Body(BodyEdit::DropPart { path, .. }) => {
             (format!("of part {path}"), "drop".to_owned())
         }

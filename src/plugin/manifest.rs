@@ -1,10 +1,11 @@
 //! `plugin.toml`: what a plugin says of itself. Errors name line and column. Does not look at the component beside it.
 
+use super::capability::{Declared, RawTable};
 use super::limits::Limits;
-use super::outgoing::HostPort;
 use super::rollout::Rollout;
 use crate::mail::{Mode, OnError};
 use serde::Deserialize;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Where a plugin stands in the chain if its manifest says nothing.
@@ -22,26 +23,10 @@ pub struct Manifest {
     pub rollout: Rollout,
     /// Instances are used for one transaction after another.
     pub warm: bool,
-    pub capabilities: Capabilities,
+    /// The table `[capabilities]`.
+    pub capabilities: Declared,
     /// The table `[config]` as JSON.
     pub config: String,
-}
-
-/// What the plugin needs of what it imports.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Capabilities {
-    /// Where it sends HTTP requests to; none without it.
-    #[serde(default, deserialize_with = "hosts")]
-    pub http: Vec<HostPort>,
-}
-
-fn hosts<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Vec<HostPort>, D::Error> {
-    let written: Vec<String> = Vec::deserialize(deserializer)?;
-    let hosts = written.iter().map(|text| text.parse());
-    hosts
-        .collect::<Result<_, String>>()
-        .map_err(serde::de::Error::custom)
 }
 
 /// Limits that the manifest sets in place of the host's defaults.
@@ -90,7 +75,7 @@ struct Raw {
     #[serde(default)]
     limits: AskedLimits,
     #[serde(default)]
-    capabilities: Capabilities,
+    capabilities: RawTable,
     #[serde(default)]
     config: toml::Table,
 }
@@ -117,7 +102,7 @@ impl Default for Manifest {
             limits: AskedLimits::default(),
             rollout: Rollout::default(),
             warm: false,
-            capabilities: Capabilities::default(),
+            capabilities: Declared::default(),
             config: "{}".to_owned(),
         }
     }
@@ -125,10 +110,13 @@ impl Default for Manifest {
 
 impl Manifest {
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let raw: Raw = toml::from_str(text).map_err(|error| locate(text, &error))?;
+        let raw: Raw =
+            toml::from_str(text).map_err(|error| placed(text, error.span(), error.message()))?;
         if let Some(name) = &raw.name {
             check_name(name).map_err(ManifestError::Whole)?;
         }
+        let capabilities = Declared::read(&raw.capabilities)
+            .map_err(|fault| placed(text, Some(fault.span), &fault.text))?;
         let config = serde_json::to_string(&raw.config)
             .map_err(|error| ManifestError::Whole(format!("[config]: {error}")))?;
         let rollout =
@@ -141,7 +129,7 @@ impl Manifest {
             order: raw.order.unwrap_or(DEFAULT_ORDER),
             on_error: raw.on_error,
             limits: raw.limits,
-            capabilities: raw.capabilities,
+            capabilities,
             config,
         })
     }
@@ -159,9 +147,10 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn locate(text: &str, error: &toml::de::Error) -> ManifestError {
-    let message = error.message().to_owned();
-    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+/// An error at its line and column.
+pub fn placed(text: &str, span: Option<Range<usize>>, message: &str) -> ManifestError {
+    let message = message.to_owned();
+    let Some(before) = span.and_then(|span| text.get(..span.start)) else {
         return ManifestError::Whole(message);
     };
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -195,6 +184,27 @@ mod tests {
             ("[limits]\n  cpu = 3", (2, 3), "unknown field `cpu`"),
             ("on-error = \"drop\"", (1, 12), "unknown variant `drop`"),
             ("order = ", (1, 9), ""),
+            (
+                "[capabilities]\nheader = [\"X\"]",
+                (2, 1),
+                "cannot narrow \"header\": what it can is header-edit",
+            ),
+            (
+                "[capabilities]\nheader-edit = [\"X-*\", \"a b\"]",
+                (2, 23),
+                "such as \"X-Spam-*\"",
+            ),
+            (
+                "[capabilities]\nhttp = [\"api.example.com\"]",
+                (2, 9),
+                "\"api.example.com:443\"",
+            ),
+            (
+                "[capabilities]\nunused = [\"wasi:gpu\"]",
+                (2, 11),
+                "write wasi:http",
+            ),
+            ("[capabilities]\nverdicts = \"reject\"", (2, 12), "sequence"),
         ];
         for (text, place, message) in table {
             match Manifest::parse(text) {

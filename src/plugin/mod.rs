@@ -1,8 +1,11 @@
 //! The plugin host: loads WASM components as filters, runs them in their bounds, swaps generations. Knows nothing of where mail goes.
 
 mod abi;
+mod asks;
+mod body_edits;
 mod breaker;
 mod calls;
+mod capability;
 mod component;
 mod diff;
 mod digest;
@@ -31,11 +34,14 @@ mod services;
 mod snapshot;
 mod staged;
 mod state;
+mod unused;
 mod versions;
 mod watch;
 mod web;
 
+pub use asks::{Asks, asks_at, asks_in};
 pub use breaker::{BreakerConfig, BreakerState};
+pub use capability::{Ability, Asked, Capabilities, Granting, Grants, Lacking, Written};
 pub use component::{LoadError, LoadTime};
 pub use diff::{Change, Diff, Side};
 pub use digest::Digest;
@@ -46,7 +52,6 @@ pub use history::Version;
 pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
-pub use outgoing::{HostPort, HttpPolicy};
 pub use pins::Pin;
 pub use probation::ProbationConfig;
 pub use run::{Cost, Input, Loaded, Ran, RunError, load_path, run_file};

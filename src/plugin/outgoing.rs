@@ -1,62 +1,13 @@
 //! `wasi:http/outgoing-handler`: who may be asked, how often, and the journal of it. How requests are sent is [`super::services::Http`]'s.
 
 use super::calls::{Calls, Service};
+use super::capability::{Ability, Capabilities};
 use super::services::{HttpBody, HttpError};
 use super::state::{Profile, Refused};
 use hyper::http::uri::Scheme;
 use hyper::{Request, Response};
-use std::fmt;
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use wasmtime_wasi_http::{RequestOptions, WasiHttpHooks};
-
-/// Where a plugin may send requests to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HttpPolicy {
-    pub allowed: Vec<HostPort>,
-    /// Whether those may have addresses that are not on the public Internet.
-    pub private: bool,
-}
-
-/// A host name or address, in lower case, and a port: "api.example.com:443".
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HostPort {
-    pub host: String,
-    pub port: u16,
-}
-
-impl FromStr for HostPort {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not HOST:PORT, such as \"api.example.com:443\"");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let port = port.parse().map_err(|_| wrong())?;
-        let is_address = host.starts_with('[') && host.ends_with(']');
-        let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-        if host.is_empty() || port == 0 || !(is_address || host.chars().all(fine)) {
-            return Err(wrong());
-        }
-        Ok(Self {
-            host: host.to_ascii_lowercase(),
-            port,
-        })
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-impl HttpPolicy {
-    pub fn allows(&self, host: &str, port: u16) -> bool {
-        let same =
-            |allowed: &HostPort| allowed.port == port && allowed.host.eq_ignore_ascii_case(host);
-        self.allowed.iter().any(same)
-    }
-}
 
 /// The calls of a hook; a request that is under way ends in it, too.
 pub type SharedCalls = Arc<Mutex<Calls>>;
@@ -64,6 +15,7 @@ pub type SharedCalls = Arc<Mutex<Calls>>;
 /// What the library asks when a guest sends a request.
 pub struct Outgoing {
     profile: Arc<Profile>,
+    capabilities: Arc<Capabilities>,
     calls: SharedCalls,
     /// What was refused, for the journal.
     refused: Vec<Refused>,
@@ -72,9 +24,10 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    pub fn new(profile: Arc<Profile>, calls: SharedCalls) -> Self {
+    pub fn new(profile: Arc<Profile>, capabilities: Arc<Capabilities>, calls: SharedCalls) -> Self {
         Self {
             profile,
+            capabilities,
             calls,
             refused: Vec::new(),
             open: false,
@@ -103,11 +56,9 @@ impl Outgoing {
         if host.is_empty() || authority.contains('@') {
             return Err(Refused::BadValue(format!("{authority:?} names no host")));
         }
-        if !self.profile.http.allows(host, port) {
-            return Err(Refused::Failed(format!(
-                "{host}:{port} is not among the hosts of this plugin: it needs http = [\"{host}:{port}\"] under [capabilities] in plugin.toml"
-            )));
-        }
+        self.capabilities
+            .check(Ability::Http, &format!("{host}:{port}"))
+            .map_err(Refused::NotGranted)?;
         lock(&self.calls).spend(Service::Http)
     }
 }
@@ -138,12 +89,13 @@ impl WasiHttpHooks for Outgoing {
             return Box::new(async { Err(HttpError::HttpRequestDenied) });
         }
         let profile = Arc::clone(&self.profile);
+        let private = profile.http_private || self.capabilities.has(Ability::HttpPrivate);
         let wait = options.unwrap_or_default().first_byte_timeout;
         Box::new(async move {
             let result = match &profile.services.http {
                 None => Err(HttpError::DestinationUnavailable),
                 Some(http) => {
-                    let answer = http.send(request, profile.http.private);
+                    let answer = http.send(request, private);
                     let wait = wait.unwrap_or(profile.limits.wall);
                     let late = |_| Err(HttpError::HttpResponseTimeout);
                     tokio::time::timeout(wait, answer)
@@ -171,44 +123,5 @@ fn said(error: &HttpError) -> String {
         }
         HttpError::DestinationUnavailable => "failed: there is no network here".to_owned(),
         error => format!("failed: {error:?}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn hosts_and_ports() {
-        let policy = HttpPolicy {
-            allowed: ["API.example.com:443", "[2001:db8::1]:80"]
-                .map(|text| text.parse().unwrap())
-                .into(),
-            private: false,
-        };
-        assert!(policy.allows("api.example.com", 443) && policy.allows("api.EXAMPLE.com", 443));
-        assert!(policy.allows("[2001:db8::1]", 80));
-        for (host, port) in [
-            ("api.example.com", 80),
-            ("example.com", 443),
-            ("api.example.com.evil.test", 443),
-            ("", 443),
-        ] {
-            assert!(!policy.allows(host, port), "{host}");
-        }
-        for bad in [
-            "",
-            "a",
-            "a:",
-            ":1",
-            "a:0",
-            "a:65536",
-            "a b:1",
-            "http://a:1",
-            "u@a:1",
-            "*:1",
-        ] {
-            assert!(bad.parse::<HostPort>().is_err(), "{bad}");
-        }
     }
 }

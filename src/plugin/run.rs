@@ -1,5 +1,6 @@
 //! One plugin on one message, without a server: what `wasmilter plugin run` does. Prints nothing.
 
+use super::capability::{Asked, Grants};
 use super::component::{LoadError, Plugin, Runtime};
 use super::engine::EngineError;
 use super::filter::PluginFilter;
@@ -105,6 +106,8 @@ impl Input {
 pub struct Loaded {
     pub plugin: PluginStatus,
     pub filter: Arc<dyn Filter>,
+    /// For a server to grant; here all of it is.
+    pub asked: Asked,
     own: PluginFilter,
 }
 
@@ -142,6 +145,8 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
         config.services.clone(),
     )?;
     let runtime = Arc::new(runtime.http_private(config.http_private.clone()));
+    // No mail is anybody's here. Its own manifest narrows it as it does in a server.
+    runtime.grants.store(Arc::new(Grants::everything()));
     let plugin = Plugin::load(runtime, name, &manifest, files.bytes)
         .await
         .map_err(|error| RunError::Load {
@@ -155,6 +160,7 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
             ..status_of(&plugin)
         },
         filter: Arc::new(PluginFilter(Arc::clone(&plugin))),
+        asked: plugin.profile.asked.clone(),
         own: PluginFilter(plugin),
     })
 }
@@ -241,8 +247,12 @@ async fn transaction(
             let outcome = run.call(&call, view).await;
             symbols.extend(outcome.symbols.iter().cloned());
             for scoped in outcome.edits.iter().filter(|scoped| scoped.scope.is_all()) {
-                if let Edit::Header(edit) = &scoped.edit {
-                    message.header.apply(edit);
+                match &scoped.edit {
+                    Edit::Header(edit) => {
+                        message.header.apply(edit);
+                    }
+                    Edit::Body(edit) => message.edit_body(edit),
+                    _ => {}
                 }
             }
             let goes_on = match &outcome.result {

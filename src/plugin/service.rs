@@ -2,6 +2,7 @@
 //! force. Knows nothing of what filters are asked.
 
 use super::breaker::BreakerConfig;
+use super::capability::{Granting, GrantsFile};
 use super::component::{LoadTime, Runtime};
 use super::engine::{EngineConfig, EngineError};
 use super::force::{self, Held};
@@ -26,12 +27,16 @@ use tokio::sync::watch as channel;
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::task::AbortHandle;
 
+/// The grants, where the configuration does not name another file.
+pub(super) const GRANTS: &str = "grants.toml";
 /// Looks at files that keep changing before they are left for later.
 const MOST_LOOKS: u32 = 40;
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub directory: PathBuf,
+    /// What each plugin may do.
+    pub grants: Granting,
     /// Where compiled code is kept; who can write there can run code as this process.
     pub cache: Option<PathBuf>,
     /// Where each reload writes what is loaded and what was kept out, as JSON.
@@ -69,8 +74,10 @@ pub struct Watching {
 
 impl Config {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
+        let directory = directory.into();
         Self {
-            directory: directory.into(),
+            grants: Granting::File(directory.join(GRANTS)),
+            directory,
             cache: None,
             status_file: None,
             limits: Limits::default(),
@@ -159,8 +166,10 @@ pub(super) struct Shared {
     seen: Mutex<Seen>,
 }
 
-#[derive(Default)]
 struct Seen {
+    grants: GrantsFile,
+    /// Other grants are in force than the slots were loaded with.
+    regranted: bool,
     slots: Vec<Slot>,
     held: BTreeMap<String, Held>,
     /// As of the last reload.
@@ -186,6 +195,14 @@ impl Host {
         runtime.breaker = config.breaker;
         runtime.images = state("images").map(Images::new);
         let (judged, judgements) = mpsc::unbounded_channel();
+        runtime.grants.store(Arc::new(config.grants.first()));
+        let seen = Seen {
+            grants: GrantsFile::new(&config.grants),
+            regranted: false,
+            slots: Vec::new(),
+            held: BTreeMap::new(),
+            scan: Vec::new(),
+        };
         let first = Arc::new(Generation::empty());
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
@@ -196,7 +213,7 @@ impl Host {
             pins: state("pins.json").map(Pins::new),
             pinning: Mutex::default(),
             judged,
-            seen: Mutex::default(),
+            seen: Mutex::new(seen),
             config,
         });
         shared
@@ -254,12 +271,19 @@ impl Shared {
         &self.config.directory
     }
 
+    pub(super) fn grants(&self) -> Option<&Path> {
+        self.config.grants.file()
+    }
+
     /// Reloads if a file has been touched since the last time.
     pub(super) async fn reload_if_touched(&self) {
         let directory = self.config.directory.clone();
         let scan = blocking(move || loader::scan(&directory)).await;
         let touched = match scan {
-            Ok(scan) => scan != self.seen.lock().await.scan,
+            Ok(scan) => {
+                let seen = self.seen.lock().await;
+                scan != seen.scan || seen.grants.is_touched().await
+            }
             Err(_) => true,
         };
         if touched {
@@ -280,13 +304,23 @@ impl Shared {
 
     async fn reload(&self) -> io::Result<()> {
         let mut seen = self.seen.lock().await;
+        let settle = self.config.settle;
+        seen.regranted |= seen.grants.look(settle, &self.runtime.grants).await;
         let (scan, sources) = self.look(&seen).await?;
-        let slots = generation::load(&self.runtime, &seen.slots, sources).await;
+        let slots = generation::load(&self.runtime, &seen.slots, sources, seen.regranted).await;
         let held = self.held(&seen.held, &slots).await;
         let (members, statuses) = force::in_force(&slots, &held);
         let before = self.current.load_full();
         let next = Generation::next(&before, members, statuses);
-        *seen = Seen { slots, held, scan };
+        (seen.slots, seen.held, seen.scan, seen.regranted) = (slots, held, scan, false);
+        let next = match &seen.grants.problem {
+            None => next,
+            Some(problem) => Some(
+                next.as_ref()
+                    .unwrap_or(&before)
+                    .with_problem(problem.clone()),
+            ),
+        };
         if let Some(next) = next {
             self.enter(&before, &next).await;
             self.publish(next).await;

@@ -1,15 +1,18 @@
 //! What the host knows about the call in hand, and what the filter has asked for in it: the data of a WASM store.
 //! Holds no generated types: those stay in `abi`.
 
+use super::body_edits::{self, Replacing};
 use super::calls::Calls;
+use super::capability::{Ability, Asked, Capabilities};
 use super::limits::{Limits, MemoryCount};
-use super::outgoing::{HttpPolicy, Outgoing, SharedCalls};
+use super::outgoing::{Outgoing, SharedCalls};
 use super::output::Output;
 use super::services::Services;
 use crate::mail::{
     Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Mode, Scope,
     Scoped, Symbol, TransactionId, View,
 };
+use arc_swap::ArcSwap;
 use std::borrow::Cow;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use wasmtime::component::ResourceTable;
@@ -22,6 +25,7 @@ const MAX_EDIT_OCTETS: usize = 1024 * 1024;
 const MAX_SYMBOLS: usize = 500;
 const MAX_LOG_OCTETS: usize = 16 * 1024;
 const MAX_REFUSALS: usize = 100;
+const MAX_REFUSAL: usize = 1000;
 /// What it holds of the host's at a time: streams, requests, header fields.
 const MAX_RESOURCES: usize = 1000;
 /// Octets of the header fields of one request, as the library counts them.
@@ -41,7 +45,11 @@ pub struct Profile {
     pub mode: Mode,
     /// Of `on-load`.
     pub load: Limits,
-    pub http: HttpPolicy,
+    pub asked: Asked,
+    /// What the grants of now make of it.
+    pub capabilities: ArcSwap<Capabilities>,
+    /// Whether the host's configuration lets it send HTTP requests to addresses that are not public, whatever is granted.
+    pub http_private: bool,
     pub services: Services,
 }
 
@@ -59,6 +67,7 @@ impl Profile {
 /// Why a call into the host is refused: what was wrong and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
+    NotGranted(String),
     TooMuch(String),
     BadValue(String),
     NoSuchThing(String),
@@ -73,6 +82,7 @@ pub struct HostFailed(pub String);
 impl Refused {
     fn parts(&self) -> (&'static str, &str) {
         match self {
+            Self::NotGranted(text) => ("not-granted", text),
             Self::TooMuch(text) => ("too-much", text),
             Self::BadValue(text) => ("bad-value", text),
             Self::NoSuchThing(text) => ("no-such-thing", text),
@@ -91,13 +101,15 @@ pub struct Record {
     pub host_calls: u32,
     pub calls: Vec<HostCall>,
     log_dropped: usize,
+    pub(super) replacing: Vec<Replacing>,
 }
 
 /// What it has used up in the transaction.
 #[derive(Debug, Default)]
-struct Used {
+pub(super) struct Used {
     edits: usize,
     edit_octets: usize,
+    pub body_octets: usize,
     symbols: usize,
     log_octets: usize,
     refusals: usize,
@@ -105,10 +117,12 @@ struct Used {
 
 pub struct State {
     profile: Arc<Profile>,
+    /// As granted when the instance was made: the same for a whole transaction.
+    capabilities: Arc<Capabilities>,
     /// None while `on-load` runs.
     current: Option<(Call, View)>,
-    record: Record,
-    used: Used,
+    pub(super) record: Record,
+    pub(super) used: Used,
     pub memory: MemoryCount,
     /// Ticks that the filter may still run for in this call.
     pub ticks: u64,
@@ -123,13 +137,19 @@ pub struct State {
 impl State {
     pub fn new(profile: Arc<Profile>) -> Self {
         let calls = SharedCalls::default();
+        let capabilities = profile.capabilities.load_full();
         let mut resources = ResourceTable::new();
         resources.set_max_capacity(MAX_RESOURCES);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_FIELDS);
         Self {
             memory: MemoryCount::new(profile.limits.memory),
-            outgoing: Outgoing::new(Arc::clone(&profile), Arc::clone(&calls)),
+            outgoing: Outgoing::new(
+                Arc::clone(&profile),
+                Arc::clone(&capabilities),
+                Arc::clone(&calls),
+            ),
+            capabilities,
             profile,
             current: None,
             record: Record::default(),
@@ -164,6 +184,7 @@ impl State {
         self.current = None;
         let calls = self.calls().take();
         let mut record = std::mem::take(&mut self.record);
+        body_edits::complete(&mut record.edits, std::mem::take(&mut record.replacing));
         record.calls = calls;
         if record.log_dropped > 0 {
             record.log.push(LogLine {
@@ -191,6 +212,17 @@ impl State {
         &self.profile
     }
 
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Whether the ability may be used on this: a field name, a mailbox, HOST:PORT, a domain name, an address.
+    pub fn allow(&self, ability: Ability, on: &str) -> Result<(), Refused> {
+        self.capabilities
+            .check(ability, on)
+            .map_err(Refused::NotGranted)
+    }
+
     /// The calls of services in this call of a hook.
     pub fn calls(&self) -> MutexGuard<'_, Calls> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner)
@@ -209,6 +241,10 @@ impl State {
 
     pub fn message(&self) -> Option<&Message> {
         self.view()?.message.as_ref()
+    }
+
+    pub(super) fn message_mut(&mut self) -> Option<&mut Message> {
+        self.current.as_mut()?.1.message.as_mut()
     }
 
     pub fn header(&self) -> Option<&Header> {
@@ -233,6 +269,7 @@ impl State {
     /// Notes a refusal, which is journalled whether or not the filter looks at it.
     pub fn refused(&mut self, call: &str, refused: &Refused) {
         let (kind, text) = refused.parts();
+        let text: String = text.chars().take(MAX_REFUSAL).collect();
         self.used.refusals += 1;
         match self.used.refusals {
             n if n <= MAX_REFUSALS => self.record.refused.push(format!("{call}: {kind}: {text}")),
@@ -338,11 +375,8 @@ impl State {
             HeaderEdit::Remove { .. } => 0,
         };
         self.spend(octets)?;
-        let deliver = matches!(self.hook(), Some(Hook::Deliver | Hook::Relay));
-        if let Some((_, view)) = &mut self.current
-            && let Some(message) = &mut view.message
-            && (scope.is_all() || deliver)
-        {
+        let shown = self.shows(&scope);
+        if let Some(message) = self.message_mut().filter(|_| shown) {
             message.header.apply(&edit);
         }
         self.record.edits.push(Scoped {
@@ -350,6 +384,11 @@ impl State {
             scope,
         });
         Ok(())
+    }
+
+    /// Whether the filter sees an edit of this scope in the message that it is shown.
+    pub(super) fn shows(&self, scope: &Scope) -> bool {
+        scope.is_all() || matches!(self.hook(), Some(Hook::Deliver | Hook::Relay))
     }
 
     pub fn edit_filing(&mut self, edit: Edit, scope: Scope) -> Result<(), Refused> {
@@ -369,7 +408,7 @@ impl State {
         Ok(())
     }
 
-    fn spend(&mut self, octets: usize) -> Result<(), Refused> {
+    pub(super) fn spend(&mut self, octets: usize) -> Result<(), Refused> {
         if self.used.edits >= MAX_EDITS {
             return Err(Refused::TooMuch(format!(
                 "a filter may make {MAX_EDITS} edits to a message"

@@ -6,11 +6,13 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
+mod body;
 mod cases;
 mod cli;
 mod control;
 mod corpus;
 mod crash;
+mod grants;
 mod imap;
 mod imports;
 mod kit;

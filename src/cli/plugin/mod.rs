@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod diff;
+mod grant;
 mod hold;
 mod inspect;
 mod install;
@@ -35,8 +36,10 @@ pub enum Plugin {
     Unpin(hold::Unpin),
     /// Compare a shadow or canary with the active version, by the journals
     Diff(diff::Diff),
-    /// Put first-party plugins into the plugin directory; a running server takes them up at once
+    /// Put plugins into the plugin directory; a running server takes them up at once
     Install(install::Install),
+    /// Grant a plugin of the directory what it asks for; a running server puts it into force at once
+    Grant(grant::Grant),
     /// Make a folder with a filter that builds, passes its cases and can be loaded as it is
     New(new::New),
     /// Compile a plugin's folder to a component beside its plugin.toml, and check it
@@ -64,6 +67,7 @@ impl Plugin {
             Self::Unpin(unpin) => unpin.run().await,
             Self::Diff(diff) => diff.run().await,
             Self::Install(install) => install.run(),
+            Self::Grant(grant) => grant.run(),
             Self::New(new) => new.run(),
             Self::Build(build) => build.run().await,
             Self::Inspect(inspect) => inspect.run(),
@@ -95,7 +99,7 @@ fn describe(plugin: &PluginStatus) -> String {
             "    order {}, hooks {}, can use {}\n",
             plugin.order.unwrap_or_default(),
             hooks.join(" "),
-            plugin.abilities.join(" ")
+            plugin.capabilities.join(", ")
         ));
     }
     if let (Some(digest), Some(size)) = (&plugin.digest, plugin.size) {

@@ -93,6 +93,13 @@ CREATE TABLE journal (
 CREATE INDEX journal_message ON journal (message_key) WHERE message_key IS NOT NULL;
 ",
 super::quarantine::SCHEMA,
+"
+-- Long octets that splices put in are blobs too, once for all versions of the received message that they are laid over.
+ALTER TABLE blob ADD COLUMN laid_over INTEGER;
+CREATE INDEX blob_laid_over ON blob (laid_over) WHERE laid_over IS NOT NULL;
+-- Pairs of the number of a splice and of its blob.
+ALTER TABLE splices ADD COLUMN long BLOB;
+",
 ];
 
 /// How long to wait for another program's write. The writer of a server holds the lock for milliseconds.

@@ -48,6 +48,8 @@ const BAD: &[(&str, &str, &str)] = &[
 fn write(plugins: &Path, name: &str, manifest: &str, wasm: &[u8]) {
     let folder = plugins.join(name);
     fs::create_dir_all(&folder).unwrap();
+    let all = "[\"*\"]\nabilities = [\"*\"]\nverdicts = [\"*\"]\n";
+    fs::write(plugins.join("grants.toml"), all).unwrap();
     fs::write(folder.join("plugin.toml"), manifest).unwrap();
     fs::write(folder.join("filter.wasm"), wasm).unwrap();
 }

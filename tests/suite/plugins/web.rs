@@ -136,7 +136,9 @@ async fn other_hosts_and_ports_are_refused_with_the_line_to_add() {
     );
     assert_eq!(outcome.refused.len(), 3);
     assert!(
-        outcome.refused[0].contains(&format!("http = [\"{address}\"] under [capabilities]")),
+        outcome.refused[0].contains(&format!(
+            "under [capabilities] in its plugin.toml, write: http = [\"example.test:80\", \"{address}\"]"
+        )),
         "{:?}",
         outcome.refused
     );

@@ -74,16 +74,7 @@ struct Guard(FilterInfo);
 #[async_trait]
 impl FilterRun for Guard {
     async fn call(&mut self, _: &Call, _: View) -> Outcome {
-        Outcome {
-            result: Ok(Verdict::Quarantine("looks odd".to_owned())),
-            edits: Vec::new(),
-            symbols: Vec::new(),
-            refused: Vec::new(),
-            log: Vec::new(),
-            elapsed: Duration::ZERO,
-            memory: 0,
-            host_calls: 0,
-        }
+        Outcome::new(Ok(Verdict::Quarantine("looks odd".to_owned())))
     }
 }
 
@@ -118,6 +109,7 @@ fn acceptor(store: &Arc<SqliteStore>) -> Acceptor {
             staging: store.staging().to_owned(),
             memory: 1 << 20,
             recipients: 100,
+            hygiene: accept::Hygiene::default(),
         },
         Arc::new(Chain {
             generation: 1,

@@ -4,6 +4,7 @@ use crate::dns::Kind;
 use crate::plugin::abi::generated::dns::{Host, Kind as GuestKind};
 use crate::plugin::abi::generated::types::Refusal;
 use crate::plugin::calls::Service;
+use crate::plugin::capability::Ability;
 use crate::plugin::state::{Refused, State, nothing_yet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
@@ -84,6 +85,7 @@ impl State {
             return Err(nothing_yet());
         }
         let (name, kind) = question?;
+        self.allow(Ability::Dns, &name)?;
         self.calls().spend(Service::Dns)?;
         let started = self.calls().begin(what, &format!("{} {name}", kind.name()));
         let dns = self.profile().services.dns.clone();

@@ -1,6 +1,7 @@
 //! The abilities, one file each: functions that a guest calls. They look at the [`State`] of the call in hand and nothing else.
 
 mod body;
+mod body_edit;
 mod config;
 mod dns;
 mod envelope;
@@ -24,6 +25,7 @@ impl types::Host for State {}
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::NotGranted(text) => Self::NotGranted(text),
             Refused::TooMuch(text) => Self::TooMuch(text),
             Refused::BadValue(text) => Self::BadValue(text),
             Refused::NoSuchThing(text) => Self::NoSuchThing(text),
