@@ -4,7 +4,6 @@ use super::Rig;
 use crate::support::{ALICE, process};
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Duration;
 use wasmilter::accept::{self, Acceptor, NotReleased, Request, Telling};
 use wasmilter::auth::{self, Directory};
 use wasmilter::chain::{Chain, Policy};
