@@ -4,7 +4,7 @@
 use super::report::{Group, Report};
 use super::trace;
 use crate::chain::{Draft, Run};
-use crate::mail::{Address, Aside, Content, Disposition, Reply, Stop, Verdict};
+use crate::mail::{Address, Aside, Disposition, Reply, Stop, Verdict};
 use crate::store::{AccountId, DeliveryCopy, MailboxName};
 use jiff::Timestamp;
 use std::io;
@@ -12,7 +12,6 @@ use std::io;
 /// A message on its way to its recipients.
 pub(super) struct Sorter<'t> {
     pub report: &'t Report,
-    pub content: &'t Content,
     pub run: &'t mut Run,
     pub draft: &'t mut Draft,
     /// The field Authentication-Results, or nothing.
