@@ -6,7 +6,7 @@ use super::transaction::Transaction;
 use super::{Services, Telling, local_error, no_room};
 use crate::chain::{Draft, Ruling, Run};
 use crate::mail::{
-    Content, Disposition, EnhancedCode, Hook, Journal, Message, Replies, Reply, Session,
+    Content, Disposition, EnhancedCode, Hook, Journal, Message, Mode, Replies, Reply, Session,
     TransactionId, Turn, Verdict,
 };
 use crate::store::{Delivery, StoreError};
@@ -189,6 +189,7 @@ async fn authenticate(
         filter: verify::FILTER.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hook: Hook::Message,
+        mode: Mode::Active,
         recipient: None,
         result: Ok(verdict.clone()),
         verdict,

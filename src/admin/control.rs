@@ -62,6 +62,7 @@ pub fn routes(control: Control) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/plugins/reload", post(reload))
+        .merge(super::plugins::routes())
         .merge(quarantine::routes())
         .fallback(unknown)
         .with_state(Arc::new(control))
@@ -153,7 +154,7 @@ async fn reload(State(control): State<Arc<Control>>) -> Result<Json<StatusFile>,
     Ok(Json(StatusFile::from(&*host.reload().await)))
 }
 
-fn plugins(control: &Control) -> Result<&Arc<Host>, Problem> {
+pub fn plugins(control: &Control) -> Result<&Arc<Host>, Problem> {
     control.plugins.as_ref().ok_or_else(|| {
         Problem::new(
             StatusCode::CONFLICT,

@@ -1,6 +1,7 @@
 //! The HTTP side: health and metrics for everybody, control for the server's own user. Doesn't know how connections come in.
 
 pub mod control;
+pub mod plugins;
 
 use crate::metrics::{MEDIA_TYPE, Registry};
 use crate::net::Stream;

@@ -33,6 +33,8 @@ const IN_MEMORY: usize = 128 * 1024;
 const DRAIN: Duration = Duration::from_secs(30);
 /// What a running server says of its plugins, in the data directory.
 pub const PLUGIN_STATUS: &str = "plugins.json";
+/// Former versions, pins and start images of plugins, in the data directory. Not `plugins`: that is often the plugin directory.
+const PLUGIN_STATE: &str = "plugin-state";
 /// What plugins keep, in the data directory.
 const PLUGIN_DATA: &str = "plugins.db";
 
@@ -352,6 +354,9 @@ fn plugins(
         grants: granting(config).unwrap_or_else(|| standard.grants.clone()),
         services,
         limits: config.plugins.limits,
+        breaker: config.plugins.breaker,
+        probation: config.plugins.probation,
+        state: Some(config.data_dir.join(PLUGIN_STATE)),
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..standard

@@ -2,8 +2,9 @@
 
 use super::{Chain, Draft};
 use crate::mail::{
-    Address, AuthenticationResult, Call, Edit, EnhancedCode, Envelope, Filter, FilterRun, Hook,
-    Message, OnError, Outcome, Reply, Session, Stop, Symbol, TransactionId, Turn, Verdict, View,
+    Address, AuthenticationResult, Call, Edit, EnhancedCode, Envelope, FailureKind, Filter,
+    FilterRun, Hook, Message, Mode, OnError, Outcome, Reply, Session, Stop, Symbol, TransactionId,
+    Turn, Verdict, View,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -201,12 +202,22 @@ impl Run {
                 authentication: Arc::clone(&self.authentication),
                 symbols: self.symbols.clone(),
             };
-            let outcome = run.call(call, view).await;
+            let mut outcome = run.call(call, view).await;
+            if let Some(shadow) = outcome.beside.take() {
+                self.turns.push(turn(&*link.filter, call, *shadow));
+            }
+            if outcome.mode == Mode::Shadow {
+                self.turns.push(turn(&*link.filter, call, outcome));
+                continue;
+            }
             if let Some(draft) = draft.as_deref_mut() {
                 draft.apply(&outcome.edits);
             }
             if let Err(failure) = &outcome.result {
-                tracing::warn!(filter = info.name, %hook, transaction = self.transaction.as_ref().map(TransactionId::as_str), "{failure}");
+                // That a breaker opened has been said once.
+                if failure.kind != FailureKind::BreakerOpen {
+                    tracing::warn!(filter = info.name, %hook, transaction = self.transaction.as_ref().map(TransactionId::as_str), "{failure}");
+                }
                 link.state = State::Failed;
             }
             let turn = turn(&*link.filter, call, outcome);
@@ -239,7 +250,7 @@ fn message_for(draft: &Draft, call: &Call) -> Message {
 }
 
 fn turn(filter: &dyn Filter, call: &Call, outcome: Outcome) -> Turn {
-    let info = filter.info();
+    let info = outcome.by.as_deref().unwrap_or(filter.info());
     let verdict = match &outcome.result {
         Ok(verdict) => verdict.clone(),
         Err(_) => on_error(info.on_error, &info.name, call.hook()),
@@ -248,6 +259,7 @@ fn turn(filter: &dyn Filter, call: &Call, outcome: Outcome) -> Turn {
         filter: info.name.clone(),
         version: info.version.clone(),
         hook: call.hook(),
+        mode: outcome.mode,
         recipient: call.recipient().cloned(),
         result: outcome.result,
         verdict,

@@ -1,6 +1,7 @@
 //! The configuration file: text, to raw values with their places, to a resolved `Config`; errors point at the line.
 //! Opens no sockets and starts nothing.
 
+mod bulkheads;
 mod error;
 mod limits;
 mod raw;
@@ -103,6 +104,8 @@ pub struct Plugins {
     pub grants: Option<PathBuf>,
     /// For a plugin whose manifest says nothing.
     pub limits: crate::plugin::Limits,
+    pub breaker: crate::plugin::BreakerConfig,
+    pub probation: crate::plugin::ProbationConfig,
 }
 
 #[derive(Debug, Clone)]

@@ -58,6 +58,30 @@ pub struct Plugins {
     pub cpu_ms: Option<Spanned<u64>>,
     pub wall_ms: Option<Spanned<u64>>,
     pub memory: Option<Spanned<ByteSize>>,
+    pub concurrency: Option<Spanned<u32>>,
+    #[serde(default)]
+    pub breaker: Breaker,
+    #[serde(default)]
+    pub probation: Probation,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Breaker {
+    pub failures: Option<u32>,
+    pub window_s: Option<Spanned<u64>>,
+    pub pause_ms: Option<Spanned<u64>>,
+    pub longest_pause_s: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Probation {
+    pub calls: Option<u64>,
+    pub time_s: Option<Spanned<u64>>,
+    pub error_rate: Option<Spanned<f64>>,
+    pub latency_factor: Option<Spanned<f64>>,
+    pub verdict_change: Option<Spanned<f64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

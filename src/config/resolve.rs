@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, limits, raw, trusted,
+    TlsMode, Trusted, bulkheads, limits, raw, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -218,11 +218,14 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
     });
     Ok(Plugins {
         directory,
+        breaker: bulkheads::breaker(source, &raw.breaker)?,
+        probation: bulkheads::probation(source, &raw.probation)?,
         grants: grants.transpose()?,
         limits: crate::plugin::Limits {
             cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
             wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),
             memory,
+            concurrency: bulkheads::concurrency(source, raw.concurrency.as_ref())?,
         },
     })
 }

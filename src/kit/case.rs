@@ -15,7 +15,6 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CaseError {
@@ -254,15 +253,8 @@ impl Given {
 impl FilterRun for Given {
     async fn call(&mut self, _: &Call, _: View) -> Outcome {
         Outcome {
-            result: Ok(Verdict::Continue),
-            edits: Vec::new(),
             symbols: self.1.clone(),
-            refused: Vec::new(),
-            log: Vec::new(),
-            elapsed: Duration::ZERO,
-            memory: 0,
-            host_calls: 0,
-            calls: Vec::new(),
+            ..Outcome::new(Ok(Verdict::Continue))
         }
     }
 }

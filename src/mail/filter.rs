@@ -184,6 +184,24 @@ pub struct View {
     pub symbols: Vec<Symbol>,
 }
 
+/// How a version of a filter takes part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    #[default]
+    Active,
+    /// It runs beside the active one; what it says is journalled and has no effect.
+    Shadow,
+    /// It runs in place of the active one in some transactions.
+    Canary,
+}
+
+impl Mode {
+    pub fn is_active(&self) -> bool {
+        *self == Self::Active
+    }
+}
+
 /// What came of one call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
@@ -200,6 +218,31 @@ pub struct Outcome {
     pub host_calls: u32,
     /// Those of services.
     pub calls: Vec<HostCall>,
+    pub mode: Mode,
+    /// Who answered, where that is another version than [`Filter::info`] tells of.
+    pub by: Option<Arc<FilterInfo>>,
+    /// What a shadow said to the same call.
+    pub beside: Option<Box<Outcome>>,
+}
+
+impl Outcome {
+    /// Nothing but an answer.
+    pub fn new(result: Result<Verdict, Failure>) -> Self {
+        Self {
+            result,
+            edits: Vec::new(),
+            symbols: Vec::new(),
+            refused: Vec::new(),
+            log: Vec::new(),
+            elapsed: Duration::ZERO,
+            memory: 0,
+            host_calls: 0,
+            calls: Vec::new(),
+            mode: Mode::Active,
+            by: None,
+            beside: None,
+        }
+    }
 }
 
 /// How a filter failed.
@@ -220,6 +263,8 @@ pub enum FailureKind {
     BadAnswer,
     /// The host could not run it.
     Host,
+    /// It was not run: it failed too often lately.
+    BreakerOpen,
 }
 
 impl fmt::Display for FailureKind {
@@ -230,6 +275,7 @@ impl fmt::Display for FailureKind {
             Self::OutOfMemory => "out of memory",
             Self::BadAnswer => "bad answer",
             Self::Host => "host",
+            Self::BreakerOpen => "breaker open",
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The journal of one transaction: who did what to it, when, and at what cost. It is stored with the message and explains it.
 
 use super::{
-    Address, AuthenticationResult, Departure, Envelope, Failure, Hook, Released, Scoped, Session,
-    Symbol, TransactionId, Verdict,
+    Address, AuthenticationResult, Departure, Envelope, Failure, Hook, Mode, Released, Scoped,
+    Session, Symbol, TransactionId, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -29,6 +29,9 @@ pub struct Turn {
     pub filter: String,
     pub version: String,
     pub hook: Hook,
+    /// What a shadow said had no effect: its verdict, edits and symbols are what would have counted.
+    #[serde(default, skip_serializing_if = "Mode::is_active")]
+    pub mode: Mode,
     /// The recipient that the hook was called for, at `rcpt` and `deliver`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Address>,
@@ -118,7 +121,13 @@ pub struct Journal {
 }
 
 impl Journal {
+    /// The turns that had an effect: not those of shadows.
+    pub fn counted(&self) -> impl Iterator<Item = &Turn> {
+        let counted = |turn: &&Turn| turn.mode != Mode::Shadow;
+        self.turns.iter().filter(counted)
+    }
+
     pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
-        self.turns.iter().flat_map(|turn| &turn.symbols)
+        self.counted().flat_map(|turn| &turn.symbols)
     }
 }

@@ -27,8 +27,8 @@ pub use content::{Content, ContentBuilder, Insert, Splice};
 pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, NewOctets, Scope, Scoped};
 pub use envelope::{Body, Envelope, Recipient, Ret};
 pub use filter::{
-    Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Moved, OnError,
-    Outcome, View, What,
+    Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Mode, Moved,
+    OnError, Outcome, View, What,
 };
 pub use header::{Field, Header};
 pub use id::TransactionId;

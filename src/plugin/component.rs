@@ -2,10 +2,13 @@
 //! image made. Knows nothing of directories or generations.
 
 use super::abi;
+use super::breaker::BreakerConfig;
 use super::capability::{Grants, Lacking};
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
+use super::gate::Gate;
 use super::guest::Guest;
+use super::images::Images;
 use super::inspect::inspect;
 use super::limits::Limits;
 use super::manifest::Manifest;
@@ -75,6 +78,10 @@ pub struct Runtime {
     pub most: Limits,
     /// Time for `on-load`.
     load: LoadTime,
+    instances: u32,
+    pub breaker: BreakerConfig,
+    /// Where start images are kept. None: they are made anew at each start.
+    pub images: Option<Images>,
     /// In force now.
     pub grants: ArcSwap<Grants>,
     /// What plugins reach.
@@ -114,6 +121,9 @@ impl Runtime {
             defaults,
             most: config.most,
             load,
+            instances: config.instances,
+            breaker: BreakerConfig::default(),
+            images: None,
             grants: ArcSwap::default(),
             services,
             http_private: Vec::new(),
@@ -246,6 +256,7 @@ pub struct Plugin {
     pub interface: Interface,
     pub start: Start,
     pub profile: Arc<Profile>,
+    pub gate: Gate,
     pub pre: InstancePre<State>,
     pub meter: Meter,
     pub runtime: Arc<Runtime>,
@@ -285,8 +296,9 @@ impl Plugin {
             load: Limits {
                 cpu: runtime.load.cpu,
                 wall: runtime.load.wall,
-                memory: limits.memory,
+                ..limits
             },
+            mode: manifest.rollout.mode(),
             limits,
             asked,
             capabilities: ArcSwap::from_pointee(capabilities),
@@ -303,7 +315,16 @@ impl Plugin {
         };
         let interface = Interface::read(&component)?;
         let pre = link(&runtime, &profile, &component)?;
+        let version = manifest.version.clone().unwrap_or_else(|| digest.short());
         let plugin = Self {
+            gate: Gate::new(
+                &profile.name,
+                &version,
+                limits,
+                runtime.instances,
+                runtime.breaker,
+                manifest.warm,
+            ),
             info: FilterInfo {
                 name: profile.name.clone(),
                 version,

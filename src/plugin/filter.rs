@@ -1,15 +1,16 @@
-//! A plugin as a filter of the chain: one fresh instance for each transaction, made at its first call.
+//! A plugin as a filter of the chain: one fresh instance for each transaction, made at its first call, unless the plugin asked for warm ones.
 //! Decides nothing: what a failure means for the message is the chain's affair.
 
 use super::component::{LoadError, Plugin, Start};
 use super::guest::Guest;
 use crate::mail::{
-    Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Outcome, Verdict, View,
+    Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Outcome, Verdict, View,
 };
 use crate::metrics;
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
 
 pub struct PluginFilter(pub Arc<Plugin>);
 
@@ -19,35 +20,65 @@ impl Filter for PluginFilter {
     }
 
     fn open(&self) -> Box<dyn FilterRun> {
-        Box::new(PluginRun {
-            plugin: Arc::clone(&self.0),
-            guest: None,
-        })
+        Box::new(PluginRun::new(Arc::clone(&self.0)))
     }
 }
 
 impl PluginFilter {
     /// As `open`, with the instance made now and not at the first call.
     pub async fn open_started(&self) -> Result<Box<dyn FilterRun>, Failure> {
-        Ok(Box::new(PluginRun {
-            plugin: Arc::clone(&self.0),
-            guest: Some(start(&self.0).await?),
-        }))
+        let mut run = PluginRun::new(Arc::clone(&self.0));
+        run.working = Some(start(&self.0).await?);
+        Ok(Box::new(run))
     }
 }
 
-struct PluginRun {
+/// A plugin at work on one transaction.
+pub struct PluginRun {
     plugin: Arc<Plugin>,
-    guest: Option<Guest>,
+    working: Option<Working>,
+    /// In the middle of a call. Dropped then, the instance is in no state to be used again.
+    busy: bool,
+}
+
+struct Working {
+    guest: Guest,
+    // After the guest: its place is free only then.
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for PluginRun {
+    fn drop(&mut self) {
+        if let Some(working) = self.working.take()
+            && !self.busy
+        {
+            self.plugin.gate.keep(working.guest);
+        }
+    }
 }
 
 #[async_trait]
 impl FilterRun for PluginRun {
     async fn call(&mut self, call: &Call, view: View) -> Outcome {
         let started = Instant::now();
-        let result = self.answer(call, view).await;
+        let plugin = Arc::clone(&self.plugin);
+        if !self.has(call.hook()) {
+            return Outcome::new(Ok(Verdict::Continue));
+        }
+        let gate = &plugin.gate;
+        let (pass, result) = match gate.admit() {
+            Ok(pass) => {
+                let _in_flight = gate.figures().enter();
+                self.busy = true;
+                let result = self.answer(call, view).await;
+                self.busy = false;
+                (Some(pass), result)
+            }
+            Err(failure) => (None, Err(failure)),
+        };
         let outcome = self.outcome(result, started);
-        self.plugin.meter.count(&metrics::Call {
+        gate.done(pass, &outcome.result, outcome.elapsed);
+        plugin.meter.count(&metrics::Call {
             hook: call.hook().name(),
             result: match &outcome.result {
                 Ok(verdict) => verdict.name(),
@@ -68,35 +99,46 @@ impl FilterRun for PluginRun {
 }
 
 impl PluginRun {
+    pub fn new(plugin: Arc<Plugin>) -> Self {
+        Self {
+            plugin,
+            working: None,
+            busy: false,
+        }
+    }
+
+    pub fn has(&self, hook: Hook) -> bool {
+        self.plugin.info.hooks.contains(hook)
+    }
+
     async fn answer(&mut self, call: &Call, view: View) -> Result<Verdict, Failure> {
         let plugin = &self.plugin;
         let limits = plugin.profile.limits;
         let Some(index) = plugin.interface.hook(call.hook()) else {
             return Ok(Verdict::Continue);
         };
-        let guest = match &mut self.guest {
-            Some(guest) => guest,
+        let working = match &mut self.working {
+            Some(working) => working,
             none => {
                 let started = start(plugin).await?;
                 none.insert(started)
             }
         };
-        guest.state().begin(call, view);
-        guest.call(index, call, limits).await
+        working.guest.state().begin(call, view);
+        working.guest.call(index, call, limits).await
     }
 
     fn outcome(&mut self, result: Result<Verdict, Failure>, started: Instant) -> Outcome {
         let failed = result.is_err();
-        let (record, memory) = match &mut self.guest {
-            Some(guest) => (guest.state().end(), guest.state().memory.used()),
+        let (record, memory) = match &mut self.working {
+            Some(Working { guest, .. }) => (guest.state().end(), guest.state().memory.used()),
             None => Default::default(),
         };
         if failed {
             // A trapped instance cannot be entered again, and its place is wanted.
-            self.guest = None;
+            self.working = None;
         }
         Outcome {
-            result,
             edits: if failed { Vec::new() } else { record.edits },
             symbols: if failed { Vec::new() } else { record.symbols },
             refused: record.refused,
@@ -105,12 +147,36 @@ impl PluginRun {
             memory,
             host_calls: record.host_calls,
             calls: record.calls,
+            ..Outcome::new(result)
         }
     }
 }
 
-async fn start(plugin: &Plugin) -> Result<Guest, Failure> {
+/// Of a shadow that was ended, since nobody waits for it any longer.
+pub fn overdue(plugin: &Plugin, waited: Duration) -> Outcome {
+    let result = Err(Failure {
+        kind: FailureKind::Timeout,
+        text: format!(
+            "a shadow, it was ended: {} ms after the active version had answered it had not",
+            waited.as_millis()
+        ),
+    });
+    plugin.gate.blame(&result, waited);
+    Outcome {
+        elapsed: waited,
+        ..Outcome::new(result)
+    }
+}
+
+async fn start(plugin: &Plugin) -> Result<Working, Failure> {
     let limits = plugin.profile.limits;
+    let place = plugin.gate.place(limits.wall).await?;
+    if let Some(guest) = plugin.gate.warm() {
+        return Ok(Working {
+            guest,
+            _place: place,
+        });
+    }
     let mut guest = Guest::start(&plugin.runtime, &plugin.profile, &plugin.pre, limits).await?;
     if let (Start::Each(_), Some(load)) = (&plugin.start, plugin.interface.load()) {
         let loaded = guest.load(load, plugin.profile.load).await;
@@ -124,5 +190,8 @@ async fn start(plugin: &Plugin) -> Result<Guest, Failure> {
         // What it asked for there is not this call's.
         guest.state().end();
     }
-    Ok(guest)
+    Ok(Working {
+        guest,
+        _place: place,
+    })
 }

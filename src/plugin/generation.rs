@@ -3,16 +3,17 @@
 
 use super::component::{Plugin, Runtime, Start};
 use super::digest::Digest;
-use super::filter::PluginFilter;
-use super::loader::{Fingerprint, Source};
+use super::force::Member;
+use super::loader::{Files, Fingerprint, Source};
 use super::manifest::{Manifest, check_name};
-use crate::mail::{Filter, Hook};
+use super::rollout::Rollout;
+use crate::mail::{Filter, Hook, Mode};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -26,6 +27,8 @@ pub struct Generation {
     pub plugins: Vec<PluginStatus>,
     /// Why the directory could not be looked at the last time.
     pub problem: Option<String>,
+    /// In the order of the chain.
+    pub(super) members: Arc<[Member]>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +55,11 @@ pub struct PluginStatus {
     /// Set if `on-load` has to run in each instance, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_start_image: Option<String>,
+    #[serde(default, skip_serializing_if = "Mode::is_active")]
+    pub mode: Mode,
+    /// Set if it is held to this version, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,18 +74,31 @@ pub enum PluginState {
 /// What is known of one plugin of the directory.
 #[derive(Clone)]
 pub struct Slot {
-    key: String,
+    pub(super) key: String,
     path: Option<PathBuf>,
     /// What was tried last, or why it could not be read.
     tried: Result<Fingerprint, String>,
-    loaded: Option<Arc<Loaded>>,
-    problem: Option<String>,
+    pub(super) loaded: Option<Arc<Loaded>>,
+    pub(super) problem: Option<String>,
 }
 
-struct Loaded {
-    plugin: Arc<Plugin>,
-    fingerprint: Fingerprint,
-    at: Timestamp,
+/// A version of a plugin that loaded.
+pub struct Loaded {
+    pub plugin: Arc<Plugin>,
+    pub rollout: Rollout,
+    pub fingerprint: Fingerprint,
+    /// The component's file.
+    pub path: PathBuf,
+    pub at: Timestamp,
+    /// Until the history has them.
+    files: Mutex<Option<Files>>,
+}
+
+impl Loaded {
+    pub fn take_files(&self) -> Option<Files> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files.take()
+    }
 }
 
 impl Slot {
@@ -189,20 +210,25 @@ pub async fn load(
     slots
 }
 
-async fn load_one(runtime: Arc<Runtime>, source: Source) -> Result<Loaded, String> {
+pub async fn load_one(runtime: Arc<Runtime>, source: Source) -> Result<Loaded, String> {
     let files = source.files?;
     let manifest =
         Manifest::parse(&files.manifest).map_err(|error| format!("plugin.toml, {error}"))?;
+    // NAME@ANYTHING is a further version of NAME.
+    let name = source.key.split('@').next().unwrap_or_default();
     if manifest.name.is_none() {
-        check_name(&source.key)?;
+        check_name(name)?;
     }
-    let plugin = Plugin::load(runtime, &source.key, &manifest, files.bytes)
+    let plugin = Plugin::load(runtime, name, &manifest, Arc::clone(&files.bytes))
         .await
         .map_err(|error| error.to_string())?;
     Ok(Loaded {
         plugin: Arc::new(plugin),
         fingerprint: files.fingerprint,
+        path: source.path.unwrap_or_default(),
         at: Timestamp::now(),
+        files: Mutex::new(Some(files).filter(|_| manifest.rollout == Rollout::Active)),
+        rollout: manifest.rollout,
     })
 }
 
@@ -213,14 +239,13 @@ impl Generation {
             filters: Arc::new([]),
             plugins: Vec::new(),
             problem: None,
+            members: Arc::new([]),
         }
     }
 
     /// What is in force after `before`. None if nothing can be told apart from it.
-    pub fn next(before: &Self, slots: &[Slot], former: &[Slot]) -> Option<Self> {
-        let (plugins, mut statuses) = in_force(slots);
-        let changed = identity(&plugins) != identity(&in_force(former).0) || before.number == 0;
-        statuses.sort_by(|a, b| a.name.cmp(&b.name));
+    pub fn next(before: &Self, members: Vec<Member>, statuses: Vec<PluginStatus>) -> Option<Self> {
+        let changed = !same(&members, &before.members) || before.number == 0;
         if !changed && statuses == before.plugins && before.problem.is_none() {
             return None;
         }
@@ -230,13 +255,15 @@ impl Generation {
             } else {
                 before.number
             },
-            filters: plugins
-                .into_iter()
-                .map(|loaded| Arc::new(PluginFilter(Arc::clone(&loaded.plugin))) as Arc<dyn Filter>)
-                .collect(),
+            filters: members.iter().filter_map(Member::filter).collect(),
             plugins: statuses,
             problem: None,
+            members: members.into(),
         })
+    }
+
+    pub(super) fn member(&self, name: &str) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
     }
 
     /// The same, but for a directory that cannot be looked at.
@@ -246,47 +273,32 @@ impl Generation {
             filters: Arc::clone(&self.filters),
             plugins: self.plugins.clone(),
             problem: Some(problem),
+            members: Arc::clone(&self.members),
         }
     }
 }
 
-fn identity(plugins: &[&Arc<Loaded>]) -> Vec<(String, Fingerprint)> {
-    plugins
-        .iter()
-        .map(|loaded| (loaded.plugin.info.name.clone(), loaded.fingerprint))
-        .collect()
-}
-
-/// The plugins of the chain in its order, and what is to be said of each slot.
-fn in_force(slots: &[Slot]) -> (Vec<&Arc<Loaded>>, Vec<PluginStatus>) {
-    let mut names: HashMap<&str, &str> = HashMap::new();
-    let mut plugins = Vec::new();
-    let mut statuses = Vec::new();
-    for slot in slots {
-        let taken = slot
-            .loaded
-            .as_ref()
-            .and_then(|loaded| names.insert(&loaded.plugin.info.name, &slot.key));
-        if let Some(other) = taken {
-            let why =
-                format!("{other} has the same name: give one of them another in its plugin.toml");
-            statuses.push(slot.status(None, PluginState::KeptOut(why)));
-            continue;
-        }
-        let state = match (&slot.loaded, &slot.problem) {
-            (Some(_), None) => PluginState::Active,
-            (Some(_), Some(why)) => PluginState::Previous(why.clone()),
-            (None, why) => PluginState::KeptOut(why.clone().unwrap_or_default()),
-        };
-        statuses.push(slot.status(slot.loaded.as_ref(), state));
-        plugins.extend(&slot.loaded);
-    }
-    plugins.sort_by_key(|loaded| (loaded.plugin.order, loaded.plugin.info.name.clone()));
-    (plugins, statuses)
+fn same(a: &[Member], b: &[Member]) -> bool {
+    a.iter()
+        .map(Member::identity)
+        .eq(b.iter().map(Member::identity))
 }
 
 impl Slot {
-    fn status(&self, loaded: Option<&Arc<Loaded>>, state: PluginState) -> PluginStatus {
+    /// Of one that has a version at work.
+    pub(super) fn working(&self) -> PluginState {
+        match &self.problem {
+            None => PluginState::Active,
+            Some(why) => PluginState::Previous(why.clone()),
+        }
+    }
+
+    /// What lies there now is what is loaded.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        self.problem.is_none()
+    }
+
+    pub(super) fn status(&self, loaded: Option<&Arc<Loaded>>, state: PluginState) -> PluginStatus {
         match loaded {
             Some(loaded) => PluginStatus {
                 state,
@@ -307,6 +319,8 @@ impl Slot {
                 size: None,
                 loaded_at: None,
                 no_start_image: None,
+                mode: Mode::Active,
+                pinned: None,
             },
         }
     }
@@ -330,5 +344,7 @@ pub fn status_of(plugin: &Plugin) -> PluginStatus {
             Start::Each(why) => Some(why.clone()),
             Start::Plain | Start::Image => None,
         },
+        mode: plugin.profile.mode,
+        pinned: None,
     }
 }

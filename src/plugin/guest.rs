@@ -22,6 +22,8 @@ const MAX_HANDED_OVER: usize = 17 * 1024 * 1024;
 pub struct Guest {
     store: Store<State>,
     instance: Option<Instance>,
+    /// Transactions that it has served.
+    uses: u32,
     // After the store: its place in the pool is free only then.
     _permit: OwnedSemaphorePermit,
 }
@@ -92,6 +94,7 @@ impl Guest {
         Ok(Self {
             store,
             instance: None,
+            uses: 1,
             _permit: permit,
         })
     }
@@ -100,6 +103,22 @@ impl Guest {
         let ticks = limits.cpu.as_nanos().div_ceil(TICK.as_nanos());
         self.store.data_mut().ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
         self.store.set_epoch_deadline(1);
+    }
+
+    /// Before it serves another transaction.
+    pub fn renew(&mut self) {
+        self.uses = self.uses.saturating_add(1);
+        self.store.data_mut().renew();
+    }
+
+    pub fn uses(&self) -> u32 {
+        self.uses
+    }
+
+    /// Its memory has grown near its limit.
+    pub fn is_swollen(&mut self) -> bool {
+        let memory = &self.state().memory;
+        memory.denied() || memory.used() > memory.limit() / 4 * 3
     }
 
     pub fn state(&mut self) -> &mut State {

@@ -14,6 +14,8 @@ pub struct Limits {
     pub wall: Duration,
     /// Octets of linear memory.
     pub memory: u64,
+    /// Instances at a time, each with a transaction in hand.
+    pub concurrency: u32,
 }
 
 impl Default for Limits {
@@ -22,6 +24,7 @@ impl Default for Limits {
             cpu: Duration::from_millis(250),
             wall: Duration::from_secs(5),
             memory: 64 * MIB,
+            concurrency: 200,
         }
     }
 }
@@ -33,6 +36,7 @@ impl Limits {
             cpu: self.cpu.max(other.cpu),
             wall: self.wall.max(other.wall),
             memory: self.memory.max(other.memory),
+            concurrency: self.concurrency.max(other.concurrency),
         }
     }
 
@@ -41,6 +45,7 @@ impl Limits {
         cpu: Duration::from_secs(10),
         wall: Duration::from_secs(60),
         memory: 256 * MIB,
+        concurrency: 500,
     };
 }
 

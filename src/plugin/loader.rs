@@ -4,7 +4,7 @@
 use super::digest::Digest;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,6 +39,13 @@ struct Stamp {
 pub struct Fingerprint {
     pub wasm: Digest,
     pub manifest: Digest,
+}
+
+impl Fingerprint {
+    /// One for both.
+    pub fn id(&self) -> Digest {
+        Digest::of(format!("{} {}", self.wasm, self.manifest).as_bytes())
+    }
 }
 
 /// A plugin's files as read.
@@ -203,6 +210,18 @@ pub fn files(wasm: &Path, manifest: Option<&Path>) -> Result<Files, String> {
         bytes: bytes.into(),
         manifest,
     })
+}
+
+/// A file is the old one or the new one, whatever happens.
+pub fn write_whole(path: &Path, octets: &[u8]) -> io::Result<()> {
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
+    file.write_all(octets)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 fn limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {

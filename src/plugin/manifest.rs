@@ -2,7 +2,8 @@
 
 use super::capability::{Declared, RawTable};
 use super::limits::Limits;
-use crate::mail::OnError;
+use super::rollout::Rollout;
+use crate::mail::{Mode, OnError};
 use serde::Deserialize;
 use std::ops::Range;
 use std::time::Duration;
@@ -19,6 +20,9 @@ pub struct Manifest {
     pub order: u32,
     pub on_error: OnError,
     pub limits: AskedLimits,
+    pub rollout: Rollout,
+    /// Instances are used for one transaction after another.
+    pub warm: bool,
     /// The table `[capabilities]`.
     pub capabilities: Declared,
     /// The table `[config]` as JSON.
@@ -32,6 +36,7 @@ pub struct AskedLimits {
     cpu_ms: Option<u64>,
     wall_ms: Option<u64>,
     memory_mib: Option<u64>,
+    concurrency: Option<u32>,
 }
 
 impl AskedLimits {
@@ -45,6 +50,10 @@ impl AskedLimits {
             cpu: millis(self.cpu_ms, default.cpu).min(most.cpu),
             wall: millis(self.wall_ms, default.wall).min(most.wall),
             memory: memory.min(most.memory),
+            concurrency: self
+                .concurrency
+                .unwrap_or(default.concurrency)
+                .clamp(1, most.concurrency.max(1)),
         }
     }
 }
@@ -57,6 +66,12 @@ struct Raw {
     order: Option<u32>,
     #[serde(default)]
     on_error: OnError,
+    #[serde(default)]
+    mode: Mode,
+    share: Option<f64>,
+    recipients: Option<Vec<String>>,
+    #[serde(default)]
+    warm: bool,
     #[serde(default)]
     limits: AskedLimits,
     #[serde(default)]
@@ -85,6 +100,8 @@ impl Default for Manifest {
             order: DEFAULT_ORDER,
             on_error: OnError::default(),
             limits: AskedLimits::default(),
+            rollout: Rollout::default(),
+            warm: false,
             capabilities: Declared::default(),
             config: "{}".to_owned(),
         }
@@ -102,7 +119,11 @@ impl Manifest {
             .map_err(|fault| placed(text, Some(fault.span), &fault.text))?;
         let config = serde_json::to_string(&raw.config)
             .map_err(|error| ManifestError::Whole(format!("[config]: {error}")))?;
+        let rollout =
+            Rollout::new(raw.mode, raw.share, raw.recipients).map_err(ManifestError::Whole)?;
         Ok(Self {
+            rollout,
+            warm: raw.warm,
             name: raw.name,
             version: raw.version,
             order: raw.order.unwrap_or(DEFAULT_ORDER),
@@ -214,11 +235,13 @@ mod tests {
             cpu: Duration::from_secs(1),
             wall: Duration::from_secs(10),
             memory: 128 * 1024 * 1024,
+            concurrency: 10,
         };
         let manifest = Manifest::parse("[limits]\ncpu-ms = 5000\nmemory-mib = 100").unwrap();
         let limits = manifest.limits.within(Limits::default(), most);
         assert_eq!(limits.cpu, most.cpu);
         assert_eq!(limits.memory, 100 * 1024 * 1024);
         assert_eq!(limits.wall, Limits::default().wall);
+        assert_eq!(limits.concurrency, 10);
     }
 }

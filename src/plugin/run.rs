@@ -133,8 +133,10 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
         path: found.manifest.unwrap_or_else(|| wasm.clone()),
         error,
     })?;
+    // NAME@ANYTHING is a further version of NAME.
+    let name = found.key.split('@').next().unwrap_or_default();
     if manifest.name.is_none() {
-        check_name(&found.key).map_err(RunError::File)?;
+        check_name(name).map_err(RunError::File)?;
     }
     let runtime = Runtime::new(
         &config.engine(),
@@ -145,7 +147,7 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
     let runtime = Arc::new(runtime.http_private(config.http_private.clone()));
     // No mail is anybody's here. Its own manifest narrows it as it does in a server.
     runtime.grants.store(Arc::new(Grants::everything()));
-    let plugin = Plugin::load(runtime, &found.key, &manifest, files.bytes)
+    let plugin = Plugin::load(runtime, name, &manifest, files.bytes)
         .await
         .map_err(|error| RunError::Load {
             path: wasm.clone(),

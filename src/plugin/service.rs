@@ -1,22 +1,30 @@
 //! The host as others see it: it starts with what lies in the directory, follows what changes there, and hands out the generation in
 //! force. Knows nothing of what filters are asked.
 
+use super::breaker::BreakerConfig;
 use super::capability::{Granting, GrantsFile};
 use super::component::{LoadTime, Runtime};
 use super::engine::{EngineConfig, EngineError};
+use super::force::{self, Held};
+use super::gate::Judged;
 use super::generation::{self, Generation, PluginStatus, Slot};
+use super::history::History;
+use super::images::Images;
 use super::limits::Limits;
 use super::loader::{self, Found, Source};
+use super::pins::Pins;
+use super::probation::ProbationConfig;
 use super::services::Services;
-use super::watch;
+use super::{versions, watch};
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
-use std::io::{self, Write};
+use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch as channel;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
 use tokio::task::AbortHandle;
 
 /// The grants, where the configuration does not name another file.
@@ -45,6 +53,11 @@ pub struct Config {
     pub watch: Option<Watching>,
     /// Between the two looks that must see the same octets before a changed file is taken for whole.
     pub settle: Duration,
+    /// Where former versions, pins and start images are kept, with the same care as the cache. None: there are no pins, nothing to go
+    /// back to and so no probation.
+    pub state: Option<PathBuf>,
+    pub breaker: BreakerConfig,
+    pub probation: ProbationConfig,
     /// What plugins reach beyond the message.
     pub services: Services,
     /// Plugins that may send HTTP requests to addresses that are not public.
@@ -76,6 +89,9 @@ impl Config {
                 rescan: Duration::from_secs(30),
             }),
             settle: Duration::from_millis(50),
+            state: None,
+            breaker: BreakerConfig::default(),
+            probation: ProbationConfig::default(),
             services: Services::default(),
             http_private: Vec::new(),
         }
@@ -124,26 +140,26 @@ impl StatusFile {
     }
 
     fn write(&self, path: &Path) -> io::Result<()> {
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let mut file = tempfile::NamedTempFile::new_in(directory.unwrap_or(Path::new(".")))?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
+        loader::write_whole(path, &serde_json::to_vec_pretty(self)?)
     }
 }
 
 /// Plugins at work. Dropping it ends the watch; generations that were handed out go on working.
 pub struct Host {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     watcher: Option<AbortHandle>,
+    judge: AbortHandle,
 }
 
 pub(super) struct Shared {
-    config: Config,
-    runtime: Arc<Runtime>,
-    current: ArcSwap<Generation>,
+    pub(super) config: Config,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) current: ArcSwap<Generation>,
+    pub(super) history: Option<History>,
+    pub(super) pins: Option<Pins>,
+    /// One change of the pins at a time.
+    pub(super) pinning: Mutex<()>,
+    pub(super) judged: mpsc::UnboundedSender<Judged>,
     changed: channel::Sender<Arc<Generation>>,
     number: channel::Sender<u64>,
     /// One reload at a time.
@@ -155,6 +171,7 @@ struct Seen {
     /// Other grants are in force than the slots were loaded with.
     regranted: bool,
     slots: Vec<Slot>,
+    held: BTreeMap<String, Held>,
     /// As of the last reload.
     scan: Vec<Found>,
 }
@@ -165,7 +182,7 @@ impl Host {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
         let (services, private) = (config.services.clone(), config.http_private.clone());
-        let runtime = tokio::task::spawn_blocking(move || {
+        let mut runtime = tokio::task::spawn_blocking(move || {
             Runtime::new(&engine, defaults, load, services)
                 .map(|runtime| runtime.http_private(private))
         })
@@ -174,11 +191,16 @@ impl Host {
             path: config.directory.clone(),
             error: io::Error::other(error),
         })??;
+        let state = |name: &str| config.state.as_ref().map(|state| state.join(name));
+        runtime.breaker = config.breaker;
+        runtime.images = state("images").map(Images::new);
+        let (judged, judgements) = mpsc::unbounded_channel();
         runtime.grants.store(Arc::new(config.grants.first()));
         let seen = Seen {
             grants: GrantsFile::new(&config.grants),
             regranted: false,
             slots: Vec::new(),
+            held: BTreeMap::new(),
             scan: Vec::new(),
         };
         let first = Arc::new(Generation::empty());
@@ -187,6 +209,10 @@ impl Host {
             current: ArcSwap::new(Arc::clone(&first)),
             changed: channel::Sender::new(first),
             number: channel::Sender::new(0),
+            history: state("history").map(History::new),
+            pins: state("pins.json").map(Pins::new),
+            pinning: Mutex::default(),
+            judged,
             seen: Mutex::new(seen),
             config,
         });
@@ -201,7 +227,12 @@ impl Host {
             .config
             .watch
             .map(|watching| watch::start(Arc::clone(&shared), watching));
-        Ok(Self { shared, watcher })
+        let judge = tokio::spawn(versions::follow(Arc::clone(&shared), judgements));
+        Ok(Self {
+            shared,
+            watcher,
+            judge: judge.abort_handle(),
+        })
     }
 
     /// The plugins in force. Take it once for a transaction.
@@ -228,6 +259,7 @@ impl Host {
 
 impl Drop for Host {
     fn drop(&mut self) {
+        self.judge.abort();
         if let Some(watcher) = &self.watcher {
             watcher.abort();
         }
@@ -276,9 +308,11 @@ impl Shared {
         seen.regranted |= seen.grants.look(settle, &self.runtime.grants).await;
         let (scan, sources) = self.look(&seen).await?;
         let slots = generation::load(&self.runtime, &seen.slots, sources, seen.regranted).await;
+        let held = self.held(&seen.held, &slots).await;
+        let (members, statuses) = force::in_force(&slots, &held);
         let before = self.current.load_full();
-        let next = Generation::next(&before, &slots, &seen.slots);
-        (seen.slots, seen.scan, seen.regranted) = (slots, scan, false);
+        let next = Generation::next(&before, members, statuses);
+        (seen.slots, seen.held, seen.scan, seen.regranted) = (slots, held, scan, false);
         let next = match &seen.grants.problem {
             None => next,
             Some(problem) => Some(
@@ -288,6 +322,7 @@ impl Shared {
             ),
         };
         if let Some(next) = next {
+            self.enter(&before, &next).await;
             self.publish(next).await;
         }
         Ok(())
@@ -350,7 +385,7 @@ impl Shared {
     }
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work)

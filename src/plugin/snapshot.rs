@@ -3,6 +3,7 @@
 
 use super::component::{Interface, LoadError, Runtime, Start, link};
 use super::guest::Guest;
+use super::images::{Images, Kept};
 use super::state::{Profile, State};
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -16,6 +17,9 @@ pub async fn prepare(
     profile: &Arc<Profile>,
     bytes: Arc<[u8]>,
 ) -> Result<(Component, Start), LoadError> {
+    if let Some(known) = kept(runtime, profile, &bytes).await {
+        return Ok(known);
+    }
     let work = image(Arc::clone(runtime), Arc::clone(profile), Arc::clone(&bytes));
     // On a thread of its own: copying memory about takes long. The tool that does it panics on some odd components; the task ends
     // then, not the server.
@@ -27,11 +31,67 @@ pub async fn prepare(
         Ok(Err(Problem::Image(reason))) => reason,
         Err(_) => "this form of component is not supported".to_owned(),
     };
-    let component = runtime.compile(bytes).await?;
-    Ok(match Interface::read(&component)?.load() {
-        Some(_) => (component, Start::Each(reason)),
-        None => (component, Start::Plain),
-    })
+    let component = runtime.compile(Arc::clone(&bytes)).await?;
+    let interface = Interface::read(&component)?;
+    if interface.load().is_none() {
+        return Ok((component, Start::Plain));
+    }
+    keep(
+        runtime,
+        profile,
+        &bytes,
+        &interface,
+        Kept::Each(reason.clone()),
+    )
+    .await;
+    Ok((component, Start::Each(reason)))
+}
+
+/// What came of it at an earlier start of the server.
+async fn kept(
+    runtime: &Arc<Runtime>,
+    profile: &Arc<Profile>,
+    bytes: &Arc<[u8]>,
+) -> Option<(Component, Start)> {
+    let images = runtime.images.clone()?;
+    let (of, component) = (Arc::clone(profile), Arc::clone(bytes));
+    let found = tokio::task::spawn_blocking(move || images.get(Images::key(&of, &component)));
+    match found.await.ok()?? {
+        Kept::Image(image) => {
+            let component = runtime.compile(image).await.ok()?;
+            Interface::read(&component).ok()?.load()?;
+            Some((component, Start::Image))
+        }
+        Kept::Each(reason) => {
+            let component = runtime.compile(Arc::clone(bytes)).await.ok()?;
+            Interface::read(&component).ok()?.load()?;
+            Some((component, Start::Each(reason)))
+        }
+    }
+}
+
+async fn keep(
+    runtime: &Arc<Runtime>,
+    profile: &Arc<Profile>,
+    bytes: &Arc<[u8]>,
+    interface: &Interface,
+    what: Kept,
+) {
+    let Some(images) = runtime
+        .images
+        .clone()
+        .filter(|_| Images::may_keep(interface, bytes))
+    else {
+        return;
+    };
+    let (of, component) = (Arc::clone(profile), Arc::clone(bytes));
+    let work = move || images.put(Images::key(&of, &component), &what);
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(work).await {
+        tracing::warn!(
+            "the start image of plugin {} cannot be kept: {error}",
+            profile.name
+        );
+    }
 }
 
 enum Problem {
@@ -90,10 +150,12 @@ async fn image(
     }
     let image = image.map_err(|error| Problem::Image(format!("{error:#}")))?;
     drop(guest);
+    let image: Arc<[u8]> = image.into();
     let component = runtime
-        .compile(image.into())
+        .compile(Arc::clone(&image))
         .await
         .map_err(|error| Problem::Image(error.to_string()))?;
+    keep(&runtime, &profile, &bytes, &interface, Kept::Image(image)).await;
     Ok((component, Start::Image))
 }
 

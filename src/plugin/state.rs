@@ -9,10 +9,11 @@ use super::outgoing::{Outgoing, SharedCalls};
 use super::output::Output;
 use super::services::Services;
 use crate::mail::{
-    Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Scope, Scoped,
-    Symbol, TransactionId, View,
+    Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Mode, Scope,
+    Scoped, Symbol, TransactionId, View,
 };
 use arc_swap::ArcSwap;
+use std::borrow::Cow;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -40,6 +41,8 @@ pub struct Profile {
     /// The same, parsed.
     pub settings: serde_json::Value,
     pub limits: Limits,
+    /// A shadow must leave nothing behind: what it does through services is its own.
+    pub mode: Mode,
     /// Of `on-load`.
     pub load: Limits,
     pub asked: Asked,
@@ -48,6 +51,17 @@ pub struct Profile {
     /// Whether the host's configuration lets it send HTTP requests to addresses that are not public, whatever is granted.
     pub http_private: bool,
     pub services: Services,
+}
+
+impl Profile {
+    /// Under which its values are kept. A shadow doesn't touch those of the active version.
+    pub fn namespace(&self) -> Cow<'_, str> {
+        match self.mode {
+            Mode::Active | Mode::Canary => Cow::Borrowed(&self.name),
+            // No plugin's name has an @.
+            Mode::Shadow => Cow::Owned(format!("{}@shadow", self.name)),
+        }
+    }
 }
 
 /// Why a call into the host is refused: what was wrong and what to change.
@@ -147,6 +161,11 @@ impl State {
             resources,
             output: Output::default(),
         }
+    }
+
+    /// A warm instance goes on with the next transaction.
+    pub fn renew(&mut self) {
+        self.used = Used::default();
     }
 
     pub fn begin(&mut self, call: &Call, view: View) {

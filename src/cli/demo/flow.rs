@@ -163,7 +163,7 @@ async fn send(
 
 /// The marks that the plugin left, in order.
 fn editions(journal: &Journal) -> Vec<String> {
-    let edits = journal.turns.iter().flat_map(|turn| &turn.edits);
+    let edits = journal.counted().flat_map(|turn| &turn.edits);
     edits
         .filter_map(|scoped| match &scoped.edit {
             Edit::Header(HeaderEdit::Add { name, value })

@@ -1,8 +1,8 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
 use crate::mail::{
-    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, How, Journal, NewOctets,
-    Release, Ret, Scope, Scoped, Turn,
+    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, How, Journal, Mode,
+    NewOctets, Release, Ret, Scope, Scoped, Turn,
 };
 use std::fmt::Write;
 use std::time::Duration;
@@ -144,6 +144,11 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
     if let Some(recipient) = &turn.recipient {
         write!(out, " for <{recipient}>")?;
     }
+    match turn.mode {
+        Mode::Active => {}
+        Mode::Shadow => write!(out, " (shadow, without effect)")?,
+        Mode::Canary => write!(out, " (canary)")?,
+    }
     let answer = match &turn.result {
         Ok(verdict) => verdict.name().to_owned(),
         Err(failure) => format!("FAILED ({failure}), counts as {}", turn.verdict.name()),
@@ -254,6 +259,7 @@ fn envelope_change(edit: &EnvelopeEdit) -> String {
 fn header<'a>(out: &mut String, turns: impl IntoIterator<Item = &'a Turn>) -> std::fmt::Result {
     let edits = turns
         .into_iter()
+        .filter(|turn| turn.mode != Mode::Shadow)
         .flat_map(|turn| &turn.edits)
         .filter_map(|scoped| match &scoped.edit {
             Edit::Header(edit) => Some((edit, &scoped.scope)),

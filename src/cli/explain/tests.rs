@@ -1,8 +1,8 @@
 use super::render::text;
 use crate::mail::{
     Address, AuthenticationResult, Disposition, Edit, Envelope, Failure, FailureKind, FieldName,
-    HeaderEdit, Hook, HostCall, Journal, Line, Recipient, Ret, Scope, Scoped, Session, Symbol,
-    TransactionId, Turn, Verdict, Where,
+    HeaderEdit, Hook, HostCall, Journal, Line, Mode, Recipient, Ret, Scope, Scoped, Session,
+    Symbol, TransactionId, Turn, Verdict, Where,
 };
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ fn turn(filter: &str, hook: Hook) -> Turn {
         filter: filter.into(),
         version: "1.0.0".into(),
         hook,
+        mode: Mode::Active,
         recipient: None,
         result: Ok(Verdict::Continue),
         verdict: Verdict::Continue,

@@ -3,15 +3,19 @@
 mod bench;
 mod build;
 mod check;
+mod diff;
 mod grant;
+mod hold;
 mod inspect;
 mod install;
 mod list;
 mod new;
 mod run;
+mod status;
 mod summary;
 mod test;
 
+use crate::mail::Mode;
 use crate::plugin::{PluginState, PluginStatus};
 use clap::Subcommand;
 use std::process::ExitCode;
@@ -20,6 +24,18 @@ use std::process::ExitCode;
 pub enum Plugin {
     /// List what a running server has loaded, and why other files were kept out
     List(list::List),
+    /// Say how the plugins of a running server fare: breaker, calls, failures, times, versions that it can go back to
+    Status(status::Status),
+    /// Have a running server look at its plugin directory now
+    Reload(hold::Reload),
+    /// Go back to the version of a plugin that was in force before, and hold it there
+    Rollback(hold::Rollback),
+    /// Hold a plugin to a version, whatever lies in the plugin directory
+    Pin(hold::PinTo),
+    /// Let a plugin be what lies in the plugin directory again
+    Unpin(hold::Unpin),
+    /// Compare a shadow or canary with the active version, by the journals
+    Diff(diff::Diff),
     /// Put plugins into the plugin directory; a running server takes them up at once
     Install(install::Install),
     /// Grant a plugin of the directory what it asks for; a running server puts it into force at once
@@ -44,6 +60,12 @@ impl Plugin {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::List(list) => list.run(),
+            Self::Status(status) => status.run().await,
+            Self::Reload(reload) => reload.run().await,
+            Self::Rollback(rollback) => rollback.run().await,
+            Self::Pin(pin) => pin.run().await,
+            Self::Unpin(unpin) => unpin.run().await,
+            Self::Diff(diff) => diff.run().await,
             Self::Install(install) => install.run(),
             Self::Grant(grant) => grant.run(),
             Self::New(new) => new.run(),
@@ -59,7 +81,11 @@ impl Plugin {
 
 fn describe(plugin: &PluginStatus) -> String {
     let state = match &plugin.state {
-        PluginState::Active => "active".to_owned(),
+        PluginState::Active => match plugin.mode {
+            Mode::Active => "active".to_owned(),
+            Mode::Shadow => "shadow".to_owned(),
+            Mode::Canary => "canary".to_owned(),
+        },
         PluginState::KeptOut(why) => format!("KEPT OUT: {why}"),
         PluginState::Previous(why) => {
             format!("active, but what lies there now is KEPT OUT: {why}")
@@ -78,6 +104,9 @@ fn describe(plugin: &PluginStatus) -> String {
     }
     if let (Some(digest), Some(size)) = (&plugin.digest, plugin.size) {
         out.push_str(&format!("    {} KiB, sha256 {digest}\n", size / 1024));
+    }
+    if let Some(why) = &plugin.pinned {
+        out.push_str(&format!("    pinned: {why}\n"));
     }
     if let Some(why) = &plugin.no_start_image {
         out.push_str(&format!("    on-load runs for each message: {why}\n"));

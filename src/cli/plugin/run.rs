@@ -117,6 +117,7 @@ fn turns(ran: Ran) -> Vec<Turn> {
         filter: plugin.name.clone(),
         version: plugin.version.clone().unwrap_or_default(),
         hook: call.hook(),
+        mode: outcome.mode,
         recipient: call.recipient().cloned(),
         verdict: outcome.result.clone().unwrap_or(Verdict::Continue),
         result: outcome.result,

@@ -94,6 +94,19 @@ pub fn find(index: &Connection, key: &str) -> Result<Option<Journal>, StoreError
     Ok(None)
 }
 
+/// Of transactions after this one, in their order: identifiers sort by time.
+pub fn after(index: &Connection, id: &str, most: u32) -> Result<Vec<Journal>, StoreError> {
+    let mut after = index.prepare_cached(
+        "SELECT json, dispositions FROM journal WHERE transaction_id > ?1 ORDER BY transaction_id LIMIT ?2",
+    )?;
+    let mut rows = after.query((id, most))?;
+    let mut journals = Vec::new();
+    while let Some(row) = rows.next()? {
+        journals.push(from_json(&texts(row)?)?);
+    }
+    Ok(journals)
+}
+
 fn texts(row: &Row<'_>) -> rusqlite::Result<(String, String)> {
     Ok((row.get(0)?, row.get(1)?))
 }

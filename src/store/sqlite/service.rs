@@ -11,6 +11,16 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
+impl SqliteStore {
+    /// Journals of transactions after this one, in their order, so many at the most.
+    pub async fn journals_after(&self, id: &str, most: u32) -> Result<Vec<Journal>, StoreError> {
+        let id = id.to_owned();
+        self.readers
+            .read(move |index| journal::after(index, &id, most))
+            .await
+    }
+}
+
 #[async_trait]
 impl Store for SqliteStore {
     async fn add_account(&self, login: &Address, password: &str) -> Result<AccountId, StoreError> {

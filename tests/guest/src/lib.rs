@@ -127,6 +127,20 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
                 return perform(step, argument);
             }
         }
+        // `when WORD STEP`: only where the subject has this word.
+        "when" => {
+            let (word, step) = rest.split_once(' ').unwrap();
+            if header::get("Subject")
+                .iter()
+                .any(|value| value.contains(word))
+            {
+                return perform(step, argument);
+            }
+        }
+        "recurse" => {
+            std::hint::black_box(recurse(1));
+        }
+        "calls" => (0..rest.parse().unwrap()).for_each(|_| drop(header::get("Subject"))),
         "log" => log::info(rest.replace("\\n", "\n")),
         "flood" => (0..1000).for_each(|_| log::info("x".repeat(1000))),
         "remember" => SCRIPT.get().memory.borrow_mut().push(rest.to_owned()),
@@ -397,6 +411,16 @@ fn reply(rest: &str) -> Reply {
     );
     reply.lines.push(text.replace("\\n", "\r\n"));
     reply
+}
+
+#[inline(never)]
+fn recurse(n: u64) -> u64 {
+    // Never 0: but the compiler must not know.
+    if std::hint::black_box(n) == 0 {
+        0
+    } else {
+        recurse(n + 1) + std::hint::black_box(n)
+    }
 }
 
 fn eat(mib: usize) {

@@ -3,6 +3,7 @@
 use super::*;
 use std::time::Instant;
 use wasmilter::mail::FailureKind;
+use wasmilter::plugin::BreakerConfig;
 
 async fn failing(limits: &str, step: &str) -> (FailureKind, String) {
     let rig = Rig::new();
@@ -110,7 +111,16 @@ async fn a_loop_does_not_hold_others_up() {
 async fn the_pool_survives_failures_and_full_use() {
     let rig = Rig::new();
     rig.guest("guest", r#"message = ["panic again"]"#);
-    let host = rig.start().await;
+    let never = BreakerConfig {
+        failures: 0,
+        ..BreakerConfig::default()
+    };
+    let host = Host::start(Config {
+        breaker: never,
+        ..rig.config()
+    })
+    .await
+    .unwrap();
     for _ in 0..50 {
         assert_eq!(
             at_message(&host).await.result.unwrap_err().kind,

@@ -1,15 +1,19 @@
 //! The plugin host from outside: one scripted guest, loaded from a directory as a server does it, asked as the chain asks.
 
 mod abilities;
+mod bad;
 mod body_edits;
+mod bulkheads;
 mod contract;
 mod failures;
 mod grants;
 mod refused;
 mod reload;
+mod rollback;
 mod run;
 mod sandbox;
 mod services;
+mod staged;
 mod web;
 
 use std::fs;

@@ -4,7 +4,6 @@ use super::Rig;
 use crate::support::{ALICE, process};
 use async_trait::async_trait;
 use std::sync::Arc;
-use std::time::Duration;
 use wasmilter::accept::{self, Acceptor, NotReleased, Request, Telling};
 use wasmilter::auth::{self, Directory};
 use wasmilter::chain::{Chain, Policy};
@@ -74,17 +73,7 @@ struct Guard(FilterInfo);
 #[async_trait]
 impl FilterRun for Guard {
     async fn call(&mut self, _: &Call, _: View) -> Outcome {
-        Outcome {
-            result: Ok(Verdict::Quarantine("looks odd".to_owned())),
-            edits: Vec::new(),
-            symbols: Vec::new(),
-            refused: Vec::new(),
-            log: Vec::new(),
-            elapsed: Duration::ZERO,
-            memory: 0,
-            host_calls: 0,
-            calls: Vec::new(),
-        }
+        Outcome::new(Ok(Verdict::Quarantine("looks odd".to_owned())))
     }
 }
 

@@ -46,7 +46,7 @@ impl State {
         } else {
             let started = self.calls().begin(what, argument);
             let profile = self.profile();
-            let result = call(&*profile.services.kv, &profile.name);
+            let result = call(&*profile.services.kv, &profile.namespace());
             self.calls().end(started, || match &result {
                 Ok(value) => show(value),
                 Err(error) => error.to_string(),

@@ -1,0 +1,378 @@
+//! Plugins that do their worst, and plugins that change all the time, beside healthy ones under load: nothing is lost, each has its own
+//! `on-error`, the others don't notice. `WASMILTER_BAD_MESSAGES` and `WASMILTER_RELOADS` make it as long as you like.
+
+use super::*;
+use crate::support::process::Sender;
+use crate::support::{ALICE, Server};
+use std::collections::HashMap;
+use std::sync::Weak;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use wasmilter::chain::{Chain, Draft, Run};
+use wasmilter::mail::{Disposition, Journal};
+use wasmilter::store::Store;
+
+fn from_environment(name: &str, default: usize) -> usize {
+    let set = std::env::var(name).ok();
+    set.map_or(default, |text| text.parse().unwrap())
+}
+
+/// What each does at `message`, with `skip` for its failures. The limits are small so that the suite ends soon.
+const BAD: &[(&str, &str, &str)] = &[
+    ("loops", "cpu-ms = 20", r#"["loop"]"#),
+    ("recurses", "", r#"["recurse"]"#),
+    ("eats", "memory-mib = 8", r#"["eat 100"]"#),
+    ("traps", "", r#"["panic no"]"#),
+    ("exits", "", r#"["exit 3"]"#),
+    ("forges-code", "", r#"["reject 250 2 fine"]"#),
+    (
+        "forges-reply",
+        "",
+        r#"["reject 550 5 no\\n250 2.0.0 fine"]"#,
+    ),
+    (
+        "forges-header",
+        "",
+        r#"["add X-Forged a\\nBcc: eve@example.org", "add X-Nul a\u0000b", "add X-Fine 1"]"#,
+    ),
+    (
+        "out-of-range",
+        "",
+        r#"["raw 99999999999 100", "change X-None 1", "insert X-Far"]"#,
+    ),
+    ("floods-host", "", r#"["calls 20000"]"#),
+    ("floods-log", "", r#"["flood"]"#),
+    ("sleeps", "wall-ms = 50", r#"["sleep 60000"]"#),
+    ("traps-at-times", "", r#"["when Poison panic no"]"#),
+];
+
+fn write(plugins: &Path, name: &str, manifest: &str, wasm: &[u8]) {
+    let folder = plugins.join(name);
+    fs::create_dir_all(&folder).unwrap();
+    let all = "[\"*\"]\nabilities = [\"*\"]\nverdicts = [\"*\"]\n";
+    fs::write(plugins.join("grants.toml"), all).unwrap();
+    fs::write(folder.join("plugin.toml"), manifest).unwrap();
+    fs::write(folder.join("filter.wasm"), wasm).unwrap();
+}
+
+/// A component with so many exports, none of which is a hook.
+fn many_exports(count: u32) -> Vec<u8> {
+    let mut body = leb(count);
+    for n in 0..count {
+        let name = format!("e{n}");
+        body.push(0);
+        body.extend(leb(u32::try_from(name.len()).unwrap()));
+        body.extend(name.as_bytes());
+        // An instance, the first; as what it is.
+        body.extend([5, 0, 0]);
+    }
+    let mut wasm = b"\0asm\x0d\0\x01\0".to_vec();
+    wasm.extend([5, 3, 1, 1, 0]);
+    wasm.push(11);
+    wasm.extend(leb(u32::try_from(body.len()).unwrap()));
+    wasm.extend(body);
+    wasm
+}
+
+/// The guest with a section that says nothing, this long.
+fn fat(octets: u32) -> Vec<u8> {
+    let mut wasm = GUEST.to_vec();
+    wasm.push(0);
+    wasm.extend(leb(octets + 2));
+    wasm.extend([1, b'x']);
+    wasm.resize(wasm.len() + octets as usize, 0);
+    wasm
+}
+
+fn leb(mut value: u32) -> Vec<u8> {
+    let mut octets = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap();
+        value >>= 7;
+        if value == 0 {
+            octets.push(low);
+            return octets;
+        }
+        octets.push(low | 0x80);
+    }
+}
+
+/// Sends so many messages over a few connections; replies by the number of the message.
+async fn send(server: &Server, count: usize) -> HashMap<usize, (u16, String)> {
+    const CONNECTIONS: usize = 4;
+    let smtp = server.smtp();
+    let senders: Vec<_> = (0..CONNECTIONS)
+        .map(|first| {
+            tokio::task::spawn_blocking(move || {
+                let mut sender = Sender::connect(smtp).unwrap();
+                (first..count)
+                    .step_by(CONNECTIONS)
+                    .map(|n| {
+                        let word = if n % 100 == 7 { "Poison" } else { "Food" };
+                        let message = format!("Subject: {word} {n}\r\n\r\nHello {n}\r\n");
+                        let reply = sender.send_octets(ALICE, message.as_bytes()).unwrap();
+                        if reply.0 >= 400 {
+                            // At RCPT, when the breaker opened after MAIL.
+                            sender.command("RSET").unwrap();
+                        }
+                        (n, reply)
+                    })
+                    .collect::<Vec<_>>()
+            })
+        })
+        .collect();
+    let mut replies = HashMap::new();
+    for sender in senders {
+        replies.extend(sender.await.unwrap());
+    }
+    assert_eq!(replies.len(), count);
+    replies
+}
+
+async fn journal(server: &Server, reply: &str) -> Journal {
+    let (_, id) = reply
+        .split_once(" as ")
+        .unwrap_or_else(|| panic!("no id in {reply}"));
+    server.app.store().journal(id).await.unwrap().unwrap()
+}
+
+fn is_filed(journal: &Journal) -> bool {
+    matches!(
+        &journal.dispositions[0].disposition,
+        Disposition::Filed { .. }
+    )
+}
+
+/// The healthy ones did what they do.
+fn untouched(journal: &Journal, name: &str) {
+    let mut turns = journal.turns.iter();
+    let turn = turns.find(|turn| turn.filter == name && turn.hook == Hook::Message);
+    let turn = turn.unwrap_or_else(|| panic!("{name} was not asked: {journal:?}"));
+    assert_eq!(turn.result, Ok(Verdict::Continue), "{turn:?}");
+    assert_eq!((turn.symbols.len(), turn.edits.len()), (1, 1), "{turn:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_plugins_cost_their_own_turn_and_no_message() {
+    let messages = from_environment("WASMILTER_BAD_MESSAGES", 60);
+    let full = messages > 1000;
+    let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
+        let plugins = home.join("plugins");
+        let healthy = |order: u32| {
+            format!("order = {order}\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]")
+        };
+        write(&plugins, "a-healthy", &healthy(1), GUEST);
+        write(&plugins, "z-healthy", &healthy(99), GUEST);
+        for (name, limits, steps) in BAD {
+            let manifest =
+                format!("on-error = \"skip\"\n[limits]\n{limits}\n[config]\nmessage = {steps}");
+            write(&plugins, name, &manifest, GUEST);
+        }
+        write(&plugins, "many-exports", "", &many_exports(5000));
+        let octets = if full { 100 << 20 } else { 4 << 20 };
+        write(&plugins, "fat", "on-error = \"skip\"", &fat(octets));
+    })
+    .await;
+    let filters = server.app.filters();
+    assert_eq!(filters.len(), BAD.len() + 3, "{filters:?}");
+    assert!(!filters.iter().any(|name| name.starts_with("many-exports")));
+
+    for (n, (code, reply)) in send(&server, messages).await {
+        assert_eq!(code, 250, "message {n}: {reply}");
+        let journal = journal(&server, &reply).await;
+        assert!(is_filed(&journal), "message {n}: {journal:?}");
+        untouched(&journal, "a-healthy");
+        untouched(&journal, "z-healthy");
+        for turn in &journal.turns {
+            assert_eq!(turn.verdict, Verdict::Continue, "{turn:?}");
+            if turn.hook != Hook::Message {
+                continue;
+            }
+            let bad = BAD.iter().any(|(name, ..)| *name == turn.filter);
+            let harmless = ["forges-header", "out-of-range", "floods-host", "floods-log"];
+            if bad && !harmless.contains(&turn.filter.as_str()) && turn.filter != "traps-at-times" {
+                assert!(turn.result.is_err(), "{turn:?}");
+            }
+            if turn.filter == "forges-header" && turn.result.is_ok() {
+                assert_eq!((turn.edits.len(), turn.refused.len()), (1, 2), "{turn:?}");
+            }
+        }
+    }
+    server.app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_bad_plugin_has_its_own_policy() {
+    let messages = from_environment("WASMILTER_BAD_MESSAGES", 24);
+    for (on_error, expected) in [("tempfail", 451), ("reject", 554), ("quarantine", 250)] {
+        let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
+            let plugins = home.join("plugins");
+            let healthy = "order = 1\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]";
+            write(&plugins, "a-healthy", healthy, GUEST);
+            let bad = format!("on-error = {on_error:?}\n[config]\nmessage = [\"panic no\"]");
+            write(&plugins, "bad", &bad, GUEST);
+        })
+        .await;
+        for (n, (code, reply)) in send(&server, messages).await {
+            assert_eq!(code, expected, "{on_error}, message {n}: {reply}");
+        }
+        server.app.stop().await;
+    }
+}
+
+fn chain(generation: &Generation) -> Chain {
+    Chain {
+        generation: generation.number,
+        filters: Arc::clone(&generation.filters),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reloads_under_load_mix_nothing_and_leave_nothing() {
+    let reloads = from_environment("WASMILTER_RELOADS", 20);
+    let rig = Rig::new();
+    let state = tempfile::tempdir().unwrap();
+    let write = |n: usize| {
+        for name in ["a", "b"] {
+            let script = "rcpt = [\"log here\"]\nmessage = [\"score X 1 a\"]";
+            let manifest = format!("version = \"{n}\"\n[config]\n{script}");
+            rig.plugin(name, &manifest, GUEST);
+        }
+    };
+    write(0);
+    let config = Config {
+        state: Some(state.path().to_owned()),
+        instances: 100,
+        ..rig.config()
+    };
+    let host = Arc::new(Host::start(config).await.unwrap());
+    let stop = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(AtomicU64::new(0));
+    let load: Vec<_> = (0..4)
+        .map(|_| {
+            let (host, stop, done) = (Arc::clone(&host), Arc::clone(&stop), Arc::clone(&done));
+            tokio::spawn(async move {
+                let view = view(Hook::Message);
+                while !stop.load(SeqCst) {
+                    let chain = chain(&host.generation());
+                    let mut run = Run::new(chain, Arc::clone(&view.session), None);
+                    let mut draft = Draft::new(message(), &view.envelope.recipients);
+                    let at_rcpt = run.rcpt(alice(), &view.envelope).await;
+                    tokio::task::yield_now().await;
+                    let at_message = run.message(&view.envelope, &mut draft).await;
+                    assert_eq!(
+                        (at_rcpt, at_message),
+                        (Verdict::Continue, Verdict::Continue)
+                    );
+                    let turns = run.end().turns;
+                    assert_eq!(turns.len(), 4);
+                    for name in ["a", "b"] {
+                        let mut own = turns.iter().filter(|turn| turn.filter == name);
+                        let version = &own.next().unwrap().version;
+                        assert!(own.all(|turn| turn.version == *version), "{turns:?}");
+                        assert!(turns.iter().all(|turn| turn.result.is_ok()), "{turns:?}");
+                    }
+                    done.fetch_add(1, SeqCst);
+                }
+            })
+        })
+        .collect();
+    let mut former: Vec<Weak<Generation>> = Vec::new();
+    for n in 1..=reloads {
+        former.push(Arc::downgrade(&host.generation()));
+        write(n);
+        let number = host.reload().await.number;
+        assert_eq!(number, n as u64 + 1);
+        // Some mail for each.
+        let before = done.load(SeqCst);
+        while done.load(SeqCst) < before + 4 {
+            assert!(
+                !load.iter().any(|task| task.is_finished()),
+                "a message was lost"
+            );
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    stop.store(true, SeqCst);
+    for task in load {
+        task.await.unwrap();
+    }
+    assert!(
+        former
+            .iter()
+            .all(|generation| generation.upgrade().is_none()),
+        "old generations are still there"
+    );
+    for health in host.health(None).await {
+        let figures = &health.versions[0].work.as_ref().unwrap().figures;
+        assert_eq!((figures.failures, figures.in_flight), (0, 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shadow_is_compared_and_a_version_rolled_back_by_command() {
+    use crate::support::process::run;
+    let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
+        let plugins = home.join("plugins");
+        write(&plugins, "guest", "version = \"1\"\n[config]\nmessage = [\"score OLD 1 a\"]", GUEST);
+        let next = "version = \"2\"\nmode = \"shadow\"\n[config]\nmessage = [\"score NEW 2 a\", \"when Poison reject 550 5 no\"]";
+        write(&plugins, "guest@next", next, GUEST);
+    })
+    .await;
+    let replies = send(&server, 9).await;
+    let file = server.home.path().join("wasmilter.toml");
+    let file = file.to_str().unwrap().to_owned();
+    let command = async |arguments: &[&str]| {
+        let mut all: Vec<String> = vec!["plugin".to_owned()];
+        all.extend(arguments.iter().map(|text| (*text).to_owned()));
+        all.extend(["--config".to_owned(), file.clone()]);
+        let output = tokio::task::spawn_blocking(move || {
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            run(&all, "")
+        });
+        let output = output.await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    };
+    let (fine, said) = command(&["diff", "guest", "--since", "1h"]).await;
+    assert!(fine, "{said}");
+    for expected in [
+        "9 transactions",
+        "active 1: 36 calls, 0 failed",
+        "shadow 2: 36 calls, 0 failed",
+        "36 calls compared, 27 the same",
+        "verdict at message: continue -> reject",
+        "symbol NEW: - -> 2.0",
+        "symbol OLD: 1.0 -> -",
+    ] {
+        assert!(said.contains(expected), "{expected}: {said}");
+    }
+    let poisoned = journal(&server, &replies[&7].1).await;
+    assert!(said.contains(poisoned.id.as_str()), "{said}");
+
+    let plugins = server.home.path().join("plugins");
+    fs::remove_dir_all(plugins.join("guest@next")).unwrap();
+    write(
+        &plugins,
+        "guest",
+        "version = \"3\"\n[config]\nmessage = []",
+        GUEST,
+    );
+    let (fine, said) = command(&["reload"]).await;
+    assert!(fine && said.contains("guest 3  active"), "{said}");
+    let (fine, said) = command(&["rollback", "guest"]).await;
+    assert!(fine && said.contains("guest 1"), "{said}");
+    let (fine, said) = command(&["status", "guest"]).await;
+    assert!(
+        fine && said.contains("pinned: rolled back from 3 by command"),
+        "{said}"
+    );
+    assert!(
+        said.contains("breaker closed") && said.contains("was 3"),
+        "{said}"
+    );
+    let (fine, said) = command(&["unpin", "guest"]).await;
+    assert!(fine, "{said}");
+    let (fine, said) = command(&["status", "nobody"]).await;
+    assert!(!fine && said.contains("no plugin nobody"), "{said}");
+    assert_eq!(server.app.filters(), ["guest 3"]);
+}
