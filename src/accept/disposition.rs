@@ -1,10 +1,11 @@
 //! From the chain's verdict to what becomes of the message, and the commit that makes it so.
 
-use super::transaction::Transaction;
-use super::{Services, Telling, local_error, no_room, trace};
+use super::admission;
+use super::transaction::{Finished, Transaction};
+use super::{Aftermath, Services, Telling, local_error, no_room, trace};
 use crate::chain::{Draft, Ended, Ruling, Run, total};
 use crate::mail::{
-    AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook, Journal,
+    Address, AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook, Journal,
     Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
 };
 use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
@@ -23,12 +24,13 @@ pub(super) async fn settle(
     transaction: Transaction,
     content: Content,
     telling: Telling,
-) -> io::Result<Replies> {
+) -> io::Result<Finished> {
     let Transaction {
         services,
         id,
         session,
-        envelope,
+        mut envelope,
+        original,
         accounts,
         given,
         mut run,
@@ -41,10 +43,15 @@ pub(super) async fn settle(
     let verdict = match checked.ruling.refusal {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),
-        None => match run.message(&envelope, &mut draft).await {
+        None => match run.message(&mut envelope, &mut draft).await {
             Verdict::Continue => rule(&services, &id, run.score(), &mut draft),
             other => other,
         },
+    };
+    let nobody = envelope.recipients.is_empty();
+    let verdict = match verdict {
+        Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) if nobody => Verdict::Discard,
+        other => other,
     };
     if let (Verdict::Continue, Some(why)) = (&verdict, &checked.ruling.junk) {
         draft.file_by_default(JUNK, why);
@@ -57,6 +64,7 @@ pub(super) async fn settle(
         id,
         session,
         envelope: Arc::clone(&envelope),
+        original,
         received,
         size: content.len(),
         authentication: checked.results,
@@ -69,19 +77,42 @@ pub(super) async fn settle(
             let disposition = Disposition::Refused {
                 reply: reply.to_string(),
             };
+            let after = run.afterwards(Hook::Outcome);
             let journal = report.journal(run.end(), verdict.clone(), |_| disposition.clone());
-            // The client keeps the message: a journal that cannot be written loses nothing.
-            if let Err(error) = services.store.record(&journal).await {
-                tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
+            let mut finished = Finished::from(Replies::from(reply.clone()));
+            match services.store.record(&journal).await {
+                Ok(()) => {
+                    finished.aftermath =
+                        Aftermath::new(&services, after, &envelope, &journal, QUARANTINE);
+                }
+                // The client keeps the message: a journal that cannot be written loses nothing.
+                Err(error) => {
+                    tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
+                }
             }
-            return Ok(reply.clone().into());
+            return Ok(finished);
         }
         Verdict::Discard => {
-            let why = "a filter discarded it";
+            let why = match nobody {
+                true => "filters removed all recipients",
+                false => "a filter discarded it",
+            };
+            let after = run.afterwards(Hook::Outcome);
             let journal = report.journal(run.end(), verdict.clone(), |_| discarded(why));
             let stored = services.store.record(&journal).await;
-            return Ok(answer(&journal.id, stored.map(|()| "taken")).into());
+            let aftermath = match &stored {
+                Ok(()) => Aftermath::new(&services, after, &envelope, &journal, QUARANTINE),
+                Err(_) => None,
+            };
+            return Ok(Finished {
+                replies: answer(&journal.id, stored.map(|()| "taken")).into(),
+                aftermath,
+            });
         }
+    };
+    let accounts = match admission::accounts(&services, &accounts, &envelope).await {
+        Ok(accounts) => accounts,
+        Err(error) => return Ok(Replies::from(answer(&report.id, Err(error))).into()),
     };
 
     let mut copies = Vec::with_capacity(accounts.len());
@@ -150,6 +181,7 @@ pub(super) async fn settle(
         });
     }
     let at = report.at;
+    let after = run.afterwards(Hook::Outcome);
     let mut dispositions = dispositions.into_iter();
     let journal = report.journal(run.end(), verdict, |_| {
         dispositions
@@ -165,16 +197,30 @@ pub(super) async fn settle(
             copies,
         })
         .await;
+    let aftermath = match &stored {
+        Ok(journal) => Aftermath::new(&services, after, &envelope, journal, QUARANTINE),
+        Err(_) => None,
+    };
     let whole = answer(&id, stored.map(|_| "stored"));
     if refusals.iter().all(Option::is_none) {
-        return Ok(Replies::All(whole));
+        return Ok(Finished {
+            replies: Replies::All(whole),
+            aftermath,
+        });
     }
-    let of = |recipient: &usize| refusals.get(*recipient).cloned().flatten();
+    let of = |given: &Address| {
+        let mut recipients = envelope.recipients.iter();
+        let index = recipients.position(|recipient| recipient.address == *given)?;
+        refusals.get(index).cloned().flatten()
+    };
     let each = given
         .iter()
         .map(|recipient| of(recipient).unwrap_or_else(|| whole.clone()))
         .collect();
-    Ok(Replies::Each { whole, each })
+    Ok(Finished {
+        replies: Replies::Each { whole, each },
+        aftermath,
+    })
 }
 
 /// The built-in filter before all others: checks who the message is from, and removes what only pretends to be our word on that.
@@ -207,6 +253,7 @@ async fn authenticate(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         hook: Hook::Message,
         recipient: None,
+        about: None,
         result: Ok(verdict.clone()),
         verdict,
         symbols: checked.ruling.symbols.clone(),
@@ -263,6 +310,8 @@ struct Report {
     id: TransactionId,
     session: Arc<Session>,
     envelope: Arc<Envelope>,
+    /// As the client gave it.
+    original: Envelope,
     received: Header,
     size: u64,
     authentication: Vec<AuthenticationResult>,
@@ -278,6 +327,20 @@ impl Report {
     ) -> Journal {
         let text = |name: &str| self.received.nth(name, 1).map(|field| field.text());
         let message_id = text("Message-ID").map(|id| id.trim_matches(['<', '>']).to_owned());
+        // Whom filters removed: the client named them, and they are to be told of.
+        let removed = match &verdict {
+            Verdict::Reject(reply) | Verdict::Tempfail(reply) => Disposition::Refused {
+                reply: reply.to_string(),
+            },
+            _ => discarded("a filter removed the recipient"),
+        };
+        let named = self.original.recipients.iter();
+        let removed = named
+            .filter(|recipient| !self.envelope.has(&recipient.address))
+            .map(|recipient| Where {
+                recipient: recipient.address.clone(),
+                disposition: removed.clone(),
+            });
         let dispositions = self
             .envelope
             .recipients
@@ -287,6 +350,7 @@ impl Report {
                 recipient: recipient.address.clone(),
                 disposition: disposition(index),
             })
+            .chain(removed)
             .collect();
         Journal {
             message_id,
@@ -295,7 +359,7 @@ impl Report {
             at: self.at.to_string(),
             generation: ended.generation,
             session: Session::clone(&self.session),
-            envelope: Envelope::clone(&self.envelope),
+            envelope: self.original,
             size: self.size,
             authentication: self.authentication,
             score: total(&ended.symbols),

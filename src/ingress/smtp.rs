@@ -1,8 +1,8 @@
 //! SMTP and LMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
 //! Knows neither the order of commands nor what becomes of a message.
 
-use crate::accept::{Acceptor, Telling, Transaction};
-use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Reply, Session};
+use crate::accept::{Acceptor, Aftermath, Finished, Telling, Transaction};
+use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Replies, Reply, Session, Tags};
 use crate::net::{Input, Limits, Listener, Stream, Tls};
 use crate::proto::smtp::{self, Dialect, Hello, Mail, Piece, Receiving, Security, Server, Step};
 use std::io;
@@ -114,6 +114,10 @@ struct Connection {
     stream: Stream,
     input: Input,
     session: Arc<Session>,
+    /// What filters left at `connect`.
+    connected: Tags,
+    /// Of the last message, until the client has its reply.
+    aftermath: Option<Box<Aftermath>>,
     /// Boxed: most connections have none most of the time.
     transaction: Option<Box<Transaction>>,
     /// What the chunks so far brought of its message.
@@ -152,6 +156,8 @@ impl Connection {
             stream,
             input: Input::new(),
             session: Arc::new(session),
+            connected: Tags::default(),
+            aftermath: None,
             transaction: None,
             chunks: None,
         })
@@ -172,11 +178,10 @@ impl Connection {
                         Waited::Enough(reply) => return self.close(&server.close(&reply)).await,
                     }
                 }
-                Step::Hello(asked) => {
-                    self.forget();
-                    self.hello(&asked.command);
-                    asked.accept()
-                }
+                Step::Hello(asked) => match Box::pin(self.hello(&asked.command)).await {
+                    Ok(()) => asked.accept(),
+                    Err(reply) => asked.refuse(&reply),
+                },
                 Step::Mail(asked) => match self.begin(&asked.command).await {
                     Ok(()) => asked.accept(),
                     Err(reply) => asked.refuse(&reply),
@@ -219,14 +224,18 @@ impl Connection {
             (TlsUse::StartTls(_), false) => Security::StartTls,
             (TlsUse::None | TlsUse::Implicit(_), false) => Security::Plain,
         };
-        match self.shared.acceptor.connect(&self.session).await {
+        let connect = self.shared.acceptor.connect(&mut self.session).await;
+        self.connected = self.session.tags.clone();
+        match connect {
             Ok(()) => Server::new(core, security),
             Err(reply) => Server::refused(core, security, &reply),
         }
     }
 
-    fn hello(&mut self, hello: &Hello) {
-        let session = Arc::make_mut(&mut self.session);
+    /// Refused, it leaves all as it was (RFC 5321 §4.1.4), the transaction that may be open too.
+    async fn hello(&mut self, hello: &Hello) -> Result<(), Reply> {
+        let mut arc = Arc::clone(&self.session);
+        let session = Arc::make_mut(&mut arc);
         session.helo.clone_from(&hello.name);
         // RFC 3848; there is no keyword for HELO under TLS.
         session.protocol = match (self.shared.core.dialect, hello.extended, &session.tls) {
@@ -237,6 +246,10 @@ impl Connection {
             (Dialect::Lmtp, _, Some(_)) => "LMTPS",
         }
         .to_owned();
+        self.shared.acceptor.helo(&mut arc).await?;
+        self.forget();
+        self.session = arc;
+        Ok(())
     }
 
     /// The transaction is over.
@@ -320,12 +333,13 @@ impl Connection {
                         Dialect::Smtp => Telling::Whole,
                         Dialect::Lmtp => Telling::Each,
                     };
-                    let replies = match (content, transaction) {
+                    let Finished { replies, aftermath } = match (content, transaction) {
                         (Ok(content), Ok(transaction)) => {
                             Box::pin(transaction.finish(content, telling)).await
                         }
-                        (Err(reply), _) | (_, Err(reply)) => reply.into(),
+                        (Err(reply), _) | (_, Err(reply)) => Replies::from(reply).into(),
                     };
+                    self.aftermath = aftermath.map(Box::new);
                     return Ok(Some(ended.reply(&replies)));
                 }
                 Piece::Refused(server) => {
@@ -347,6 +361,8 @@ impl Connection {
         let session = Session {
             helo: String::new(),
             tls: stream.tls(),
+            // RFC 3207 §4.2: what the client said before is not to be relied on, nor what filters made of it.
+            tags: self.connected.clone(),
             ..Arc::unwrap_or_clone(self.session)
         };
         Ok(Self {
@@ -391,6 +407,7 @@ impl Connection {
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         output.clear();
+        self.aftermath = None;
         // An idle connection keeps no buffer.
         output.shrink_to(0);
         Ok(())

@@ -132,8 +132,8 @@ impl Case {
                 client_name,
                 helo: helo.unwrap_or_default(),
                 protocol: "ESMTP".to_owned(),
-                tls: None,
                 authenticated,
+                ..Session::default()
             },
             envelope: Envelope {
                 sender: self.envelope.sender.clone(),

@@ -1,5 +1,6 @@
 //! What is known about the connection that a transaction came over.
 
+use super::Tags;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -24,4 +25,7 @@ pub struct Session {
     pub protocol: String,
     pub tls: Option<Tls>,
     pub authenticated: Option<String>,
+    /// What filters left at `connect` and `helo`.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }

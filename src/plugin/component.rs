@@ -63,6 +63,7 @@ pub struct Runtime {
     pub linker: Linker<State>,
     /// One for each instance of the pool.
     pub permits: Arc<Semaphore>,
+    instances: usize,
     pub defaults: Limits,
     pub most: Limits,
     /// Time for `on-load`.
@@ -96,11 +97,17 @@ impl Runtime {
         Ok(Self {
             linker,
             permits: Arc::new(Semaphore::new(config.instances as usize)),
+            instances: config.instances as usize,
             defaults,
             most: config.most,
             load,
             ticking,
         })
+    }
+
+    /// Whether less than half of the pool is free.
+    pub fn is_short(&self) -> bool {
+        self.permits.available_permits() * 2 < self.instances
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {

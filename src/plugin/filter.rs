@@ -3,6 +3,7 @@
 
 use super::component::{LoadError, Plugin, Start};
 use super::guest::Guest;
+use super::state::Used;
 use crate::mail::{
     Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Outcome, Verdict, View,
 };
@@ -21,6 +22,7 @@ impl Filter for PluginFilter {
         Box::new(PluginRun {
             plugin: Arc::clone(&self.0),
             guest: None,
+            used: Used::default(),
         })
     }
 }
@@ -31,6 +33,7 @@ impl PluginFilter {
         Ok(Box::new(PluginRun {
             plugin: Arc::clone(&self.0),
             guest: Some(start(&self.0).await?),
+            used: Used::default(),
         }))
     }
 }
@@ -38,6 +41,8 @@ impl PluginFilter {
 struct PluginRun {
     plugin: Arc<Plugin>,
     guest: Option<Guest>,
+    /// By an instance that was given up between two hooks.
+    used: Used,
 }
 
 #[async_trait]
@@ -59,7 +64,8 @@ impl PluginRun {
         let guest = match &mut self.guest {
             Some(guest) => guest,
             none => {
-                let started = start(plugin).await?;
+                let mut started = start(plugin).await?;
+                started.state().resume(std::mem::take(&mut self.used));
                 none.insert(started)
             }
         };
@@ -76,6 +82,10 @@ impl PluginRun {
         if failed {
             // A trapped instance cannot be entered again, and its place is wanted.
             self.guest = None;
+        } else if self.plugin.runtime.is_short() {
+            // Between two hooks a client may say nothing for minutes, and a thousand such clients would have all places.
+            let given_up = self.guest.take();
+            self.used = given_up.map_or_else(Used::default, |mut guest| guest.state().pause());
         }
         Outcome {
             result,

@@ -26,5 +26,5 @@ pub use generation::{Generation, PluginState, PluginStatus};
 pub use inspect::{Inspection, inspect};
 pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
-pub use run::{Cost, Input, Loaded, Ran, RunError, load_path, run_file};
+pub use run::{Input, Loaded, RunError, load_path};
 pub use service::{Config, Host, StartError, StatusFile, Watching};

@@ -2,7 +2,7 @@
 //! Decides nothing else.
 
 use super::{SqliteStore, accounts, journal, mailboxes, messages};
-use crate::mail::{Address, Content, Journal};
+use crate::mail::{Address, Content, Journal, TransactionId, Turn};
 use crate::store::{
     Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Mailbox, MailboxId,
     MailboxName, MessageMeta, Store, StoreError,
@@ -54,6 +54,13 @@ impl Store for SqliteStore {
         let entry = journal::Entry::new(&journal)?;
         self.writer
             .change(move |change| entry.insert(change.index, &dispositions))
+            .await
+    }
+
+    async fn append_turns(&self, id: &TransactionId, turns: &[Turn]) -> Result<(), StoreError> {
+        let more = journal::More::new(id, turns)?;
+        self.writer
+            .change(move |change| more.append(change.index))
             .await
     }
 

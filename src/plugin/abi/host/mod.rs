@@ -3,6 +3,7 @@
 mod body;
 mod config;
 mod envelope;
+mod envelope_edit;
 mod filing;
 mod header;
 mod header_edit;
@@ -11,6 +12,7 @@ mod pending;
 mod results;
 mod score;
 mod session;
+mod tags;
 
 use super::generated::types::{self, Refusal, Scope};
 use crate::plugin::state::{Refused, State};

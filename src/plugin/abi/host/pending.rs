@@ -1,25 +1,13 @@
 //! Abilities that are not there yet: each call is refused.
 
 use crate::plugin::abi::generated::types::{Refusal, Scope};
-use crate::plugin::abi::generated::{body_edit, dns, envelope_edit, kv, metrics, route, tags};
+use crate::plugin::abi::generated::{body_edit, dns, kv, metrics, route};
 use crate::plugin::state::State;
 
 fn pending<T>() -> Result<T, Refusal> {
     Err(Refusal::Failed(
         "this version does not have it yet".to_owned(),
     ))
-}
-
-impl tags::Host for State {
-    fn get(&mut self, _: String) -> Option<String> {
-        None
-    }
-    fn all(&mut self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-    fn set(&mut self, _: String, _: String) -> Result<(), Refusal> {
-        pending()
-    }
 }
 
 impl body_edit::Host for State {
@@ -30,18 +18,6 @@ impl body_edit::Host for State {
         pending()
     }
     fn drop_part(&mut self, _: String, _: Option<String>, _: Scope) -> Result<(), Refusal> {
-        pending()
-    }
-}
-
-impl envelope_edit::Host for State {
-    fn set_sender(&mut self, _: String, _: Option<String>) -> Result<(), Refusal> {
-        pending()
-    }
-    fn add_recipient(&mut self, _: String, _: Option<String>) -> Result<(), Refusal> {
-        pending()
-    }
-    fn remove_recipient(&mut self, _: String) -> Result<(), Refusal> {
         pending()
     }
 }
