@@ -60,7 +60,10 @@ impl Background {
     pub async fn drain(&self, most: Duration) {
         self.0.stop.cancel();
         self.0.tasks.close();
-        if tokio::time::timeout(most, self.0.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(most, self.0.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::warn!("{}: not done in time at the end", self.0.name);
         }
     }

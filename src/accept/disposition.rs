@@ -5,8 +5,8 @@ use super::transaction::{Finished, Transaction};
 use super::{Aftermath, Services, Telling, local_error, no_room, trace};
 use crate::chain::{Draft, Ended, Ruling, Run, total};
 use crate::mail::{
-    Address, AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook, Journal,
-    Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
+    Address, AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook,
+    Journal, Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
 };
 use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
 use crate::verify::{self, Checked};

@@ -100,9 +100,9 @@ async fn one(
     };
     let message = Message::new(content).map_err(unreadable)?;
     let id: Option<TransactionId> = journal.as_ref().map(|journal| journal.id.clone());
-    let session = journal.as_ref().map_or_else(Session::default, |journal| {
-        journal.session.clone()
-    });
+    let session = journal
+        .as_ref()
+        .map_or_else(Session::default, |journal| journal.session.clone());
     let mut run = Run::new(chain.clone(), Arc::new(session), id.clone());
     let mut envelope = Arc::default();
     if let Some(journal) = journal {

@@ -211,7 +211,11 @@ impl Run {
                 draft.as_deref_mut(),
             )
             .await;
-            if turn.edits.iter().any(|scoped| matches!(scoped.edit, Edit::Tag { .. })) {
+            if turn
+                .edits
+                .iter()
+                .any(|scoped| matches!(scoped.edit, Edit::Tag { .. }))
+            {
                 turn.tag(Arc::make_mut(&mut self.tags));
             }
             self.symbols.extend(turn.symbols.iter().cloned());

@@ -2,8 +2,8 @@
 
 use crate::chain::{Chain, Draft, Ended, Policy, Ruling, Run, greet};
 use crate::mail::{
-    Address, Call, Content, EnhancedCode, Envelope, Filter, Hook, Message, Recipient, Reply, Session,
-    TransactionId, Turn, Verdict,
+    Address, Call, Content, EnhancedCode, Envelope, Filter, Hook, Message, Recipient, Reply,
+    Session, TransactionId, Turn, Verdict,
 };
 use crate::plugin::Input;
 use std::io;

@@ -1,8 +1,8 @@
 //! What a filter is to the chain: something that is opened for a transaction and called at its hooks. WASM or built-in makes no difference here.
 
 use super::{
-    Address, AuthenticationResult, EnhancedCode, Envelope, LogLine, Message, Reply, Scoped, Session,
-    Symbol, Tags, TransactionId, Verdict,
+    Address, AuthenticationResult, EnhancedCode, Envelope, LogLine, Message, Reply, Scoped,
+    Session, Symbol, Tags, TransactionId, Verdict,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -1,8 +1,8 @@
 //! The journal of one transaction: who did what to it, when, and at what cost. It is stored with the message and explains it.
 
 use super::{
-    Address, AuthenticationResult, Call, Edit, Envelope, Failure, FilterInfo, Hook, Outcome, Scoped,
-    Session, Symbol, Tags, TransactionId, Verdict,
+    Address, AuthenticationResult, Call, Edit, Envelope, Failure, FilterInfo, Hook, Outcome,
+    Scoped, Session, Symbol, Tags, TransactionId, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

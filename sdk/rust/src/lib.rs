@@ -35,6 +35,7 @@ pub mod results;
 pub mod score;
 pub mod session;
 mod state;
+pub mod tags;
 mod verdict;
 
 pub use bindings::moved::Change;

@@ -12,6 +12,7 @@ fn turn(filter: &str, hook: Hook) -> Turn {
         version: "1.0.0".into(),
         hook,
         recipient: None,
+        about: None,
         result: Ok(Verdict::Continue),
         verdict: Verdict::Continue,
         symbols: vec![],

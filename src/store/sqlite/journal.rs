@@ -74,7 +74,10 @@ impl More {
             )));
         }
         let mut journal: serde_json::Value = serde_json::from_str(&json).map_err(unreadable)?;
-        if let Some(turns) = journal.get_mut("turns").and_then(|turns| turns.as_array_mut()) {
+        if let Some(turns) = journal
+            .get_mut("turns")
+            .and_then(|turns| turns.as_array_mut())
+        {
             turns.extend(self.turns.iter().cloned());
         }
         index

@@ -2,6 +2,7 @@
 
 mod abilities;
 mod contract;
+mod envelope;
 mod failures;
 mod refused;
 mod reload;
@@ -161,6 +162,7 @@ fn view(hook: Hook) -> View {
             reason: "by another".to_owned(),
             by: "other".to_owned(),
         }],
+        tags: Arc::default(),
     }
 }
 

@@ -80,5 +80,5 @@ async fn a_plugin_asks_for_what_it_calls_and_no_more() {
     }
     let (_rig, host) = scripted("").await;
     let all = status(&host.generation(), "guest").abilities;
-    assert_eq!(all.len(), 10, "{all:?}");
+    assert_eq!(all.len(), 12, "{all:?}");
 }

@@ -1,8 +1,10 @@
 //! SMTP as a client sees it, over real sockets, with what was delivered at hand.
 
 mod abuse;
+mod afterwards;
 mod chunks;
 mod client;
+mod hooks;
 mod kept;
 mod lmtp;
 mod programs;
