@@ -180,7 +180,8 @@ async fn sender_and_recipients_can_be_changed() {
         logged(&journal, "b", Hook::Deliver),
         ["alice@example.test", "bob@example.test"]
     );
-    let turn = &journal.turns[0];
+    let mut turns = journal.turns.iter();
+    let turn = turns.find(|turn| turn.hook == Hook::Message).unwrap();
     assert_eq!(turn.edits.len(), 4, "{:?}", turn.edits);
     assert!(matches!(
         &turn.edits[1].edit,
