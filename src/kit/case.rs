@@ -72,7 +72,10 @@ impl Case {
             },
         })?;
         for address in case.expect.addresses() {
-            if !case.envelope.recipients.contains(address) {
+            let added = case.expect.recipients_added.iter();
+            let mut added = added.filter_map(|added| Address::parse(added).ok());
+            if !case.envelope.recipients.contains(address) && !added.any(|added| added == *address)
+            {
                 let expect = text.find("[expect").unwrap_or_default();
                 let found = text.get(expect..).and_then(|rest| {
                     // Addresses compare without regard to the case of their domains.
