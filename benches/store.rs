@@ -109,6 +109,7 @@ fn message(caller: u64, number: u64, account: AccountId) -> Delivery {
         journal: Journal {
             id: TransactionId::new(number, caller),
             at: "2026-11-23T05:00:00Z".into(),
+            release: None,
             generation: 1,
             session: Session::default(),
             envelope: Envelope::default(),
@@ -129,6 +130,7 @@ fn message(caller: u64, number: u64, account: AccountId) -> Delivery {
             }],
             elapsed: Duration::ZERO,
         },
+        aside: Vec::new(),
         copies: vec![DeliveryCopy {
             disposition: 0,
             account,

@@ -21,20 +21,19 @@ struct Told {
 }
 
 impl Aftermath {
-    /// Of a journal that is stored. `quarantine` is the mailbox that stands for being set aside.
+    /// Of a journal that is stored.
     pub(super) fn new(
         services: &Arc<Services>,
         run: Option<Run>,
         envelope: &Arc<Envelope>,
         journal: &Journal,
-        quarantine: &str,
     ) -> Option<Self> {
         let became = journal.dispositions.iter();
         let told = Told {
             id: journal.id.clone(),
             run: run?,
             envelope: Arc::clone(envelope),
-            became: became.map(|place| became_of(place, quarantine)).collect(),
+            became: became.map(became_of).collect(),
         };
         Some(Self {
             services: Arc::clone(services),
@@ -66,12 +65,10 @@ async fn tell(services: Arc<Services>, told: Told) {
     }
 }
 
-fn became_of(place: &Where, quarantine: &str) -> Became {
+fn became_of(place: &Where) -> Became {
     let (what, mailbox, detail) = match &place.disposition {
-        Disposition::Filed { mailbox, why, .. } if mailbox == quarantine => {
-            (What::Quarantined, mailbox.clone(), why)
-        }
         Disposition::Filed { mailbox, why, .. } => (What::Delivered, mailbox.clone(), why),
+        Disposition::Quarantined { why, .. } => (What::Quarantined, String::new(), why),
         Disposition::Discarded { why } => (What::Discarded, String::new(), why),
         Disposition::Refused { reply } => (What::Refused, String::new(), reply),
     };

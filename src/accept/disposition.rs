@@ -1,22 +1,22 @@
 //! From the chain's verdict to what becomes of the message, and the commit that makes it so.
 
 use super::admission;
+use super::places::{Places, Sorter};
+use super::report::{Progress, Report};
 use super::transaction::{Finished, Transaction};
-use super::{Aftermath, Services, Telling, local_error, no_room, trace};
-use crate::chain::{Draft, Ended, Ruling, Run, total};
+use super::{Aftermath, Services, Telling, local_error, no_room};
+use crate::chain::{Draft, Ruling, Run};
 use crate::mail::{
-    Address, AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook,
-    Journal, Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
+    Address, Content, Disposition, EnhancedCode, Hook, Journal, Message, Replies, Reply, Session,
+    TransactionId, Turn, Verdict,
 };
-use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
+use crate::store::{Delivery, StoreError};
 use crate::verify::{self, Checked};
-use jiff::Timestamp;
 use std::io;
+use std::iter::repeat;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Where quarantined mail is set aside, in each recipient's account.
-const QUARANTINE: &str = "Quarantine";
 const JUNK: &str = "Junk";
 
 /// Runs the rest of the chain over the message and commits what comes of it. Only reading the message back can fail here.
@@ -40,11 +40,17 @@ pub(super) async fn settle(
     let received = message.header.clone();
     let mut draft = Draft::new(message, &envelope.recipients);
     let checked = authenticate(&services, &session, sender, &content, &mut draft, &mut run).await?;
+    // Where it is filed unless a filter files it.
+    let mut filed = checked
+        .ruling
+        .junk
+        .clone()
+        .map(|why| (JUNK.to_owned(), why));
     let verdict = match checked.ruling.refusal {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),
         None => match run.message(&mut envelope, &mut draft).await {
-            Verdict::Continue => rule(&services, &id, run.score(), &mut draft),
+            Verdict::Continue => rule(&services, &id, run.score(), &mut filed),
             other => other,
         },
     };
@@ -53,8 +59,8 @@ pub(super) async fn settle(
         Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) if nobody => Verdict::Discard,
         other => other,
     };
-    if let (Verdict::Continue, Some(why)) = (&verdict, &checked.ruling.junk) {
-        draft.file_by_default(JUNK, why);
+    if let (Verdict::Continue, Some((mailbox, why))) = (&verdict, &filed) {
+        draft.file_by_default(mailbox, why);
     }
     let authentication = services
         .verifier
@@ -69,21 +75,20 @@ pub(super) async fn settle(
         size: content.len(),
         authentication: checked.results,
         at: services.clock.now(),
+        release: None,
     };
-    let quarantined = match &verdict {
-        Verdict::Continue | Verdict::Accept => None,
-        Verdict::Quarantine(why) => Some(why.clone()),
+    match &verdict {
+        Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) => {}
         Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
             let disposition = Disposition::Refused {
                 reply: reply.to_string(),
             };
             let after = run.afterwards(Hook::Outcome);
-            let journal = report.journal(run.end(), verdict.clone(), |_| disposition.clone());
+            let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
             let mut finished = Finished::from(Replies::from(reply.clone()));
             match services.store.record(&journal).await {
                 Ok(()) => {
-                    finished.aftermath =
-                        Aftermath::new(&services, after, &envelope, &journal, QUARANTINE);
+                    finished.aftermath = Aftermath::new(&services, after, &envelope, &journal);
                 }
                 // The client keeps the message: a journal that cannot be written loses nothing.
                 Err(error) => {
@@ -93,15 +98,12 @@ pub(super) async fn settle(
             return Ok(finished);
         }
         Verdict::Discard => {
-            let why = match nobody {
-                true => "filters removed all recipients",
-                false => "a filter discarded it",
-            };
+            let disposition = discarded("a filter discarded it");
             let after = run.afterwards(Hook::Outcome);
-            let journal = report.journal(run.end(), verdict.clone(), |_| discarded(why));
+            let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
             let stored = services.store.record(&journal).await;
             let aftermath = match &stored {
-                Ok(()) => Aftermath::new(&services, after, &envelope, &journal, QUARANTINE),
+                Ok(()) => Aftermath::new(&services, after, &envelope, &journal),
                 Err(_) => None,
             };
             return Ok(Finished {
@@ -109,98 +111,72 @@ pub(super) async fn settle(
                 aftermath,
             });
         }
-    };
+    }
     let accounts = match admission::accounts(&services, &accounts, &envelope).await {
         Ok(accounts) => accounts,
         Err(error) => return Ok(Replies::from(answer(&report.id, Err(error))).into()),
     };
 
-    let mut copies = Vec::with_capacity(accounts.len());
-    let mut dispositions = Vec::with_capacity(accounts.len());
+    let mut sorter = Sorter {
+        report: &report,
+        content: &content,
+        run: &mut run,
+        draft: &mut draft,
+        authentication: authentication.unwrap_or_default(),
+        received: report.at,
+    };
+    let mut places = Places::default();
     // What the client hears in place of the reply to the whole.
     let mut refusals = vec![None; accounts.len()];
-    for (index, (recipient, account)) in envelope.recipients.iter().zip(accounts).enumerate() {
+    let recipients = envelope.recipients.iter().zip(accounts);
+    for ((recipient, account), refusal) in recipients.zip(&mut refusals) {
         let address = &recipient.address;
-        let answer = match quarantined {
-            Some(_) => Verdict::Continue,
-            None => run.deliver(address.clone(), &envelope, &mut draft).await,
+        let place = match &verdict {
+            Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
+            _ => sorter.ask(address).await,
         };
-        let (mailbox, why) = match answer {
-            Verdict::Continue | Verdict::Accept => match &quarantined {
-                Some(why) => (QUARANTINE.to_owned(), why.clone()),
-                None => draft.filing(address).mailbox.unwrap_or_else(|| {
-                    (MailboxName::INBOX.to_owned(), "no filter filed it".into())
-                }),
-            },
-            Verdict::Quarantine(why) => (QUARANTINE.to_owned(), why),
-            Verdict::Discard => {
-                dispositions.push(discarded("a filter discarded it at deliver"));
-                continue;
+        let instead = |reply: Option<&Reply>| match (reply, telling) {
+            (None, _) => discarded("a filter discarded it at deliver"),
+            (Some(reply), Telling::Whole) => {
+                discarded(&format!("a filter refused it at deliver: {reply}"))
             }
-            Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
-                dispositions.push(match telling {
-                    Telling::Whole => {
-                        discarded(&format!("a filter refused it at deliver: {reply}"))
-                    }
-                    Telling::Each => Disposition::Refused {
-                        reply: reply.to_string(),
-                    },
-                });
-                if telling == Telling::Each
-                    && let Some(refusal) = refusals.get_mut(index)
-                {
-                    *refusal = Some(reply);
+            (Some(reply), Telling::Each) => {
+                *refusal = Some(reply.clone());
+                Disposition::Refused {
+                    reply: reply.to_string(),
                 }
-                continue;
             }
         };
-        let name = MailboxName::new(&mailbox).unwrap_or_else(|error| {
-            tracing::warn!(transaction = report.id.as_str(), mailbox, %error, "filed into INBOX instead");
-            MailboxName::inbox()
-        });
-        let header = draft.message_for(address).header;
-        let fields = trace::fields(
-            &report.id,
-            &report.session,
-            &envelope,
-            address,
-            authentication.as_deref().unwrap_or_default(),
-            report.at,
-        );
-        copies.push(DeliveryCopy {
-            disposition: index,
-            account,
-            mailbox: name.clone(),
-            flags: draft.filing(address).flags,
-            content: trace::render(&content, &header, &fields)?,
-        });
-        dispositions.push(Disposition::Filed {
-            mailbox: name.as_str().to_owned(),
-            uid: 0,
-            why,
-        });
+        places.push(&sorter, address, account, place, instead)?;
     }
-    let at = report.at;
     let after = run.afterwards(Hook::Outcome);
-    let mut dispositions = dispositions.into_iter();
-    let journal = report.journal(run.end(), verdict, |_| {
-        dispositions
-            .next()
-            .unwrap_or_else(|| discarded("no verdict"))
-    });
+    let (at, ended) = (report.at, run.end());
+    let progress = Progress {
+        earlier: Vec::new(),
+        unruled: matches!(verdict, Verdict::Quarantine(_)),
+        filed: match &verdict {
+            // A filter has said that the policy does not count.
+            Verdict::Accept => None,
+            _ => filed,
+        },
+    };
+    let aside = report.set_aside(&ended, places.groups, &progress, &content);
+    let journal = report.journal(ended, verdict, places.dispositions);
     let id = journal.id.clone();
     let stored = services
         .store
         .deliver(Delivery {
             received_at: at,
             journal,
-            copies,
+            copies: places.copies,
+            aside,
         })
         .await;
-    let aftermath = match &stored {
-        Ok(journal) => Aftermath::new(&services, after, &envelope, journal, QUARANTINE),
-        Err(_) => None,
-    };
+    let mut aftermath = None;
+    if let Ok(journal) = &stored {
+        log_aside(journal);
+        aftermath = Aftermath::new(&services, after, &envelope, journal);
+    }
     let whole = answer(&id, stored.map(|_| "stored"));
     if refusals.iter().all(Option::is_none) {
         return Ok(Finished {
@@ -263,18 +239,23 @@ async fn authenticate(
         elapsed: started.elapsed(),
         memory: 0,
         host_calls: 0,
+        calls: Vec::new(),
     });
     Ok(checked)
 }
 
-fn rule(services: &Services, id: &TransactionId, score: f32, draft: &mut Draft) -> Verdict {
+/// What the policy makes of the score; `filed` gets the mailbox that it asks for.
+pub(super) fn rule(
+    services: &Services,
+    id: &TransactionId,
+    score: f32,
+    filed: &mut Option<(String, String)>,
+) -> Verdict {
     match services.config.policy.rule(score) {
         Ruling::Deliver => Verdict::Continue,
         Ruling::Junk => {
-            draft.file_by_default(
-                JUNK,
-                &format!("score {score:.1} reaches the policy's junk threshold"),
-            );
+            let why = format!("score {score:.1} reaches the policy's junk threshold");
+            *filed = Some((JUNK.to_owned(), why));
             Verdict::Continue
         }
         Ruling::Reject => Verdict::Reject(Reply::new(
@@ -282,6 +263,15 @@ fn rule(services: &Services, id: &TransactionId, score: f32, draft: &mut Draft) 
             EnhancedCode(5, 7, 1),
             &format!("Refused as {id}: judged to be spam (score {score:.1})"),
         )),
+    }
+}
+
+/// Says what went into the quarantine.
+pub(super) fn log_aside(journal: &Journal) {
+    for place in &journal.dispositions {
+        if let Disposition::Quarantined { id, why, .. } = &place.disposition {
+            tracing::info!(transaction = journal.id.as_str(), recipient = %place.recipient, id, why, "set aside in quarantine");
+        }
     }
 }
 
@@ -301,72 +291,6 @@ fn answer(id: &TransactionId, stored: Result<&str, StoreError>) -> Reply {
         Err(error) => {
             tracing::error!(transaction = id.as_str(), %error, "storing a message failed");
             local_error()
-        }
-    }
-}
-
-/// What the journal says besides what the chain did.
-struct Report {
-    id: TransactionId,
-    session: Arc<Session>,
-    envelope: Arc<Envelope>,
-    /// As the client gave it.
-    original: Envelope,
-    received: Header,
-    size: u64,
-    authentication: Vec<AuthenticationResult>,
-    at: Timestamp,
-}
-
-impl Report {
-    fn journal(
-        self,
-        ended: Ended,
-        verdict: Verdict,
-        mut disposition: impl FnMut(usize) -> Disposition,
-    ) -> Journal {
-        let text = |name: &str| self.received.nth(name, 1).map(|field| field.text());
-        let message_id = text("Message-ID").map(|id| id.trim_matches(['<', '>']).to_owned());
-        // Whom filters removed: the client named them, and they are to be told of.
-        let removed = match &verdict {
-            Verdict::Reject(reply) | Verdict::Tempfail(reply) => Disposition::Refused {
-                reply: reply.to_string(),
-            },
-            _ => discarded("a filter removed the recipient"),
-        };
-        let named = self.original.recipients.iter();
-        let removed = named
-            .filter(|recipient| !self.envelope.has(&recipient.address))
-            .map(|recipient| Where {
-                recipient: recipient.address.clone(),
-                disposition: removed.clone(),
-            });
-        let dispositions = self
-            .envelope
-            .recipients
-            .iter()
-            .enumerate()
-            .map(|(index, recipient)| Where {
-                recipient: recipient.address.clone(),
-                disposition: disposition(index),
-            })
-            .chain(removed)
-            .collect();
-        Journal {
-            message_id,
-            subject: text("Subject"),
-            id: self.id,
-            at: self.at.to_string(),
-            generation: ended.generation,
-            session: Session::clone(&self.session),
-            envelope: self.original,
-            size: self.size,
-            authentication: self.authentication,
-            score: total(&ended.symbols),
-            turns: ended.turns,
-            verdict,
-            dispositions,
-            elapsed: ended.elapsed,
         }
     }
 }

@@ -5,13 +5,19 @@ mod admission;
 mod aftermath;
 mod background;
 mod disposition;
+mod expiry;
 mod moves;
+mod places;
+mod release;
+mod report;
 mod trace;
 mod transaction;
 
 pub use aftermath::Aftermath;
 pub use background::Background;
+pub use expiry::{Expiry, expire};
 pub use moves::{Changed, Move, Moves};
+pub use release::{NotReleased, Request};
 pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;

@@ -82,6 +82,8 @@ pub struct Expect {
     pub recipients_removed: BTreeSet<String>,
     /// Exactly these.
     pub tags: Option<BTreeMap<String, String>>,
+    /// Why it is held, by recipient; for who is not named it is not.
+    pub hold: BTreeMap<Address, String>,
 }
 
 /// What one plugin did to one message.
@@ -101,6 +103,7 @@ pub struct Observed {
     pub recipients_added: BTreeSet<String>,
     pub recipients_removed: BTreeSet<String>,
     pub tags: BTreeMap<String, String>,
+    pub hold: BTreeMap<Address, String>,
     /// Hooks that failed and calls that were refused: never expected.
     pub failures: Vec<String>,
 }
@@ -166,6 +169,7 @@ impl Observed {
             recipients_added: BTreeSet::new(),
             recipients_removed: BTreeSet::new(),
             tags: BTreeMap::new(),
+            hold: BTreeMap::new(),
             failures: Vec::new(),
         };
         let left = done.envelope.recipients.iter().map(|left| &left.address);
@@ -181,6 +185,12 @@ impl Observed {
             }
             if !filing.flags.is_empty() {
                 observed.flags.insert(address.clone(), filing.flags);
+            }
+            let edits = done.turns().flat_map(|turn| &turn.edits);
+            for scoped in edits.filter(|scoped| scoped.scope.covers(address)) {
+                if let Edit::Hold { why } = &scoped.edit {
+                    observed.hold.insert(address.clone(), why.clone());
+                }
             }
         }
         for turn in done.turns() {
@@ -280,6 +290,7 @@ impl Expect {
         let recipients = self.recipients.keys().chain(self.mailbox.keys());
         recipients
             .chain(self.flags.keys())
+            .chain(self.hold.keys())
             .chain(self.header_added_for.keys())
     }
 
@@ -392,6 +403,7 @@ impl Expect {
             };
             compare("tags", lines(tags), lines(&observed.tags));
         }
+        compare("hold", filed(&self.hold), filed(&observed.hold));
         all
     }
 
@@ -429,6 +441,7 @@ impl Expect {
             recipients_added: observed.recipients_added.clone(),
             recipients_removed: observed.recipients_removed.clone(),
             tags: self.tags.as_ref().map(|_| observed.tags.clone()),
+            hold: observed.hold.clone(),
         }
     }
 
@@ -477,6 +490,7 @@ impl Expect {
             "tags",
             tags.map(|tags| table(tags, |value| quoted(value)).unwrap_or_else(|| "{}".to_owned())),
         );
+        key("hold", table(&self.hold, |why| quoted(why)));
         out
     }
 }

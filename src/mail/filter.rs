@@ -1,8 +1,8 @@
 //! What a filter is to the chain: something that is opened for a transaction and called at its hooks. WASM or built-in makes no difference here.
 
 use super::{
-    Address, AuthenticationResult, EnhancedCode, Envelope, LogLine, Message, Reply, Scoped,
-    Session, Symbol, Tags, TransactionId, Verdict,
+    Address, AuthenticationResult, EnhancedCode, Envelope, HostCall, LogLine, Message, Reply,
+    Scoped, Session, Symbol, Tags, TransactionId, Verdict,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -250,6 +250,8 @@ pub struct Outcome {
     /// Octets of linear memory when the call ended.
     pub memory: u64,
     pub host_calls: u32,
+    /// Those of services.
+    pub calls: Vec<HostCall>,
 }
 
 /// How a filter failed.

@@ -8,12 +8,15 @@
 )]
 mod cases;
 mod cli;
+mod control;
 mod corpus;
 mod crash;
+mod grants;
 mod imap;
 mod imports;
 mod kit;
 mod plugins;
+mod quarantine;
 mod smtp;
 mod store;
 mod support;

@@ -91,7 +91,9 @@ CREATE TABLE journal (
     dispositions TEXT NOT NULL
 ) STRICT;
 CREATE INDEX journal_message ON journal (message_key) WHERE message_key IS NOT NULL;
-"];
+",
+super::quarantine::SCHEMA,
+];
 
 /// How long to wait for another program's write. The writer of a server holds the lock for milliseconds.
 const BUSY: Duration = Duration::from_secs(20);

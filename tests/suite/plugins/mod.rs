@@ -4,10 +4,13 @@ mod abilities;
 mod contract;
 mod envelope;
 mod failures;
+mod grants;
 mod refused;
 mod reload;
 mod run;
 mod sandbox;
+mod services;
+mod web;
 
 use std::fs;
 use std::net::IpAddr;
@@ -19,7 +22,7 @@ use wasmilter::mail::{
     Address, AuthenticationResult, Call, Content, Envelope, Filter, FilterRun, Hook, Message,
     Outcome, Recipient, ReversePath, Session, Symbol, TransactionId, Verdict, View,
 };
-use wasmilter::plugin::{Config, Generation, Host, LoadTime, PluginState, PluginStatus};
+use wasmilter::plugin::{Config, Generation, Granting, Host, LoadTime, PluginState, PluginStatus};
 
 /// `tests/guest`, which does what its configuration says.
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
@@ -69,6 +72,8 @@ impl Rig {
             },
             instances: 20,
             watch: None,
+            // Those of `grants` have a file.
+            grants: Granting::Everything,
             settle: Duration::from_millis(1),
             ..Config::new(self.path())
         }
