@@ -72,6 +72,7 @@ async fn measure(filter: &Arc<dyn Filter>, size: usize) {
         message: Some(message),
         authentication: Arc::new([]),
         symbols: Vec::new(),
+        tags: Arc::default(),
     };
     if !filter.info().hooks.contains(Call::Message.hook()) {
         return;

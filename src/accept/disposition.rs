@@ -1,13 +1,14 @@
 //! From the chain's verdict to what becomes of the message, and the commit that makes it so.
 
+use super::admission;
 use super::places::{Places, Sorter};
 use super::report::{Progress, Report};
-use super::transaction::Transaction;
-use super::{Services, Telling, local_error, no_room};
+use super::transaction::{Finished, Transaction};
+use super::{Aftermath, Services, Telling, local_error, no_room};
 use crate::chain::{Draft, Ruling, Run};
 use crate::mail::{
-    Content, Disposition, EnhancedCode, Hook, Journal, Message, Mode, Replies, Reply, Session,
-    TransactionId, Turn, Verdict,
+    Address, Content, Disposition, EnhancedCode, Hook, Journal, Message, Mode, Replies, Reply,
+    Session, TransactionId, Turn, Verdict,
 };
 use crate::store::{Delivery, StoreError};
 use crate::verify::{self, Checked};
@@ -23,12 +24,13 @@ pub(super) async fn settle(
     transaction: Transaction,
     content: Content,
     telling: Telling,
-) -> io::Result<Replies> {
+) -> io::Result<Finished> {
     let Transaction {
         services,
         id,
         session,
-        envelope,
+        mut envelope,
+        original,
         accounts,
         given,
         mut run,
@@ -49,10 +51,15 @@ pub(super) async fn settle(
     let verdict = match unclean.or(checked.ruling.refusal) {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),
-        None => match run.message(&envelope, &mut draft).await {
+        None => match run.message(&mut envelope, &mut draft).await {
             Verdict::Continue => rule(&services, &id, run.score(), &mut filed),
             other => other,
         },
+    };
+    let nobody = envelope.recipients.is_empty();
+    let verdict = match verdict {
+        Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) if nobody => Verdict::Discard,
+        other => other,
     };
     if let (Verdict::Continue, Some((mailbox, why))) = (&verdict, &filed) {
         draft.file_by_default(mailbox, why);
@@ -65,6 +72,7 @@ pub(super) async fn settle(
         id,
         session,
         envelope: Arc::clone(&envelope),
+        original,
         received,
         size: content.len(),
         authentication: checked.results,
@@ -77,20 +85,39 @@ pub(super) async fn settle(
             let disposition = Disposition::Refused {
                 reply: reply.to_string(),
             };
+            let after = run.afterwards(Hook::Outcome);
             let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
-            // The client keeps the message: a journal that cannot be written loses nothing.
-            if let Err(error) = services.store.record(&journal).await {
-                tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
+            let mut finished = Finished::from(Replies::from(reply.clone()));
+            match services.store.record(&journal).await {
+                Ok(()) => {
+                    finished.aftermath = Aftermath::new(&services, after, &envelope, &journal);
+                }
+                // The client keeps the message: a journal that cannot be written loses nothing.
+                Err(error) => {
+                    tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
+                }
             }
-            return Ok(reply.clone().into());
+            return Ok(finished);
         }
         Verdict::Discard => {
             let disposition = discarded("a filter discarded it");
+            let after = run.afterwards(Hook::Outcome);
             let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
             let stored = services.store.record(&journal).await;
-            return Ok(answer(&journal.id, stored.map(|()| "taken")).into());
+            let aftermath = match &stored {
+                Ok(()) => Aftermath::new(&services, after, &envelope, &journal),
+                Err(_) => None,
+            };
+            return Ok(Finished {
+                replies: answer(&journal.id, stored.map(|()| "taken")).into(),
+                aftermath,
+            });
         }
     }
+    let accounts = match admission::accounts(&services, &accounts, &envelope).await {
+        Ok(accounts) => accounts,
+        Err(error) => return Ok(Replies::from(answer(&report.id, Err(error))).into()),
+    };
 
     let mut sorter = Sorter {
         report: &report,
@@ -123,6 +150,7 @@ pub(super) async fn settle(
         };
         places.push(&sorter, address, account, place, instead)?;
     }
+    let after = run.afterwards(Hook::Outcome);
     let (at, ended) = (report.at, run.end());
     let progress = Progress {
         earlier: Vec::new(),
@@ -145,19 +173,31 @@ pub(super) async fn settle(
             aside,
         })
         .await;
+    let mut aftermath = None;
     if let Ok(journal) = &stored {
         log_aside(journal);
+        aftermath = Aftermath::new(&services, after, &envelope, journal);
     }
     let whole = answer(&id, stored.map(|_| "stored"));
     if refusals.iter().all(Option::is_none) {
-        return Ok(Replies::All(whole));
+        return Ok(Finished {
+            replies: Replies::All(whole),
+            aftermath,
+        });
     }
-    let of = |recipient: &usize| refusals.get(*recipient).cloned().flatten();
+    let of = |given: &Address| {
+        let mut recipients = envelope.recipients.iter();
+        let index = recipients.position(|recipient| recipient.address == *given)?;
+        refusals.get(index).cloned().flatten()
+    };
     let each = given
         .iter()
         .map(|recipient| of(recipient).unwrap_or_else(|| whole.clone()))
         .collect();
-    Ok(Replies::Each { whole, each })
+    Ok(Finished {
+        replies: Replies::Each { whole, each },
+        aftermath,
+    })
 }
 
 /// The built-in filter before all others: checks who the message is from, and removes what only pretends to be our word on that.
@@ -191,6 +231,7 @@ async fn authenticate(
         hook: Hook::Message,
         mode: Mode::Active,
         recipient: None,
+        about: None,
         result: Ok(verdict.clone()),
         verdict,
         symbols: checked.ruling.symbols.clone(),

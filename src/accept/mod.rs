@@ -1,23 +1,30 @@
 //! Takes a transaction from MAIL to the reply to its end of data: runs the chain, decides the disposition, commits. 250 means
 //! that it is on stable storage. Doesn't know which protocol called it.
 
+mod admission;
+mod aftermath;
+mod background;
 mod disposition;
 mod expiry;
 mod hygiene;
+mod moves;
 mod places;
 mod release;
 mod report;
 mod trace;
 mod transaction;
 
+pub use aftermath::Aftermath;
+pub use background::Background;
 pub use expiry::{Expiry, expire};
 pub use hygiene::Hygiene;
+pub use moves::{Changed, Move, Moves};
 pub use release::{NotReleased, Request};
-pub use transaction::Transaction;
+pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
-use crate::chain::{Chains, Policy, Run};
-use crate::mail::{Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::chain::{Chains, Policy, greet};
+use crate::mail::{Call, Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -56,6 +63,10 @@ struct Services {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     verifier: Option<Verifier>,
+    /// For the hook `outcome`; none: it is not called.
+    outcomes: Option<Background>,
+    /// For the hook `moved`.
+    moves: Option<Background>,
 }
 
 impl Acceptor {
@@ -73,6 +84,17 @@ impl Acceptor {
             store,
             clock,
             verifier: None,
+            outcomes: None,
+            moves: None,
+        }))
+    }
+
+    /// With the hooks that nobody waits for. Moves want a background that does one thing after the other.
+    pub fn telling(self, outcomes: Background, moves: Background) -> Self {
+        Self(Arc::new(Services {
+            outcomes: Some(outcomes),
+            moves: Some(moves),
+            ..Services::clone(&self.0)
         }))
     }
 
@@ -84,10 +106,16 @@ impl Acceptor {
         }))
     }
 
-    /// The `connect` hook; an error is the reply to turn the client away with.
-    pub async fn connect(&self, session: &Arc<Session>) -> Result<(), Reply> {
-        let mut run = Run::new(self.0.chains.current(), Arc::clone(session), None);
-        refused(run.connect().await)
+    /// The `connect` hook; an error is the reply to turn the client away with. What filters tag goes into the session.
+    pub async fn connect(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
+        let chain = self.0.chains.current();
+        refused(greet(chain, session, Call::Connect).await.0)
+    }
+
+    /// EHLO, HELO or LHLO: the `helo` hook; an error is the reply to refuse the command with. The session has the name already.
+    pub async fn helo(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
+        let (chain, name) = (self.0.chains.current(), session.helo.clone());
+        refused(greet(chain, session, Call::Helo(name)).await.0)
     }
 
     /// MAIL FROM: the `mail` hook. The envelope has no recipients yet. The transaction ends with the generation of plugins that it

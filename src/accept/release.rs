@@ -6,13 +6,14 @@ use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
 use super::{Acceptor, Services};
 use crate::auth::Found;
-use crate::chain::{Chain, Draft, Run};
+use crate::chain::{Admit, Chain, Draft, Run};
 use crate::mail::{
     Address, Aside, Content, Disposition, Entry, Envelope, Held, Journal, Message, Recipient,
     Release, Released, Reply, Turn, Verdict,
 };
 use crate::store::{AccountId, Delivery, Leaving, StoreError};
 use crate::verify;
+use async_trait::async_trait;
 use std::io;
 use std::sync::Arc;
 
@@ -64,6 +65,7 @@ impl Acceptor {
             id: services.clock.transaction_id(),
             session: Arc::new(held.session.clone()),
             envelope: Arc::clone(&envelope),
+            original: Envelope::clone(&envelope),
             received: message.header.clone(),
             size: content.len(),
             authentication: held.authentication.clone(),
@@ -81,7 +83,8 @@ impl Acceptor {
             },
             Release::Continue | Release::Again => services.chains.current(),
         };
-        let mut run = Run::new(chain, Arc::clone(&report.session), Some(report.id.clone()));
+        let run = Run::new(chain, Arc::clone(&report.session), Some(report.id.clone()));
+        let mut run = run.admitting(Arc::new(NoMore));
         run.authenticated(&held.authentication);
         let mut going = Going {
             draft: Draft::new(message, &envelope.recipients),
@@ -106,6 +109,16 @@ impl Acceptor {
         tracing::info!(transaction = journal.id.as_str(), id = request.id, how = ?request.how, "released from quarantine");
         log_aside(&journal);
         Ok(journal)
+    }
+}
+
+/// Who gets a message out of the quarantine has been said by who releases it.
+struct NoMore;
+
+#[async_trait]
+impl Admit for NoMore {
+    async fn admit(&self, _: &Address, _: &Envelope) -> Result<(), String> {
+        Err("what is released goes to those whom it was set aside for".to_owned())
     }
 }
 
@@ -220,12 +233,15 @@ impl Going<'_> {
             recipients: Vec::new(),
             ..Envelope::clone(&whole)
         });
-        let mut verdict = self.run.mail(&envelope).await;
+        let mut verdict = self.run.mail(&mut envelope).await;
         for recipient in &whole.recipients {
             if refusal(&verdict).is_some() {
                 break;
             }
-            verdict = self.run.rcpt(recipient.address.clone(), &envelope).await;
+            verdict = self
+                .run
+                .rcpt(recipient.address.clone(), &mut envelope)
+                .await;
             Arc::make_mut(&mut envelope)
                 .recipients
                 .push(recipient.clone());
@@ -244,8 +260,8 @@ impl Going<'_> {
         earlier: Vec<Turn>,
         mut filed: Option<(String, String)>,
     ) -> Result<Came, NotReleased> {
-        let envelope = Arc::clone(&self.report.envelope);
-        let mut verdict = self.run.message(&envelope, &mut self.draft).await;
+        let mut envelope = Arc::clone(&self.report.envelope);
+        let mut verdict = self.run.message(&mut envelope, &mut self.draft).await;
         if let Some(what) = refusal(&verdict) {
             return Err(self.refused(what));
         }

@@ -15,6 +15,8 @@ pub(super) struct Report {
     pub id: TransactionId,
     pub session: Arc<Session>,
     pub envelope: Arc<Envelope>,
+    /// As the client gave it.
+    pub original: Envelope,
     /// The header as received.
     pub received: Header,
     pub size: u64,
@@ -107,6 +109,22 @@ impl Report {
         dispositions: impl IntoIterator<Item = Disposition>,
     ) -> Journal {
         let (message_id, subject) = (self.message_id(), self.text("Subject"));
+        // Whom filters removed: the client named them, and they are to be told of.
+        let removed = match &verdict {
+            Verdict::Reject(reply) | Verdict::Tempfail(reply) => Disposition::Refused {
+                reply: reply.to_string(),
+            },
+            _ => Disposition::Discarded {
+                why: "a filter removed the recipient".to_owned(),
+            },
+        };
+        let named = self.original.recipients.iter();
+        let removed = named
+            .filter(|recipient| !self.envelope.has(&recipient.address))
+            .map(|recipient| Where {
+                recipient: recipient.address.clone(),
+                disposition: removed.clone(),
+            });
         let recipients = self.envelope.recipients.iter();
         let dispositions = recipients
             .zip(dispositions)
@@ -114,6 +132,7 @@ impl Report {
                 recipient: recipient.address.clone(),
                 disposition,
             })
+            .chain(removed)
             .collect();
         Journal {
             message_id,
@@ -123,7 +142,7 @@ impl Report {
             release: self.release,
             generation: ended.generation,
             session: Session::clone(&self.session),
-            envelope: Envelope::clone(&self.envelope),
+            envelope: self.original,
             size: self.size,
             authentication: self.authentication,
             score: total(&ended.symbols),

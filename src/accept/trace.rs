@@ -61,6 +61,15 @@ pub fn fields(
     out
 }
 
+/// The transaction that the fields made by [`fields`] name.
+pub fn transaction(trace: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(trace).ok()?;
+    let (_, received) = text.split_once("\r\n\tby ")?;
+    let line = received.lines().next()?;
+    let (_, id) = line.rsplit_once(" id ")?;
+    Some(id.split(';').next()?.to_owned())
+}
+
 /// RFC 5322 §3.3
 fn date(at: Timestamp) -> String {
     jiff::fmt::rfc2822::to_string(&at.to_zoned(jiff::tz::TimeZone::UTC))
@@ -97,6 +106,7 @@ mod tests {
             was: String::new(),
         });
         let trace = fields(&id, &session, &envelope, &alice, "", at);
+        assert_eq!(transaction(trace.as_bytes()).as_deref(), Some(id.as_str()));
         let message = render(&message, &trace).unwrap().bytes().unwrap();
         assert_eq!(
             std::str::from_utf8(&message).unwrap(),

@@ -1,29 +1,49 @@
 //! One mail transaction: a consuming value from MAIL to the reply to the end of data. Dropped before that, it leaves nothing behind.
 
+use super::admission::Admission;
 use super::disposition::settle;
-use super::{Services, Telling, local_error, refused};
+use super::{Aftermath, Services, Telling, local_error, refused};
 use crate::auth::Found;
 use crate::chain::Run;
 use crate::mail::{
-    Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
+    Address, Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
     TransactionId,
 };
 use crate::store::AccountId;
 use crate::verify;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub struct Transaction {
     pub(super) services: Arc<Services>,
     pub(super) id: TransactionId,
     pub(super) session: Arc<Session>,
+    /// As filters leave it.
     pub(super) envelope: Arc<Envelope>,
-    /// Of each recipient of the envelope.
-    pub(super) accounts: Vec<AccountId>,
-    /// For each time that a recipient was taken, which of the envelope it was: one that is given twice is there once.
-    pub(super) given: Vec<usize>,
+    /// As the client gave it.
+    pub(super) original: Envelope,
+    /// Of the recipients that the client named.
+    pub(super) accounts: BTreeMap<Address, AccountId>,
+    /// For each time that a recipient was taken, which it was: one that is given twice is there once.
+    pub(super) given: Vec<Address>,
     pub(super) run: Run,
     /// What was found of the sender at MAIL, if that is checked.
     pub(super) sender: Option<verify::Sender>,
+}
+
+/// What the client is told, and what is to happen once it has been told.
+pub struct Finished {
+    pub replies: Replies,
+    pub aftermath: Option<Aftermath>,
+}
+
+impl From<Replies> for Finished {
+    fn from(replies: Replies) -> Self {
+        Self {
+            replies,
+            aftermath: None,
+        }
+    }
 }
 
 impl Transaction {
@@ -37,7 +57,8 @@ impl Transaction {
             services.chains.current(),
             Arc::clone(&session),
             Some(id.clone()),
-        );
+        )
+        .admitting(Arc::new(Admission(Arc::clone(&services))));
         let sender = match &services.verifier {
             Some(verifier) => Some(verifier.sender(&session, &envelope).await),
             None => None,
@@ -46,8 +67,9 @@ impl Transaction {
             services,
             id,
             session,
+            original: envelope.clone(),
             envelope: Arc::new(envelope),
-            accounts: Vec::new(),
+            accounts: BTreeMap::new(),
             given: Vec::new(),
             run,
             sender,
@@ -59,7 +81,7 @@ impl Transaction {
                 return Err(reply.clone());
             }
         }
-        refused(transaction.run.mail(&transaction.envelope).await)?;
+        refused(transaction.run.mail(&mut transaction.envelope).await)?;
         Ok(transaction)
     }
 
@@ -77,9 +99,12 @@ impl Transaction {
                 "Too many recipients; send the others in another transaction",
             ));
         }
-        let mut known = self.envelope.recipients.iter();
-        if let Some(index) = known.position(|known| known.address == *address) {
-            self.given.push(index);
+        if self.envelope.has(address) {
+            self.given.push(address.clone());
+            // Perhaps a filter had added it.
+            if !self.original.has(address) {
+                self.original.recipients.push(recipient);
+            }
             return Ok(());
         }
         let account = match self.services.directory.find(address).await {
@@ -103,10 +128,16 @@ impl Transaction {
                 return Err(local_error());
             }
         };
-        refused(self.run.rcpt(address.clone(), &self.envelope).await)?;
-        self.given.push(self.envelope.recipients.len());
-        Arc::make_mut(&mut self.envelope).recipients.push(recipient);
-        self.accounts.push(account);
+        refused(self.run.rcpt(address.clone(), &mut self.envelope).await)?;
+        self.given.push(address.clone());
+        self.accounts.insert(address.clone(), account);
+        if !self.envelope.has(address) {
+            let envelope = Arc::make_mut(&mut self.envelope);
+            envelope.recipients.push(recipient.clone());
+        }
+        if !self.original.has(address) {
+            self.original.recipients.push(recipient);
+        }
         Ok(())
     }
 
@@ -116,11 +147,11 @@ impl Transaction {
     }
 
     /// The chain, the policy, the commit; the replies to the end of data.
-    pub async fn finish(self, content: Content, telling: Telling) -> Replies {
+    pub async fn finish(self, content: Content, telling: Telling) -> Finished {
         let id = self.id.clone();
         settle(self, content, telling).await.unwrap_or_else(|error| {
             tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
-            local_error().into()
+            Replies::from(local_error()).into()
         })
     }
 }

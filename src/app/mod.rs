@@ -2,7 +2,7 @@
 
 mod listen;
 
-use crate::accept::{self, Acceptor};
+use crate::accept::{self, Acceptor, Background};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
@@ -31,6 +31,10 @@ use tokio_util::task::TaskTracker;
 const IN_MEMORY: usize = 128 * 1024;
 /// Time that what is in flight gets to end.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Transactions whose outcome filters are still to be told of, and those told of at a time.
+const OUTCOMES: (usize, usize) = (1000, 4);
+/// Commands of mail clients that filters are still to be told of, one after the other.
+const MOVES: (usize, usize) = (1000, 1);
 /// What a running server says of its plugins, in the data directory.
 pub const PLUGIN_STATUS: &str = "plugins.json";
 /// Former versions, pins and start images of plugins, in the data directory. Not `plugins`: that is often the plugin directory.
@@ -44,6 +48,7 @@ pub struct App {
     host: Option<Arc<Host>>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    background: [Background; 2],
 }
 
 /// A listener that is ready.
@@ -135,12 +140,16 @@ impl App {
             }
             _ => acceptor,
         };
+        let outcomes = Background::start("outcome", OUTCOMES.0, OUTCOMES.1);
+        let moves = Background::start("moved", MOVES.0, MOVES.1);
+        let acceptor = acceptor.telling(outcomes.clone(), moves.clone());
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
             host,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            background: [outcomes, moves],
         };
         let services = Services {
             acceptor,
@@ -235,7 +244,8 @@ impl App {
                     Arc::clone(&self.store) as Arc<dyn Store>,
                     Arc::clone(&services.directory),
                     Arc::clone(&services.clock),
-                );
+                )
+                .telling(services.acceptor.moves());
                 let tls = services.tls.clone();
                 let proxies = listen::proxies(config, &bound.config);
                 self.tasks.spawn(listen::imap(
@@ -285,11 +295,14 @@ impl App {
         }
     }
 
-    /// Stops accepting, lets what is in flight end, and closes the store.
+    /// Stops accepting, lets what is in flight end, what filters do afterwards too, and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        for background in &self.background {
+            background.drain(DRAIN).await;
+        }
     }
 }
 

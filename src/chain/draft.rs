@@ -11,10 +11,31 @@ pub struct Filing {
     pub flags: BTreeSet<String>,
 }
 
+impl Filing {
+    fn apply(&mut self, edit: &Edit) {
+        match edit {
+            Edit::FileInto { mailbox, why } => {
+                self.mailbox = Some((mailbox.clone(), why.clone()));
+            }
+            Edit::AddFlag(flag) => {
+                self.flags.insert(flag.clone());
+            }
+            Edit::Header(_)
+            | Edit::Body(_)
+            | Edit::Envelope(_)
+            | Edit::Hold { .. }
+            | Edit::Via(_)
+            | Edit::Tag { .. } => {}
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Draft {
     message: Message,
     recipients: Vec<Copy>,
+    /// What was asked for all: one who is added later has it too.
+    filing: Filing,
 }
 
 #[derive(Debug, Clone)]
@@ -38,7 +59,22 @@ impl Draft {
         Self {
             message,
             recipients,
+            filing: Filing::default(),
         }
+    }
+
+    /// One that a filter adds.
+    pub fn add(&mut self, address: &Address) {
+        self.recipients.push(Copy {
+            address: address.clone(),
+            own: None,
+            filing: self.filing.clone(),
+        });
+    }
+
+    /// One that a filter removes.
+    pub fn remove(&mut self, address: &Address) {
+        self.recipients.retain(|copy| copy.address != *address);
     }
 
     /// As it stands for all who have no edit of their own.
@@ -77,6 +113,9 @@ impl Draft {
             if scope.is_all() {
                 edit_message(&mut self.message, edit);
             }
+            if scope.is_all() {
+                self.filing.apply(edit);
+            }
             for copy in &mut self.recipients {
                 if !scope.covers(&copy.address) {
                     continue;
@@ -91,13 +130,7 @@ impl Draft {
                         let own = copy.own.get_or_insert_with(|| self.message.clone());
                         edit_message(own, edit);
                     }
-                    Edit::FileInto { mailbox, why } => {
-                        copy.filing.mailbox = Some((mailbox.clone(), why.clone()));
-                    }
-                    Edit::AddFlag(flag) => {
-                        copy.filing.flags.insert(flag.clone());
-                    }
-                    Edit::Envelope(_) | Edit::Hold { .. } | Edit::Via(_) | Edit::Tag { .. } => {}
+                    other => copy.filing.apply(other),
                 }
             }
         }
@@ -166,6 +199,26 @@ mod tests {
             names(&draft, "bob@example.test"),
             ["Subject", "X-All", "X-Bob", "X-After"]
         );
+    }
+
+    #[test]
+    fn who_is_added_has_what_was_asked_for_all() {
+        let mut draft = draft();
+        let (bob, dora) = (address("bob@example.test"), address("dora@example.test"));
+        draft.apply(&[
+            add("X-All", Scope::All),
+            add("X-Bob", Scope::Only(vec![bob.clone()])),
+            Scoped {
+                edit: Edit::AddFlag("$Seen".to_owned()),
+                scope: Scope::All,
+            },
+        ]);
+        draft.add(&dora);
+        draft.remove(&bob);
+        assert_eq!(names(&draft, "dora@example.test"), ["Subject", "X-All"]);
+        assert_eq!(names(&draft, "bob@example.test"), ["Subject", "X-All"]);
+        assert!(draft.filing(&dora).flags.contains("$Seen"));
+        assert!(draft.filing(&bob).flags.is_empty());
     }
 
     #[test]

@@ -2,14 +2,18 @@
 //! is journalled. Doesn't know where mail goes, nor that a filter is WASM.
 
 mod draft;
+mod envelope;
+mod greeting;
 mod policy;
 mod run;
 
 pub use draft::{Draft, Filing};
+pub use envelope::Admit;
+pub use greeting::greet;
 pub use policy::{Policy, Ruling};
 pub use run::{Ended, Run, total};
 
-use crate::mail::Filter;
+use crate::mail::{Filter, Hook};
 use std::sync::Arc;
 
 /// The filters in force at one moment, in order.
@@ -17,6 +21,15 @@ use std::sync::Arc;
 pub struct Chain {
     pub generation: u64,
     pub filters: Arc<[Arc<dyn Filter>]>,
+}
+
+impl Chain {
+    /// Whether any filter wants to be asked there.
+    pub fn has(&self, hook: Hook) -> bool {
+        self.filters
+            .iter()
+            .any(|filter| filter.info().hooks.contains(hook))
+    }
 }
 
 /// Where the chain in force is asked for. A transaction asks once and ends with what it began with.

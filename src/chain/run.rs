@@ -1,23 +1,28 @@
 //! One transaction's way through the chain, hook by hook.
 
-use super::{Chain, Draft};
+use super::{Admit, Chain, Draft, envelope};
 use crate::mail::{
-    Address, AuthenticationResult, Call, Edit, EnhancedCode, Envelope, FailureKind, Filter,
-    FilterRun, Hook, Message, Mode, OnError, Outcome, Reply, Session, Stop, Symbol, TransactionId,
-    Turn, Verdict, View,
+    Address, AuthenticationResult, Became, Call, Edit, Envelope, FailureKind, Filter, FilterRun,
+    Hook, Journal, Message, Mode, Moved, Scoped, Session, Stop, Symbol, Tags, TransactionId, Turn,
+    Verdict, View,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub struct Run {
-    generation: u64,
+    chain: Chain,
     links: Vec<Link>,
     transaction: Option<TransactionId>,
     session: Arc<Session>,
     authentication: Arc<[AuthenticationResult]>,
+    /// None: every recipient that a filter adds is taken.
+    admit: Option<Arc<dyn Admit>>,
     turns: Vec<Turn>,
     symbols: Vec<Symbol>,
+    tags: Arc<Tags>,
+    /// Asked for before there was a message.
+    early: Vec<Scoped>,
     elapsed: Duration,
     /// Filters that have been asked at this hook already, in another transaction.
     passed: Option<(Hook, HashSet<String>)>,
@@ -40,6 +45,7 @@ pub struct Ended {
     pub generation: u64,
     pub turns: Vec<Turn>,
     pub symbols: Vec<Symbol>,
+    pub tags: Arc<Tags>,
     pub elapsed: Duration,
 }
 
@@ -54,13 +60,16 @@ impl Run {
             })
             .collect();
         Self {
-            generation: chain.generation,
             links,
+            chain,
             transaction,
+            tags: Arc::new(session.tags.clone()),
             session,
             authentication: Arc::new([]),
+            admit: None,
             turns: Vec::new(),
             symbols: Vec::new(),
+            early: Vec::new(),
             elapsed: Duration::ZERO,
             passed: None,
         }
@@ -70,6 +79,9 @@ impl Run {
     pub fn resume(&mut self, turns: &[Turn]) {
         let symbols = turns.iter().flat_map(|turn| &turn.symbols);
         self.symbols.extend(symbols.cloned());
+        for turn in turns {
+            turn.tag(Arc::make_mut(&mut self.tags));
+        }
     }
 
     /// At the hook where another transaction was stopped, those that come before the filter that did it, and it itself, are not asked.
@@ -115,6 +127,38 @@ impl Run {
         }
     }
 
+    /// Recipients that filters add are held to this.
+    pub fn admitting(self, admit: Arc<dyn Admit>) -> Self {
+        Self {
+            admit: Some(admit),
+            ..self
+        }
+    }
+
+    /// With what is known of a transaction that is over.
+    pub fn knowing(self, journal: &Journal) -> Self {
+        Self {
+            authentication: journal.authentication.as_slice().into(),
+            symbols: journal.symbols().cloned().collect(),
+            tags: Arc::new(journal.tags()),
+            ..self
+        }
+    }
+
+    /// For what comes after the transaction: fresh instances that know what this run knows. None if no filter has that hook.
+    pub fn afterwards(&self, hook: Hook) -> Option<Self> {
+        self.chain.has(hook).then(|| Self {
+            authentication: Arc::clone(&self.authentication),
+            symbols: self.symbols.clone(),
+            tags: Arc::clone(&self.tags),
+            ..Self::new(
+                self.chain.clone(),
+                Arc::clone(&self.session),
+                self.transaction.clone(),
+            )
+        })
+    }
+
     /// What sender authentication found so far; every filter asked from now on sees it.
     pub fn authenticated(&mut self, results: &[AuthenticationResult]) {
         self.authentication = results.into();
@@ -131,50 +175,60 @@ impl Run {
         total(&self.symbols)
     }
 
-    pub async fn connect(&mut self) -> Verdict {
-        self.ask(&Call::Connect, &Arc::default(), None).await
-    }
-
-    pub async fn mail(&mut self, envelope: &Arc<Envelope>) -> Verdict {
+    pub async fn mail(&mut self, envelope: &mut Arc<Envelope>) -> Verdict {
         self.ask(&Call::Mail, envelope, None).await
     }
 
-    pub async fn rcpt(
-        &mut self,
-        recipient: crate::mail::Address,
-        envelope: &Arc<Envelope>,
-    ) -> Verdict {
+    pub async fn rcpt(&mut self, recipient: Address, envelope: &mut Arc<Envelope>) -> Verdict {
         self.ask(&Call::Rcpt(recipient), envelope, None).await
     }
 
-    pub async fn message(&mut self, envelope: &Arc<Envelope>, draft: &mut Draft) -> Verdict {
+    pub async fn message(&mut self, envelope: &mut Arc<Envelope>, draft: &mut Draft) -> Verdict {
+        draft.apply(&std::mem::take(&mut self.early));
         self.ask(&Call::Message, envelope, Some(draft)).await
     }
 
     pub async fn deliver(
         &mut self,
-        recipient: crate::mail::Address,
+        recipient: Address,
         envelope: &Arc<Envelope>,
         draft: &mut Draft,
     ) -> Verdict {
-        self.ask(&Call::Deliver(recipient), envelope, Some(draft))
-            .await
+        self.ask(
+            &Call::Deliver(recipient),
+            &mut Arc::clone(envelope),
+            Some(draft),
+        )
+        .await
+    }
+
+    pub async fn outcome(&mut self, became: Became, envelope: &Arc<Envelope>) {
+        self.ask(&Call::Outcome(became), &mut Arc::clone(envelope), None)
+            .await;
+    }
+
+    pub async fn moved(&mut self, moved: Moved, envelope: &Arc<Envelope>, message: Message) {
+        let mut draft = Draft::new(message, &[]);
+        let mut envelope = Arc::clone(envelope);
+        self.ask(&Call::Moved(moved), &mut envelope, Some(&mut draft))
+            .await;
     }
 
     pub fn end(self) -> Ended {
         Ended {
-            generation: self.generation,
+            generation: self.chain.generation,
             turns: self.turns,
             symbols: self.symbols,
+            tags: self.tags,
             elapsed: self.elapsed,
         }
     }
 
     /// Asks each filter that has the hook, until one does not say `continue`; the answer is that one's.
-    async fn ask(
+    pub(super) async fn ask(
         &mut self,
         call: &Call,
-        envelope: &Arc<Envelope>,
+        envelope: &mut Arc<Envelope>,
         mut draft: Option<&mut Draft>,
     ) -> Verdict {
         let hook = call.hook();
@@ -201,17 +255,15 @@ impl Run {
                 message: draft.as_deref().map(|draft| message_for(draft, call)),
                 authentication: Arc::clone(&self.authentication),
                 symbols: self.symbols.clone(),
+                tags: Arc::clone(&self.tags),
             };
             let mut outcome = run.call(call, view).await;
             if let Some(shadow) = outcome.beside.take() {
-                self.turns.push(turn(&*link.filter, call, *shadow));
+                self.turns.push(Turn::new(info, call, *shadow));
             }
             if outcome.mode == Mode::Shadow {
-                self.turns.push(turn(&*link.filter, call, outcome));
+                self.turns.push(Turn::new(info, call, outcome));
                 continue;
-            }
-            if let Some(draft) = draft.as_deref_mut() {
-                draft.apply(&outcome.edits);
             }
             if let Err(failure) = &outcome.result {
                 // That a breaker opened has been said once.
@@ -220,7 +272,25 @@ impl Run {
                 }
                 link.state = State::Failed;
             }
-            let turn = turn(&*link.filter, call, outcome);
+            let mut turn = Turn::new(info, call, outcome);
+            match draft.as_deref_mut() {
+                Some(draft) => draft.apply(&turn.edits),
+                None => self.early.extend(turn.edits.iter().cloned()),
+            }
+            envelope::apply(
+                self.admit.as_deref(),
+                &mut turn,
+                envelope,
+                draft.as_deref_mut(),
+            )
+            .await;
+            if turn
+                .edits
+                .iter()
+                .any(|scoped| matches!(scoped.edit, Edit::Tag { .. }))
+            {
+                turn.tag(Arc::make_mut(&mut self.tags));
+            }
             self.symbols.extend(turn.symbols.iter().cloned());
             let answer = turn.verdict.clone();
             self.turns.push(turn);
@@ -244,49 +314,7 @@ pub fn total(symbols: &[Symbol]) -> f32 {
 
 fn message_for(draft: &Draft, call: &Call) -> Message {
     match call {
-        Call::Deliver(recipient) => draft.message_for(recipient),
+        Call::Deliver(recipient) | Call::Relay { recipient, .. } => draft.message_for(recipient),
         _ => draft.message().clone(),
-    }
-}
-
-fn turn(filter: &dyn Filter, call: &Call, outcome: Outcome) -> Turn {
-    let info = outcome.by.as_deref().unwrap_or(filter.info());
-    let verdict = match &outcome.result {
-        Ok(verdict) => verdict.clone(),
-        Err(_) => on_error(info.on_error, &info.name, call.hook()),
-    };
-    Turn {
-        filter: info.name.clone(),
-        version: info.version.clone(),
-        hook: call.hook(),
-        mode: outcome.mode,
-        recipient: call.recipient().cloned(),
-        result: outcome.result,
-        verdict,
-        symbols: outcome.symbols,
-        edits: outcome.edits,
-        refused: outcome.refused,
-        log: outcome.log,
-        elapsed: outcome.elapsed,
-        memory: outcome.memory,
-        host_calls: outcome.host_calls,
-        calls: outcome.calls,
-    }
-}
-
-fn on_error(on_error: OnError, filter: &str, hook: Hook) -> Verdict {
-    match on_error {
-        OnError::Skip => Verdict::Continue,
-        OnError::Tempfail => Verdict::Tempfail(Reply::new(
-            451,
-            EnhancedCode(4, 3, 0),
-            "A filter failed; please try again later",
-        )),
-        OnError::Reject => Verdict::Reject(Reply::new(
-            554,
-            EnhancedCode(5, 3, 0),
-            "A filter failed; the message is refused",
-        )),
-        OnError::Quarantine => Verdict::Quarantine(format!("filter {filter} failed at {hook}")),
     }
 }

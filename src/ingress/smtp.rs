@@ -3,8 +3,8 @@
 
 use super::door::{self, Guest};
 use super::handover;
-use crate::accept::{Acceptor, Telling, Transaction};
-use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Reply, Session};
+use crate::accept::{Acceptor, Aftermath, Finished, Telling, Transaction};
+use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Replies, Reply, Session, Tags};
 use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
 use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
 use crate::proto::smtp::{
@@ -148,6 +148,10 @@ struct Connection {
     message_pace: Pace,
     /// What XFORWARD said of the next transaction's client.
     forwarded: Option<Box<Told>>,
+    /// What filters left at `connect`.
+    connected: Tags,
+    /// Of the last message, until the client has its reply.
+    aftermath: Option<Box<Aftermath>>,
     /// Boxed: most connections have none most of the time.
     transaction: Option<Box<Transaction>>,
     /// What the chunks so far brought of its message.
@@ -199,6 +203,8 @@ impl Connection {
             command_pace: Pace::default(),
             message_pace: Pace::default(),
             forwarded: None,
+            connected: Tags::default(),
+            aftermath: None,
             transaction: None,
             chunks: None,
         })
@@ -233,11 +239,10 @@ impl Connection {
                         Waited::Enough(reply) => return self.close(&server.close(&reply)).await,
                     }
                 }
-                Step::Hello(asked) => {
-                    self.forget();
-                    self.hello(&asked.command);
-                    asked.accept()
-                }
+                Step::Hello(asked) => match Box::pin(self.hello(&asked.command)).await {
+                    Ok(()) => asked.accept(),
+                    Err(reply) => asked.refuse(&reply),
+                },
                 Step::Mail(asked) => match self.begin(&asked.command).await {
                     Ok(()) => asked.accept(),
                     Err(reply) => asked.refuse(&reply),
@@ -311,7 +316,9 @@ impl Connection {
             xclient: self.shared.xclient.contains_peer(peer),
             xforward: self.shared.xforward.contains_peer(peer),
         };
-        match self.shared.acceptor.connect(&self.session).await {
+        let connect = self.shared.acceptor.connect(&mut self.session).await;
+        self.connected = self.session.tags.clone();
+        match connect {
             Ok(()) => Server::new(core, security).trusting(trust),
             Err(reply) => Server::refused(core, security, &reply),
         }
@@ -322,11 +329,16 @@ impl Connection {
         if let Some(address) = self.session.client_address {
             self.ticket = self.shared.guard.connect(Peer::Tcp((address, 0).into()))?;
         }
-        Box::pin(self.shared.acceptor.connect(&self.session)).await
+        Arc::make_mut(&mut self.session).tags = Tags::default();
+        let connect = Box::pin(self.shared.acceptor.connect(&mut self.session)).await;
+        self.connected = self.session.tags.clone();
+        connect
     }
 
-    fn hello(&mut self, hello: &Hello) {
-        let session = Arc::make_mut(&mut self.session);
+    /// Refused, it leaves all as it was (RFC 5321 §4.1.4), the transaction that may be open too.
+    async fn hello(&mut self, hello: &Hello) -> Result<(), Reply> {
+        let mut arc = Arc::clone(&self.session);
+        let session = Arc::make_mut(&mut arc);
         session.helo.clone_from(&hello.name);
         // RFC 3848; there is no keyword for HELO under TLS.
         session.protocol = match (self.shared.core.dialect, hello.extended, &session.tls) {
@@ -337,6 +349,10 @@ impl Connection {
             (Dialect::Lmtp, _, Some(_)) => "LMTPS",
         }
         .to_owned();
+        self.shared.acceptor.helo(&mut arc).await?;
+        self.forget();
+        self.session = arc;
+        Ok(())
     }
 
     /// The transaction is over.
@@ -427,13 +443,14 @@ impl Connection {
                         Dialect::Smtp => Telling::Whole,
                         Dialect::Lmtp => Telling::Each,
                     };
-                    let replies = match (content, transaction) {
+                    let Finished { replies, aftermath } = match (content, transaction) {
                         (Ok(content), Ok(transaction)) => {
                             self.ticket.bytes(content.len());
                             Box::pin(transaction.finish(content, telling)).await
                         }
-                        (Err(reply), _) | (_, Err(reply)) => reply.into(),
+                        (Err(reply), _) | (_, Err(reply)) => Replies::from(reply).into(),
                     };
+                    self.aftermath = aftermath.map(Box::new);
                     return Ok(Some(ended.reply(&replies)));
                 }
                 Piece::Refused(server) => {
@@ -455,6 +472,8 @@ impl Connection {
         let session = Session {
             helo: String::new(),
             tls: stream.tls(),
+            // RFC 3207 §4.2: what the client said before is not to be relied on, nor what filters made of it.
+            tags: self.connected.clone(),
             ..Arc::unwrap_or_clone(self.session)
         };
         Ok(Self {
@@ -525,6 +544,7 @@ impl Connection {
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
         output.clear();
+        self.aftermath = None;
         // An idle connection keeps no buffer.
         output.shrink_to(0);
         Ok(())

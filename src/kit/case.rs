@@ -71,7 +71,10 @@ impl Case {
             },
         })?;
         for address in case.expect.addresses() {
-            if !case.envelope.recipients.contains(address) {
+            let added = case.expect.recipients_added.iter();
+            let mut added = added.filter_map(|added| Address::parse(added).ok());
+            if !case.envelope.recipients.contains(address) && !added.any(|added| added == *address)
+            {
                 let expect = text.find("[expect").unwrap_or_default();
                 let found = text.get(expect..).and_then(|rest| {
                     // Addresses compare without regard to the case of their domains.
@@ -132,8 +135,8 @@ impl Case {
                 client_name,
                 helo: helo.unwrap_or_default(),
                 protocol: "ESMTP".to_owned(),
-                tls: None,
                 authenticated,
+                ..Session::default()
             },
             envelope: Envelope {
                 sender: self.envelope.sender.clone(),

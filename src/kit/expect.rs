@@ -2,7 +2,7 @@
 
 use super::body::ObservedBody;
 use super::play::Done;
-use crate::mail::{Address, Edit, Message, Verdict};
+use crate::mail::{Address, Edit, EnvelopeEdit, Message, Turn, Verdict};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -86,6 +86,12 @@ pub struct Expect {
     /// By recipient; who is not named has none.
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
+    /// The reverse-path that it set.
+    pub sender: Option<String>,
+    pub recipients_added: BTreeSet<String>,
+    pub recipients_removed: BTreeSet<String>,
+    /// Exactly these.
+    pub tags: Option<BTreeMap<String, String>>,
     /// Why it is held, by recipient; for who is not named it is not.
     pub hold: BTreeMap<Address, String>,
 }
@@ -104,6 +110,10 @@ pub struct Observed {
     pub body: ObservedBody,
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
+    pub sender: Option<String>,
+    pub recipients_added: BTreeSet<String>,
+    pub recipients_removed: BTreeSet<String>,
+    pub tags: BTreeMap<String, String>,
     pub hold: BTreeMap<Address, String>,
     /// Hooks that failed and calls that were refused: never expected.
     pub failures: Vec<String>,
@@ -167,10 +177,16 @@ impl Observed {
             body: ObservedBody::of(plugin, recipients, done),
             mailbox: BTreeMap::new(),
             flags: BTreeMap::new(),
+            sender: None,
+            recipients_added: BTreeSet::new(),
+            recipients_removed: BTreeSet::new(),
+            tags: BTreeMap::new(),
             hold: BTreeMap::new(),
             failures: Vec::new(),
         };
-        for address in recipients {
+        let left = done.envelope.recipients.iter().map(|left| &left.address);
+        let added = left.filter(|left| !recipients.contains(left));
+        for address in recipients.iter().chain(added) {
             let own = more(&after, &fields(&done.draft.message_for(address)));
             if !own.is_empty() {
                 observed.header_added_for.insert(address.clone(), own);
@@ -190,6 +206,7 @@ impl Observed {
             }
         }
         for turn in done.turns() {
+            observed.edits(turn);
             let hook = turn.hook;
             if let Err(failure) = &turn.result {
                 observed.failures.push(format!("at {hook}: {failure}"));
@@ -200,6 +217,29 @@ impl Observed {
             );
         }
         observed
+    }
+}
+
+impl Observed {
+    /// Those that are not of the message.
+    fn edits(&mut self, turn: &Turn) {
+        for scoped in &turn.edits {
+            match &scoped.edit {
+                Edit::Envelope(EnvelopeEdit::SetSender { sender, .. }) => {
+                    self.sender = Some(sender.to_string());
+                }
+                Edit::Envelope(EnvelopeEdit::AddRecipient { address, .. }) => {
+                    self.recipients_added.insert(address.to_string());
+                }
+                Edit::Envelope(EnvelopeEdit::RemoveRecipient { address }) => {
+                    self.recipients_removed.insert(address.to_string());
+                }
+                Edit::Tag { key, value } => {
+                    self.tags.insert(key.clone(), value.clone());
+                }
+                _ => {}
+            }
+        }
     }
 }
 
@@ -385,6 +425,24 @@ impl Expect {
             all.iter().filter_map(line).collect()
         };
         compare("flags", flagged(&self.flags), flagged(&observed.flags));
+        compare("sender", lines(&self.sender), lines(&observed.sender));
+        compare(
+            "recipients-added",
+            lines(&self.recipients_added),
+            lines(&observed.recipients_added),
+        );
+        compare(
+            "recipients-removed",
+            lines(&self.recipients_removed),
+            lines(&observed.recipients_removed),
+        );
+        if let Some(tags) = &self.tags {
+            let lines = |tags: &BTreeMap<String, String>| {
+                let each = tags.iter().map(|(key, value)| format!("{key} = {value:?}"));
+                each.collect()
+            };
+            compare("tags", lines(tags), lines(&observed.tags));
+        }
         compare("hold", filed(&self.hold), filed(&observed.hold));
         all
     }
@@ -442,6 +500,10 @@ impl Expect {
             parts: self.parts.as_ref().map(|_| observed.body.parts.clone()),
             mailbox: observed.mailbox.clone(),
             flags: observed.flags.clone(),
+            sender: observed.sender.clone(),
+            recipients_added: observed.recipients_added.clone(),
+            recipients_removed: observed.recipients_removed.clone(),
+            tags: self.tags.as_ref().map(|_| observed.tags.clone()),
             hold: observed.hold.clone(),
         }
     }
@@ -493,6 +555,14 @@ impl Expect {
         key("parts", self.parts.as_ref().map(texts));
         key("mailbox", table(&self.mailbox, |name| quoted(name)));
         key("flags", table(&self.flags, list));
+        key("sender", self.sender.as_deref().map(quoted));
+        key("recipients-added", some_list(&self.recipients_added));
+        key("recipients-removed", some_list(&self.recipients_removed));
+        let tags = self.tags.as_ref();
+        key(
+            "tags",
+            tags.map(|tags| table(tags, |value| quoted(value)).unwrap_or_else(|| "{}".to_owned())),
+        );
         key("hold", table(&self.hold, |why| quoted(why)));
         out
     }

@@ -1,10 +1,11 @@
 //! A message through filters, hook by hook, as `accept` does it, but without a store: nothing is delivered.
 
-use crate::chain::{Chain, Draft, Ended, Policy, Ruling, Run};
+use crate::chain::{Chain, Draft, Ended, Policy, Ruling, Run, greet};
 use crate::mail::{
-    Address, Content, EnhancedCode, Envelope, Filter, Hook, Message, Reply, Session, TransactionId,
-    Turn, Verdict,
+    Address, Call, Content, EnhancedCode, Envelope, Filter, Hook, Message, Recipient, Reply,
+    Session, TransactionId, Turn, Verdict,
 };
+use crate::plugin::Input;
 use std::io;
 use std::sync::Arc;
 
@@ -30,14 +31,27 @@ pub struct Done {
     /// The message as it came.
     pub before: Message,
     pub draft: Draft,
+    /// As filters left it.
+    pub envelope: Arc<Envelope>,
     pub ended: Ended,
-    /// Of the hook `connect`, which has a run of its own.
-    pub connect: Vec<Turn>,
+    /// Of the hooks `connect` and `helo`, which have runs of their own.
+    pub greeting: Vec<Turn>,
 }
 
 impl Done {
     pub fn turns(&self) -> impl Iterator<Item = &Turn> {
-        self.connect.iter().chain(&self.ended.turns)
+        self.greeting.iter().chain(&self.ended.turns)
+    }
+}
+
+impl From<Input> for Play {
+    fn from(input: Input) -> Self {
+        Self {
+            session: input.session,
+            envelope: input.envelope,
+            message: input.message,
+            policy: None,
+        }
     }
 }
 
@@ -47,21 +61,21 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
         generation: 1,
         filters: filters.into(),
     };
-    let session = Arc::new(play.session);
     let before = Message::new(play.message)?;
+    let mut session = Arc::new(play.session);
+    let mut greeting = Vec::new();
+    let refused = greeted(&chain, &mut session, &mut greeting).await;
+    let mut envelope = play.envelope;
+    let asked = std::mem::take(&mut envelope.recipients);
     let mut state = Transaction {
-        run: Run::new(
-            chain.clone(),
-            Arc::clone(&session),
-            Some(TransactionId::new(0, 0)),
-        ),
+        run: Run::new(chain, session, Some(TransactionId::new(0, 0))),
         recipients: Vec::new(),
-        draft: Draft::new(before.clone(), &play.envelope.recipients),
+        draft: Draft::new(before.clone(), &[]),
+        envelope: Arc::new(envelope),
     };
-    let mut connect = Run::new(chain, session, None);
-    let (hook, verdict) = match connect.connect().await {
-        refused @ (Verdict::Reject(_) | Verdict::Tempfail(_)) => (Hook::Connect, refused),
-        _ => state.go(play.envelope, play.policy).await,
+    let (hook, verdict) = match refused {
+        Some(refused) => refused,
+        None => state.go(asked, play.policy).await,
     };
     Ok(Done {
         verdict,
@@ -69,44 +83,80 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
         recipients: state.recipients,
         before,
         draft: state.draft,
+        envelope: state.envelope,
         ended: state.run.end(),
-        connect: connect.end().turns,
+        greeting,
     })
+}
+
+/// The hooks before any transaction. If they turn the client away, which one and how.
+async fn greeted(
+    chain: &Chain,
+    session: &mut Arc<Session>,
+    turns: &mut Vec<Turn>,
+) -> Option<(Hook, Verdict)> {
+    let helo = std::mem::take(&mut Arc::make_mut(session).helo);
+    for call in [Call::Connect, Call::Helo(helo.clone())] {
+        let hook = call.hook();
+        if hook == Hook::Helo {
+            Arc::make_mut(session).helo.clone_from(&helo);
+        }
+        let (verdict, more) = greet(chain.clone(), session, call).await;
+        turns.extend(more);
+        if let refused @ (Verdict::Reject(_) | Verdict::Tempfail(_)) = verdict {
+            return Some((hook, refused));
+        }
+    }
+    None
 }
 
 struct Transaction {
     run: Run,
     recipients: Vec<(Address, Verdict)>,
     draft: Draft,
+    envelope: Arc<Envelope>,
 }
 
 impl Transaction {
-    async fn go(&mut self, mut envelope: Envelope, policy: Option<Policy>) -> (Hook, Verdict) {
-        let asked = std::mem::take(&mut envelope.recipients);
-        let mut envelope = Arc::new(envelope);
+    async fn go(&mut self, asked: Vec<Recipient>, policy: Option<Policy>) -> (Hook, Verdict) {
         if let refused @ (Verdict::Reject(_) | Verdict::Tempfail(_)) =
-            self.run.mail(&envelope).await
+            self.run.mail(&mut self.envelope).await
         {
             return (Hook::Mail, refused);
         }
+        let (mut taken, attempted) = (false, !asked.is_empty());
         for recipient in asked {
             let address = recipient.address.clone();
-            match self.run.rcpt(address.clone(), &envelope).await {
+            if self.envelope.has(&address) {
+                taken = true;
+                continue;
+            }
+            match self.run.rcpt(address.clone(), &mut self.envelope).await {
                 refused @ (Verdict::Reject(_) | Verdict::Tempfail(_)) => {
                     self.recipients.push((address, refused));
                 }
-                _ => Arc::make_mut(&mut envelope).recipients.push(recipient),
+                _ => {
+                    taken = true;
+                    if !self.envelope.has(&address) {
+                        Arc::make_mut(&mut self.envelope).recipients.push(recipient);
+                    }
+                }
             }
         }
-        if envelope.recipients.is_empty() && !self.recipients.is_empty() {
+        if attempted && !taken {
             // No client sends a message that nobody may get.
             return (Hook::Rcpt, Verdict::Continue);
         }
-        let mut verdict = self.run.message(&envelope, &mut self.draft).await;
+        self.draft = Draft::new(self.draft.message().clone(), &self.envelope.recipients);
+        let mut verdict = self.run.message(&mut self.envelope, &mut self.draft).await;
         if let (Verdict::Continue, Some(policy)) = (&verdict, policy) {
             verdict = self.rule(policy);
         }
-        if matches!(verdict, Verdict::Continue | Verdict::Accept) {
+        if attempted && self.envelope.recipients.is_empty() && goes_on(&verdict) {
+            verdict = Verdict::Discard;
+        }
+        if goes_on(&verdict) {
+            let envelope = Arc::clone(&self.envelope);
             for recipient in &envelope.recipients {
                 let address = recipient.address.clone();
                 let answer = self
@@ -133,4 +183,8 @@ impl Transaction {
             }
         }
     }
+}
+
+fn goes_on(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Continue | Verdict::Accept)
 }

@@ -44,6 +44,14 @@ pub struct Envelope {
     pub envid: Option<String>,
 }
 
+impl Envelope {
+    pub fn has(&self, address: &Address) -> bool {
+        self.recipients
+            .iter()
+            .any(|recipient| recipient.address == *address)
+    }
+}
+
 /// What the client says that the body is: BODY of MAIL (RFC 6152, RFC 3030 §3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

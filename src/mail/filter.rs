@@ -1,8 +1,8 @@
 //! What a filter is to the chain: something that is opened for a transaction and called at its hooks. WASM or built-in makes no difference here.
 
 use super::{
-    Address, AuthenticationResult, Envelope, HostCall, LogLine, Message, Scoped, Session, Symbol,
-    TransactionId, Verdict,
+    Address, AuthenticationResult, EnhancedCode, Envelope, HostCall, LogLine, Message, Reply,
+    Scoped, Session, Symbol, Tags, TransactionId, Verdict,
 };
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -133,6 +133,45 @@ pub enum What {
     Refused,
 }
 
+impl What {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Deferred => "deferred",
+            Self::Bounced => "bounced",
+            Self::Quarantined => "quarantined",
+            Self::Discarded => "discarded",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+impl fmt::Display for Became {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what.name())?;
+        if !self.place.is_empty() {
+            write!(f, " {}", self.place)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Moved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.account, self.from)?;
+        if self.to != self.from {
+            write!(f, " to {}", self.to)?;
+        }
+        for flag in &self.added {
+            write!(f, " +{flag}")?;
+        }
+        for flag in &self.removed {
+            write!(f, " -{flag}")?;
+        }
+        Ok(())
+    }
+}
+
 /// What a person did with a message in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
@@ -168,20 +207,33 @@ impl Call {
             Self::Connect | Self::Helo(_) | Self::Mail | Self::Message | Self::Moved(_) => None,
         }
     }
+
+    /// What else is particular to it, for people to read.
+    pub fn about(&self) -> Option<String> {
+        match self {
+            Self::Helo(name) => Some(name.clone()),
+            Self::Relay { next_hop, .. } => Some(next_hop.clone()),
+            Self::Outcome(became) => Some(became.to_string()),
+            Self::Moved(moved) => Some(moved.to_string()),
+            _ => None,
+        }
+    }
 }
 
 /// What a filter may look at during one call.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// None at `connect`.
+    /// None at `connect` and `helo`, and at `moved` for what did not come through here.
     pub transaction: Option<TransactionId>,
     pub session: Arc<Session>,
     pub envelope: Arc<Envelope>,
-    /// From `message` on. At `deliver`, as it stands for that recipient.
+    /// From `message` on, but not at `outcome`. At `deliver`, as it stands for that recipient; at `moved`, the stored copy.
     pub message: Option<Message>,
     pub authentication: Arc<[AuthenticationResult]>,
     /// Given so far.
     pub symbols: Vec<Symbol>,
+    /// Of the connection and of the transaction.
+    pub tags: Arc<Tags>,
 }
 
 /// How a version of a filter takes part.
@@ -291,6 +343,27 @@ pub enum OnError {
     Skip,
     Reject,
     Quarantine,
+}
+
+impl OnError {
+    /// What the failure of this filter at this hook counts as. Where nobody waits, nothing.
+    pub fn verdict(self, filter: &str, hook: Hook) -> Verdict {
+        match self {
+            _ if !hook.is_answered() => Verdict::Continue,
+            Self::Skip => Verdict::Continue,
+            Self::Tempfail => Verdict::Tempfail(Reply::new(
+                451,
+                EnhancedCode(4, 3, 0),
+                "A filter failed; please try again later",
+            )),
+            Self::Reject => Verdict::Reject(Reply::new(
+                554,
+                EnhancedCode(5, 3, 0),
+                "A filter failed; the message is refused",
+            )),
+            Self::Quarantine => Verdict::Quarantine(format!("filter {filter} failed at {hook}")),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! The journal of one transaction: who did what to it, when, and at what cost. It is stored with the message and explains it.
 
 use super::{
-    Address, AuthenticationResult, Departure, Envelope, Failure, Hook, Mode, Released, Scoped,
-    Session, Symbol, TransactionId, Verdict,
+    Address, AuthenticationResult, Call, Departure, Edit, Envelope, Failure, FilterInfo, Hook,
+    Mode, Outcome, Released, Scoped, Session, Symbol, Tags, TransactionId, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,6 +35,9 @@ pub struct Turn {
     /// The recipient that the hook was called for, at `rcpt` and `deliver`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recipient: Option<Address>,
+    /// What else was particular to the call: the name at `helo`, what became of the message, what a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// What the filter answered, or how it failed.
     pub result: Result<Verdict, Failure>,
     /// The verdict that counted: its answer, or what its `on-error` made of the failure.
@@ -55,6 +58,44 @@ pub struct Turn {
     /// Those of services: kv, dns, http, metrics.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calls: Vec<HostCall>,
+}
+
+impl Turn {
+    /// `info` is the filter's that was asked; where another version answered for it, the outcome has that one's.
+    pub fn new(info: &FilterInfo, call: &Call, outcome: Outcome) -> Self {
+        let info = outcome.by.as_deref().unwrap_or(info);
+        let verdict = match &outcome.result {
+            Ok(verdict) => verdict.clone(),
+            Err(_) => info.on_error.verdict(&info.name, call.hook()),
+        };
+        Self {
+            filter: info.name.clone(),
+            version: info.version.clone(),
+            hook: call.hook(),
+            mode: outcome.mode,
+            recipient: call.recipient().cloned(),
+            about: call.about(),
+            result: outcome.result,
+            verdict,
+            symbols: outcome.symbols,
+            edits: outcome.edits,
+            refused: outcome.refused,
+            log: outcome.log,
+            elapsed: outcome.elapsed,
+            memory: outcome.memory,
+            host_calls: outcome.host_calls,
+            calls: outcome.calls,
+        }
+    }
+
+    /// Sets the tags that the filter asked for.
+    pub fn tag(&self, tags: &mut Tags) {
+        for scoped in &self.edits {
+            if let Edit::Tag { key, value } = &scoped.edit {
+                tags.set(key, value, &self.filter);
+            }
+        }
+    }
 }
 
 /// Where the message went for one recipient.
@@ -99,6 +140,7 @@ pub struct Journal {
     /// The generation of plugins that treated it.
     pub generation: u64,
     pub session: Session,
+    /// As the client gave it; what filters changed of it stands in the turns.
     pub envelope: Envelope,
     /// Message-ID of the header, without its angle brackets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -129,5 +171,14 @@ impl Journal {
 
     pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
         self.counted().flat_map(|turn| &turn.symbols)
+    }
+
+    /// All tags, as the last hook left them.
+    pub fn tags(&self) -> Tags {
+        let mut tags = self.session.tags.clone();
+        for turn in self.counted() {
+            turn.tag(&mut tags);
+        }
+        tags
     }
 }

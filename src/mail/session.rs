@@ -1,5 +1,6 @@
 //! What is known about the connection that a transaction came over.
 
+use super::Tags;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -27,6 +28,9 @@ pub struct Session {
     /// Set where the client is told of by a proxy or mail server of ours, which is this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
+    /// What filters left at `connect` and `helo`.
+    #[serde(default, skip_serializing_if = "Tags::is_empty")]
+    pub tags: Tags,
 }
 
 /// Who handed a client's connection or message on.

@@ -34,6 +34,7 @@ pub(super) async fn login(
             let capabilities = capability::list(context, true);
             let user = User {
                 account: account.id,
+                login: account.login.to_string(),
                 changes: context.store().watch(account.id),
             };
             let reply = Reply::ok("Logged in").code(format!("CAPABILITY {capabilities}"));

@@ -2,6 +2,7 @@
 //! Tells no EXPUNGE itself: that comes with the news of the mailbox.
 
 use super::manage::name_of;
+use super::moves::tell_copied;
 use super::refusal;
 use super::selected::Selected;
 use super::session::{Context, User};
@@ -62,6 +63,7 @@ pub(super) async fn copy(
     if copied.is_empty() {
         return Reply::no("The messages are gone").code("EXPUNGEISSUED");
     }
+    tell_copied(context, user, selected, &to, &copied);
     let code = format!(
         "COPYUID {} {} {}",
         to.uid_validity,

@@ -208,7 +208,7 @@ async fn in_mailbox(
                     response,
                     flags: &flags,
                 };
-                store::store(context, &mut selected, &sequence_set, change, uid).await
+                store::store(context, &user, &mut selected, &sequence_set, change, uid).await
             }
             false => Reply::bad("This server has no modifiers of STORE"),
         },

@@ -12,12 +12,14 @@ mod idle;
 mod item;
 mod list;
 mod manage;
+mod moves;
 mod search;
 mod select;
 mod selected;
 mod session;
 mod store;
 
+use crate::accept::Moves;
 use crate::auth::Directory;
 use crate::mail::Clock;
 use crate::net::{Stream, Tls};
@@ -75,6 +77,8 @@ pub struct Mailboxes {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     recent: select::Recent,
+    /// Who wants to know what people do with their mail.
+    moves: Option<Moves>,
 }
 
 impl Mailboxes {
@@ -90,6 +94,15 @@ impl Mailboxes {
             directory,
             clock,
             recent: select::Recent::default(),
+            moves: None,
+        }
+    }
+
+    /// Filters are told what people move, copy and flag.
+    pub fn telling(self, moves: Moves) -> Self {
+        Self {
+            moves: Some(moves),
+            ..self
         }
     }
 

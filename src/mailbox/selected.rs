@@ -2,7 +2,7 @@
 //! Changes nothing in the store.
 
 use crate::proto::imap::{Ranges, date_time, flags};
-use crate::store::{Changes, Flags, Mailbox, MailboxId, MessageMeta};
+use crate::store::{Changes, Flags, Mailbox, MailboxId, MailboxName, MessageMeta};
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
@@ -47,6 +47,7 @@ pub(super) enum Expunges {
 #[derive(Debug)]
 pub(super) struct Selected {
     pub id: MailboxId,
+    pub name: MailboxName,
     pub read_only: bool,
     /// By sequence number. Those that are gone stay until the client is told.
     pub rows: Vec<Row>,
@@ -73,6 +74,7 @@ impl Selected {
     ) -> Self {
         let mut selected = Self {
             id: mailbox.id,
+            name: mailbox.name.clone(),
             read_only,
             rows: Vec::with_capacity(messages.len()),
             gone: BTreeSet::new(),

@@ -53,6 +53,8 @@ impl Context<'_> {
 #[derive(Debug)]
 pub(super) struct User {
     pub account: AccountId,
+    /// As the account has it.
+    pub login: String,
     pub changes: watch::Receiver<u64>,
 }
 

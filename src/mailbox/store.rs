@@ -1,9 +1,10 @@
 //! STORE, and flags as clients give them (RFC 3501 §6.4.6).
 //! Expunges nothing.
 
+use super::moves::tell_flagged;
 use super::refusal;
 use super::selected::Selected;
-use super::session::Context;
+use super::session::{Context, User};
 use crate::proto::imap::Reply;
 use crate::store::{FlagChange, FlagOp, Flags};
 use imap_types::flag::{Flag, StoreResponse, StoreType};
@@ -46,6 +47,7 @@ pub(super) fn flags_of(given: &[Flag<'_>]) -> Result<Flags, Reply> {
 
 pub(super) async fn store(
     context: &mut Context<'_>,
+    user: &User,
     selected: &mut Selected,
     set: &SequenceSet,
     change: Change<'_>,
@@ -85,6 +87,7 @@ pub(super) async fn store(
         Ok(stored) => stored,
         Err(error) => return refusal(&error),
     };
+    tell_flagged(context, user, selected, &before, &stored);
     for meta in &stored {
         selected.update(meta);
         let expected = before

@@ -74,6 +74,7 @@ pub struct Runtime {
     pub linker: Linker<State>,
     /// One for each instance of the pool.
     pub permits: Arc<Semaphore>,
+    instances: usize,
     pub defaults: Limits,
     pub most: Limits,
     /// Time for `on-load`.
@@ -118,6 +119,7 @@ impl Runtime {
         Ok(Self {
             linker,
             permits: Arc::new(Semaphore::new(config.instances as usize)),
+            instances: config.instances as usize,
             defaults,
             most: config.most,
             load,
@@ -129,6 +131,11 @@ impl Runtime {
             http_private: Vec::new(),
             ticking,
         })
+    }
+
+    /// Whether less than half of the pool is free.
+    pub fn is_short(&self) -> bool {
+        self.permits.available_permits() * 2 < self.instances
     }
 
     pub fn http_private(self, plugins: Vec<String>) -> Self {

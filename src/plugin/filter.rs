@@ -3,6 +3,7 @@
 
 use super::component::{LoadError, Plugin, Start};
 use super::guest::Guest;
+use super::state::Used;
 use crate::mail::{
     Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Outcome, Verdict, View,
 };
@@ -37,6 +38,8 @@ impl PluginFilter {
 pub struct PluginRun {
     plugin: Arc<Plugin>,
     working: Option<Working>,
+    /// By an instance that was given up between two hooks.
+    used: Used,
     /// In the middle of a call. Dropped then, the instance is in no state to be used again.
     busy: bool,
 }
@@ -103,6 +106,7 @@ impl PluginRun {
         Self {
             plugin,
             working: None,
+            used: Used::default(),
             busy: false,
         }
     }
@@ -120,7 +124,8 @@ impl PluginRun {
         let working = match &mut self.working {
             Some(working) => working,
             none => {
-                let started = start(plugin).await?;
+                let mut started = start(plugin).await?;
+                started.guest.state().resume(std::mem::take(&mut self.used));
                 none.insert(started)
             }
         };
@@ -137,6 +142,11 @@ impl PluginRun {
         if failed {
             // A trapped instance cannot be entered again, and its place is wanted.
             self.working = None;
+        } else if self.plugin.runtime.is_short() {
+            // Between two hooks a client may say nothing for minutes, and a thousand such clients would have all places.
+            let given_up = self.working.take();
+            self.used =
+                given_up.map_or_else(Used::default, |mut working| working.guest.state().pause());
         }
         Outcome {
             edits: if failed { Vec::new() } else { record.edits },

@@ -54,7 +54,7 @@ pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
 pub use pins::Pin;
 pub use probation::ProbationConfig;
-pub use run::{Cost, Input, Loaded, Ran, RunError, load_path, run_file};
+pub use run::{Input, Loaded, RunError, load_path};
 pub use service::{Config, Host, StartError, StatusFile, Watching};
 pub use services::{Dns, Http, HttpBody, HttpError, Services};
 pub use versions::Health;

@@ -1,4 +1,4 @@
-//! One plugin on one message, without a server: what `wasmilter plugin run` does. Prints nothing.
+//! A plugin without a server, and what a message says of its own envelope. Runs nothing: that is for `kit`.
 
 use super::capability::{Asked, Grants};
 use super::component::{LoadError, Plugin, Runtime};
@@ -9,15 +9,12 @@ use super::loader;
 use super::manifest::{Manifest, ManifestError, check_name};
 use super::service::Config;
 use crate::mail::{
-    Address, Call, Content, Edit, Envelope, Failure, Filter, FilterRun, Hook, Hooks, Message,
-    Outcome, Recipient, ReversePath, Session, Symbol, TransactionId, Verdict, View,
+    Address, Content, Envelope, Failure, Filter, FilterRun, Recipient, ReversePath, Session,
 };
 use mail_parser::{HeaderName, MessageParser};
-use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -39,14 +36,6 @@ pub struct Input {
     pub session: Session,
     pub envelope: Envelope,
     pub message: Content,
-}
-
-/// The plugin that was run, and each call with what came of it.
-pub struct Ran {
-    pub plugin: PluginStatus,
-    pub calls: Vec<(Call, Outcome)>,
-    /// The message with the edits that are for everybody.
-    pub message: Message,
 }
 
 impl Input {
@@ -111,18 +100,6 @@ pub struct Loaded {
     own: PluginFilter,
 }
 
-/// What one transaction took, in parts.
-#[derive(Debug, Clone)]
-pub struct Cost {
-    /// Making the instance, `on-load` included where it has to run in each.
-    pub instantiate: Duration,
-    /// Each hook, all its calls together, with what the host did for it.
-    pub hooks: BTreeMap<Hook, Duration>,
-    /// Octets of linear memory, the most at the end of a call.
-    pub memory: u64,
-    pub host_calls: u32,
-}
-
 /// Loads a component with the `plugin.toml` beside it, if there is one, or a plugin's folder, as a server does it.
 /// `config` gives limits and cache; its directory is not looked at.
 pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError> {
@@ -166,113 +143,10 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
 }
 
 impl Loaded {
-    /// Asks it at each of its hooks in turn, until one ends the transaction.
-    pub async fn run(&self, input: Input) -> io::Result<Ran> {
-        let (calls, message) =
-            transaction(self.filter.open(), self.filter.info().hooks, input).await?;
-        Ok(Ran {
-            plugin: self.plugin.clone(),
-            calls,
-            message,
-        })
+    /// The filter at work on one transaction, its instance made already.
+    pub async fn started(&self) -> Result<Box<dyn FilterRun>, Failure> {
+        self.own.open_started().await
     }
-
-    /// As [`Loaded::run`], measured. The inner error is the plugin's: what fails is no measure.
-    pub async fn measure(&self, input: Input) -> io::Result<Result<Cost, Failure>> {
-        let started = Instant::now();
-        let run = match self.own.open_started().await {
-            Ok(run) => run,
-            Err(failure) => return Ok(Err(failure)),
-        };
-        let mut cost = Cost {
-            instantiate: started.elapsed(),
-            hooks: BTreeMap::new(),
-            memory: 0,
-            host_calls: 0,
-        };
-        let (calls, _) = transaction(run, self.filter.info().hooks, input).await?;
-        for (call, outcome) in calls {
-            if let Err(failure) = outcome.result {
-                return Ok(Err(failure));
-            }
-            *cost.hooks.entry(call.hook()).or_default() += outcome.elapsed;
-            cost.memory = cost.memory.max(outcome.memory);
-            cost.host_calls = cost.host_calls.saturating_add(outcome.host_calls);
-        }
-        Ok(Ok(cost))
-    }
-}
-
-/// [`load_path`] and [`Loaded::run`].
-pub async fn run_file(config: &Config, wasm: &Path, input: Input) -> Result<Ran, RunError> {
-    Ok(load_path(config, wasm).await?.run(input).await?)
-}
-
-/// All hooks of one filter, in the order of a transaction.
-async fn transaction(
-    mut run: Box<dyn FilterRun>,
-    hooks: Hooks,
-    input: Input,
-) -> io::Result<(Vec<(Call, Outcome)>, Message)> {
-    let mut message = Message::new(input.message)?;
-    let session = Arc::new(input.session);
-    let mut envelope = Envelope {
-        recipients: Vec::new(),
-        ..input.envelope.clone()
-    };
-    let recipients = input.envelope.recipients;
-    let mut calls: Vec<(Call, Outcome)> = Vec::new();
-    let mut symbols: Vec<Symbol> = Vec::new();
-
-    let addresses = || recipients.iter().map(|recipient| recipient.address.clone());
-    let mut order = vec![Call::Connect, Call::Mail];
-    order.extend(addresses().map(Call::Rcpt));
-    order.push(Call::Message);
-    order.extend(addresses().map(Call::Deliver));
-    for call in order {
-        let hook = call.hook();
-        if hook == Hook::Message {
-            envelope.recipients.clone_from(&recipients);
-        }
-        let shown = matches!(hook, Hook::Message | Hook::Deliver);
-        if hooks.contains(hook) {
-            let view = View {
-                transaction: (hook != Hook::Connect).then(|| TransactionId::new(0, 0)),
-                session: Arc::clone(&session),
-                envelope: Arc::new(envelope.clone()),
-                message: shown.then(|| message.clone()),
-                authentication: Arc::new([]),
-                symbols: symbols.clone(),
-            };
-            let outcome = run.call(&call, view).await;
-            symbols.extend(outcome.symbols.iter().cloned());
-            for scoped in outcome.edits.iter().filter(|scoped| scoped.scope.is_all()) {
-                match &scoped.edit {
-                    Edit::Header(edit) => {
-                        message.header.apply(edit);
-                    }
-                    Edit::Body(edit) => message.edit_body(edit),
-                    _ => {}
-                }
-            }
-            let goes_on = match &outcome.result {
-                Ok(Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_)) => true,
-                // At these hooks it is about one recipient.
-                Ok(_) => matches!(hook, Hook::Rcpt | Hook::Deliver),
-                Err(_) => false,
-            };
-            calls.push((call.clone(), outcome));
-            if !goes_on {
-                break;
-            }
-        }
-        if let Call::Rcpt(address) = &call {
-            envelope
-                .recipients
-                .extend(recipients.iter().find(|r| r.address == *address).cloned());
-        }
-    }
-    Ok((calls, message))
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use super::outgoing::{Outgoing, SharedCalls};
 use super::output::Output;
 use super::services::Services;
 use crate::mail::{
-    Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Mode, Scope,
-    Scoped, Symbol, TransactionId, View,
+    Address, Call, Edit, EnvelopeEdit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message,
+    Mode, Scope, Scoped, Symbol, TransactionId, View,
 };
 use arc_swap::ArcSwap;
 use std::borrow::Cow;
@@ -26,6 +26,8 @@ const MAX_SYMBOLS: usize = 500;
 const MAX_LOG_OCTETS: usize = 16 * 1024;
 const MAX_REFUSALS: usize = 100;
 const MAX_REFUSAL: usize = 1000;
+/// Of one filter, those of the connection included.
+const MAX_TAGS: usize = 100;
 /// What it holds of the host's at a time: streams, requests, header fields.
 const MAX_RESOURCES: usize = 1000;
 /// Octets of the header fields of one request, as the library counts them.
@@ -106,7 +108,7 @@ pub struct Record {
 
 /// What it has used up in the transaction.
 #[derive(Debug, Default)]
-pub(super) struct Used {
+pub struct Used {
     edits: usize,
     edit_octets: usize,
     pub body_octets: usize,
@@ -198,6 +200,16 @@ impl State {
         record
     }
 
+    /// What another instance used up before this one in the same transaction.
+    pub fn resume(&mut self, used: Used) {
+        self.used = used;
+    }
+
+    /// For the instance that goes on in its place.
+    pub fn pause(&mut self) -> Used {
+        std::mem::take(&mut self.used)
+    }
+
     /// The last lines that the filter printed, such as what a panic says before it traps.
     pub fn last_words(&self) -> Option<String> {
         self.output.last_words()
@@ -266,6 +278,17 @@ impl State {
 
     // --- doing ---
 
+    /// The hook, if what the filter asks for there can have an effect.
+    fn heard(&self) -> Result<Hook, Refused> {
+        match self.hook() {
+            None => Err(nothing_yet()),
+            Some(hook) if !hook.is_answered() => Err(Refused::NoSuchThing(format!(
+                "at on-{hook} nothing can be changed: what became of the message is settled"
+            ))),
+            Some(hook) => Ok(hook),
+        }
+    }
+
     /// Notes a refusal, which is journalled whether or not the filter looks at it.
     pub fn refused(&mut self, call: &str, refused: &Refused) {
         let (kind, text) = refused.parts();
@@ -309,9 +332,7 @@ impl State {
     }
 
     pub fn add_symbol(&mut self, name: String, score: f32, reason: String) -> Result<(), Refused> {
-        if self.current.is_none() {
-            return Err(nothing_yet());
-        }
+        self.heard()?;
         if self.used.symbols >= MAX_SYMBOLS {
             return Err(Refused::TooMuch(format!(
                 "a filter may give {MAX_SYMBOLS} symbols to a message"
@@ -330,6 +351,7 @@ impl State {
 
     /// The scope of an edit, checked against the envelope. At `deliver` it is that recipient or nothing.
     pub fn scope(&self, only: Option<Vec<String>>) -> Result<Scope, Refused> {
+        self.heard()?;
         let Some((call, view)) = &self.current else {
             return Err(nothing_yet());
         };
@@ -392,7 +414,7 @@ impl State {
     }
 
     pub fn edit_filing(&mut self, edit: Edit, scope: Scope) -> Result<(), Refused> {
-        if matches!(self.hook(), None | Some(Hook::Connect | Hook::Helo)) {
+        if matches!(self.heard()?, Hook::Connect | Hook::Helo) {
             return Err(Refused::NoSuchThing(
                 "there is no message to file at this hook: ask from on-mail on".to_owned(),
             ));
@@ -405,6 +427,43 @@ impl State {
         };
         self.spend(octets)?;
         self.record.edits.push(Scoped { edit, scope });
+        Ok(())
+    }
+
+    /// Records an edit of the envelope, which takes effect when the hook returns.
+    pub fn edit_envelope(&mut self, edit: EnvelopeEdit, octets: usize) -> Result<(), Refused> {
+        let hook = self.heard()?;
+        if !matches!(hook, Hook::Mail | Hook::Rcpt | Hook::Message) {
+            return Err(Refused::NoSuchThing(format!(
+                "at on-{hook} the envelope cannot be changed: ask at on-mail, on-rcpt or on-message"
+            )));
+        }
+        self.spend(octets)?;
+        self.record.edits.push(Scoped {
+            edit: Edit::Envelope(edit),
+            scope: Scope::All,
+        });
+        Ok(())
+    }
+
+    /// Records a tag and shows it to the filter.
+    pub fn set_tag(&mut self, key: String, value: String) -> Result<(), Refused> {
+        self.heard()?;
+        self.spend(key.len() + value.len())?;
+        let by = &self.profile.name;
+        if let Some((_, view)) = &mut self.current {
+            let is_new = view.tags.by(&key) != Some(by);
+            if is_new && view.tags.of(by) >= MAX_TAGS {
+                return Err(Refused::TooMuch(format!(
+                    "a filter may set {MAX_TAGS} tags, those of the connection included"
+                )));
+            }
+            Arc::make_mut(&mut view.tags).set(&key, &value, by);
+        }
+        self.record.edits.push(Scoped {
+            edit: Edit::Tag { key, value },
+            scope: Scope::All,
+        });
         Ok(())
     }
 

@@ -13,7 +13,7 @@ pub use types::{
     StoreError,
 };
 
-use crate::mail::{Address, Content, Journal};
+use crate::mail::{Address, Content, Journal, TransactionId, Turn};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
@@ -40,6 +40,8 @@ pub trait Store: Quarantine + Send + Sync {
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError>;
     /// Stores a journal without a message: of a transaction that was refused or discarded.
     async fn record(&self, journal: &Journal) -> Result<(), StoreError>;
+    /// Adds to a journal what filters did after its transaction. `NotFound` without one, `Refused` if it has grown too long.
+    async fn append_turns(&self, id: &TransactionId, turns: &[Turn]) -> Result<(), StoreError>;
     /// By transaction id, or by Message-ID (with or without its angle brackets): the latest that fits.
     async fn journal(&self, key: &str) -> Result<Option<Journal>, StoreError>;
 

@@ -275,6 +275,42 @@ fn a_case_covers_every_hook_and_each_recipient() {
 }
 
 #[test]
+fn a_case_covers_tags_and_the_envelope() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = scripted(
+        home.path(),
+        r#"helo = ["tag seen.helo yes"]
+        mail = ["tag seen.mail yes", "sender bounces@example.test"]
+        message = ["add-recipient carol@example.test", "file A"]
+        deliver = ["for carol@example.test flag $Copy"]"#,
+    );
+    case(
+        &folder,
+        "one",
+        r#"[expect]
+sender = "bounces@example.test"
+recipients-added = ["carol@example.test"]
+tags = { "seen.helo" = "yes", "seen.mail" = "yes" }
+mailbox = { "alice@example.test" = "A", "carol@example.test" = "A" }
+flags = { "carol@example.test" = ["$Copy"] }
+"#,
+    );
+    said(&plugin(&["test", path(&folder)], 0), &["1 passed"]);
+    case(&folder, "one", "[expect]\ntags = {}\n");
+    let failed = plugin(&["test", path(&folder)], 1);
+    said(
+        &failed,
+        &[
+            "sender\n      + bounces@example.test",
+            "recipients-added\n      + carol@example.test",
+            "tags\n      + seen.helo = \"yes\"",
+        ],
+    );
+    plugin(&["test", path(&folder), "--bless"], 0);
+    said(&plugin(&["test", path(&folder)], 0), &["1 passed"]);
+}
+
+#[test]
 fn a_malformed_case_is_named_with_its_line() {
     let home = tempfile::tempdir().unwrap();
     let folder = scripted(home.path(), "");
@@ -387,6 +423,10 @@ fn many_messages_are_summed_up() {
     said(
         &plugin(&["run", path(&wasm), path(&mbox)], 1),
         &["mbox #3: FAILED at message: trap", "3 messages: 3 FAILED"],
+    );
+    said(
+        &plugin(&["run", path(&wasm), path(&one)], 1),
+        &["counts as tempfail"],
     );
     let empty = tempfile::tempdir().unwrap();
     said(

@@ -40,6 +40,7 @@ pub mod route;
 pub mod score;
 pub mod session;
 mod state;
+pub mod tags;
 mod verdict;
 
 pub use bindings::moved::Change;

@@ -84,6 +84,9 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
         write!(out, " ENVID={envid}")?;
     }
     writeln!(out)?;
+    for (key, tag) in session.tags.iter() {
+        writeln!(out, "  tag      {key} = {:?}, by {}", tag.value, tag.by)?;
+    }
     for recipient in &envelope.recipients {
         write!(out, "  to       <{}>", recipient.address)?;
         if let Some(notify) = &recipient.notify {
@@ -144,12 +147,17 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
     if let Some(recipient) = &turn.recipient {
         write!(out, " for <{recipient}>")?;
     }
+    if let Some(about) = &turn.about {
+        write!(out, " ({about})")?;
+    }
     match turn.mode {
         Mode::Active => {}
         Mode::Shadow => write!(out, " (shadow, without effect)")?,
         Mode::Canary => write!(out, " (canary)")?,
     }
     let answer = match &turn.result {
+        Ok(_) if !turn.hook.is_answered() => "done".to_owned(),
+        Err(failure) if !turn.hook.is_answered() => format!("FAILED ({failure})"),
         Ok(verdict) => verdict.name().to_owned(),
         Err(failure) => format!("FAILED ({failure}), counts as {}", turn.verdict.name()),
     };
@@ -249,10 +257,22 @@ fn octets(with: &NewOctets) -> String {
 
 fn envelope_change(edit: &EnvelopeEdit) -> String {
     match edit {
-        EnvelopeEdit::SetSender { sender, was, .. } => format!("sender <{was}> becomes <{sender}>"),
-        EnvelopeEdit::AddRecipient { address, .. } => format!("add <{address}>"),
+        EnvelopeEdit::SetSender {
+            sender,
+            arguments,
+            was,
+        } => format!("sender <{was}> becomes <{sender}>{}", given(arguments)),
+        EnvelopeEdit::AddRecipient { address, arguments } => {
+            format!("add <{address}>{}", given(arguments))
+        }
         EnvelopeEdit::RemoveRecipient { address } => format!("remove <{address}>"),
     }
+}
+
+fn given(arguments: &Option<String>) -> String {
+    arguments
+        .as_ref()
+        .map_or_else(String::new, |arguments| format!(" {arguments}"))
 }
 
 /// What the filters changed of the header, as a diff.

@@ -13,6 +13,7 @@ fn turn(filter: &str, hook: Hook) -> Turn {
         hook,
         mode: Mode::Active,
         recipient: None,
+        about: None,
         result: Ok(Verdict::Continue),
         verdict: Verdict::Continue,
         symbols: vec![],

@@ -1,8 +1,8 @@
 //! `wasmilter plugin bench`: what a plugin costs on one message, in parts.
 
 use crate::cli::explain::time;
-use crate::kit;
-use crate::plugin::{self, Cost, Input, load_path};
+use crate::kit::{self, Cost};
+use crate::plugin::{self, Input, load_path};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use serde_json::json;
@@ -42,7 +42,7 @@ impl Bench {
         let plugin = load_path(&plugin::Config::new("."), &self.plugin).await?;
         let mut costs = Vec::new();
         for round in 0..WARM_UP.saturating_add(self.times) {
-            let cost = plugin.measure(input.clone()).await?;
+            let cost = kit::measure(&plugin, input.clone()).await?;
             let cost = cost.map_err(|failure| anyhow!("the plugin fails on it: {failure}"))?;
             if round >= WARM_UP {
                 costs.push(cost);

@@ -3,13 +3,14 @@
 use super::describe;
 use super::summary::Summary;
 use crate::cli::explain;
-use crate::kit;
-use crate::mail::{Address, Content, Recipient, ReversePath, Turn, Verdict};
-use crate::plugin::{self, Input, Loaded, Ran, load_path};
+use crate::kit::{self, Done, Play};
+use crate::mail::{Address, Content, Recipient, ReversePath};
+use crate::plugin::{self, Input, Loaded, load_path};
 use anyhow::{Context, bail};
 use clap::Args;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 #[derive(Debug, Args)]
 pub struct Run {
@@ -55,7 +56,7 @@ impl Run {
         }
     }
 
-    async fn play(&self, plugin: &Loaded, message: Content) -> anyhow::Result<Ran> {
+    async fn play(&self, plugin: &Loaded, message: Content) -> anyhow::Result<Done> {
         let mut input = Input::from_message(message)?;
         if let Some(sender) = &self.from {
             input.envelope.sender = sender.clone();
@@ -63,19 +64,20 @@ impl Run {
         if !self.to.is_empty() {
             input.envelope.recipients = self.to.iter().cloned().map(Recipient::from).collect();
         }
-        Ok(plugin.run(input).await?)
+        let filters = [Arc::clone(&plugin.filter)];
+        Ok(kit::play(&filters, Play::from(input)).await?)
     }
 
     async fn one(&self, plugin: &Loaded, message: Content) -> anyhow::Result<ExitCode> {
-        let ran = self.play(plugin, message).await?;
+        let done = self.play(plugin, message).await?;
         if self.rendered {
             use std::io::Write;
-            std::io::stdout().write_all(&ran.message.render()?.bytes()?)?;
+            std::io::stdout().write_all(&done.draft.message().render()?.bytes()?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        print!("{}", describe(&ran.plugin));
-        let body = kit::body_diff(&ran.message)?;
-        let turns = turns(ran);
+        print!("{}", describe(&plugin.plugin));
+        let body = kit::body_diff(done.draft.message())?;
+        let turns: Vec<_> = done.turns().cloned().collect();
         let failed = turns.iter().any(|turn| turn.result.is_err());
         print!("\n{}", explain::turns(&turns));
         if !body.is_empty() {
@@ -93,8 +95,8 @@ impl Run {
         let mut summary = Summary::default();
         for message in messages {
             let (name, content) = message?;
-            let ran = self.play(plugin, content).await;
-            if let Some(line) = summary.count(&name, &ran.with_context(|| name.clone())?) {
+            let done = self.play(plugin, content).await;
+            if let Some(line) = summary.count(&name, &done.with_context(|| name.clone())?) {
                 println!("{line}");
             }
         }
@@ -109,26 +111,4 @@ fn status(failed: bool) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
-}
-
-fn turns(ran: Ran) -> Vec<Turn> {
-    let plugin = ran.plugin;
-    let turn = |(call, outcome): (crate::mail::Call, crate::mail::Outcome)| Turn {
-        filter: plugin.name.clone(),
-        version: plugin.version.clone().unwrap_or_default(),
-        hook: call.hook(),
-        mode: outcome.mode,
-        recipient: call.recipient().cloned(),
-        verdict: outcome.result.clone().unwrap_or(Verdict::Continue),
-        result: outcome.result,
-        symbols: outcome.symbols,
-        edits: outcome.edits,
-        refused: outcome.refused,
-        log: outcome.log,
-        elapsed: outcome.elapsed,
-        memory: outcome.memory,
-        host_calls: outcome.host_calls,
-        calls: outcome.calls,
-    };
-    ran.calls.into_iter().map(turn).collect()
 }

@@ -1,8 +1,8 @@
 //! What a plugin did to many messages, in a few lines.
 
 use crate::cli::explain::time;
+use crate::kit::Done;
 use crate::mail::Verdict;
-use crate::plugin::Ran;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -20,23 +20,23 @@ pub struct Summary {
 
 impl Summary {
     /// A line for a message that is worth one: the plugin failed, or said something else than `continue`.
-    pub fn count(&mut self, name: &str, ran: &Ran) -> Option<String> {
+    pub fn count(&mut self, name: &str, done: &Done) -> Option<String> {
         let mut verdict = &Verdict::Continue;
         let mut problem = None;
         let mut elapsed = Duration::ZERO;
         let mut edited = false;
         let mut symbols: Vec<&String> = Vec::new();
-        for (call, outcome) in &ran.calls {
-            match &outcome.result {
+        for turn in done.turns() {
+            match &turn.result {
                 Ok(Verdict::Continue) => {}
                 Ok(other) if *verdict == Verdict::Continue => verdict = other,
                 Ok(_) => {}
-                Err(failure) => problem = Some(format!("FAILED at {}: {failure}", call.hook())),
+                Err(failure) => problem = Some(format!("FAILED at {}: {failure}", turn.hook)),
             }
-            elapsed += outcome.elapsed;
-            edited |= !outcome.edits.is_empty();
-            symbols.extend(outcome.symbols.iter().map(|symbol| &symbol.name));
-            self.memory = self.memory.max(outcome.memory);
+            elapsed += turn.elapsed;
+            edited |= !turn.edits.is_empty();
+            symbols.extend(turn.symbols.iter().map(|symbol| &symbol.name));
+            self.memory = self.memory.max(turn.memory);
         }
         symbols.sort();
         symbols.dedup();

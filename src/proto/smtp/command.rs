@@ -2,7 +2,9 @@
 //! Whether a command is in order at this point is for `server` to say.
 
 use super::handover::{self, Told, Verb};
-use super::{Config, Dialect, dsn, path, refusal, syntax};
+use super::{
+    Config, Dialect, arguments, dsn, given_twice, path, refusal, syntax, unknown_parameter,
+};
 use crate::mail::{Address, AddressError, Body, Recipient, Reply, Ret, ReversePath};
 
 /// A HELO name longer than a domain can be is no name (RFC 5321 §4.5.3.1.2).
@@ -249,20 +251,7 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
 
 fn rcpt(arguments: &str, config: &Config) -> Result<Recipient, Reply> {
     let (path, parameters) = path::split(arguments, "TO")?;
-    let (mut notify, mut original) = (None, None);
-    for parameter in path::parameters(parameters) {
-        let path::Parameter { keyword, value } = parameter?;
-        let twice = if keyword.eq_ignore_ascii_case("NOTIFY") {
-            notify.replace(dsn::notify(value)?).is_some()
-        } else if keyword.eq_ignore_ascii_case("ORCPT") {
-            original.replace(dsn::original(value)?).is_some()
-        } else {
-            return Err(unknown_parameter(keyword));
-        };
-        if twice {
-            return Err(given_twice());
-        }
-    }
+    let (notify, original) = arguments::of_recipient(parameters)?;
     let bad = |error: AddressError| bad_address((5, 1, 3), "recipient", &error);
     let address = if path.is_empty() {
         return Err(refusal(
@@ -303,17 +292,4 @@ pub(super) fn needs_utf8() -> Reply {
 pub(super) fn too_large(config: &Config) -> Reply {
     let text = format!("Message too large: the limit is {} octets", config.size);
     refusal(552, (5, 3, 4), &text)
-}
-
-fn given_twice() -> Reply {
-    syntax("Syntax error: a parameter is given twice")
-}
-
-/// RFC 5321 §4.1.1.11
-pub(super) fn unknown_parameter(keyword: &str) -> Reply {
-    refusal(
-        555,
-        (5, 5, 4),
-        &format!("Parameter {keyword} is not supported"),
-    )
 }

@@ -9,6 +9,7 @@
 //! Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), ENHANCEDSTATUSCODES (RFC 2034),
 //! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), REQUIRETLS (RFC 8689); XCLIENT and XFORWARD (Postfix).
 
+pub mod arguments;
 mod chunk;
 mod command;
 mod data;
@@ -112,6 +113,19 @@ fn refusal(code: u16, (class, subject, detail): (u8, u16, u16), text: &str) -> R
 /// A fault in the wording of a command (RFC 5321 §4.3.2: 501).
 fn syntax(text: &str) -> Reply {
     refusal(501, (5, 5, 4), text)
+}
+
+fn given_twice() -> Reply {
+    syntax("Syntax error: a parameter is given twice")
+}
+
+/// RFC 5321 §4.1.1.11
+fn unknown_parameter(keyword: &str) -> Reply {
+    refusal(
+        555,
+        (5, 5, 4),
+        &format!("Parameter {keyword} is not supported"),
+    )
 }
 
 #[cfg(test)]

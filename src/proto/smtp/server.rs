@@ -88,7 +88,7 @@ pub(super) struct Open {
 pub enum Step {
     /// Send what is in `output`; read if all octets are used.
     Read(Server),
-    /// EHLO or HELO. A transaction that was open is over (RFC 5321 §4.1.4).
+    /// EHLO, HELO or LHLO. Once it is accepted, a transaction that was open is over; refused, it changes nothing (RFC 5321 §4.1.4).
     Hello(Asked<Hello>),
     Mail(Asked<Mail>),
     /// Another client's session takes the place of this one, from its greeting on.
@@ -135,6 +135,7 @@ impl<C> Asked<C> {
 impl Asked<Hello> {
     pub fn accept(self) -> Server {
         let mut server = self.server;
+        server.reset();
         server.phase = Phase::Ready;
         server.hello(self.command.extended);
         server
@@ -341,10 +342,7 @@ impl Server {
             }
             (Command::Bdat { size, last }, _) => return self.bdat(size, last),
             (_, Phase::Refused) => self.out_of_order("You were turned away; only QUIT is left"),
-            (Command::Hello(hello), _) => {
-                self.reset();
-                return self.ask(hello, Step::Hello);
-            }
+            (Command::Hello(hello), _) => return self.ask(hello, Step::Hello),
             (Command::Handover(verb, told), _) => return self.handover(verb, told),
             (Command::Rset, phase) => {
                 self.reset();

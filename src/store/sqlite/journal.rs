@@ -1,7 +1,7 @@
 //! Journals in the index: JSON by transaction id, found by Message-ID too.
 //! The dispositions stand apart from the rest: they are known only inside the transaction that files the message.
 
-use crate::mail::{Departure, Disposition, Journal, TransactionId, Where};
+use crate::mail::{Departure, Disposition, Journal, TransactionId, Turn, Where};
 use crate::store::{Leaving, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
@@ -37,6 +37,52 @@ impl Entry {
                 &self.json,
                 to_json(dispositions)?,
             ))?;
+        Ok(())
+    }
+}
+
+/// Octets of a journal that nothing is added to any more: a message can be moved to and fro for years.
+const MAX_GROWN: usize = 4 * 1024 * 1024;
+
+/// Turns for a journal that is there.
+#[derive(Debug)]
+pub struct More {
+    transaction_id: String,
+    turns: Vec<serde_json::Value>,
+}
+
+impl More {
+    pub fn new(id: &TransactionId, turns: &[Turn]) -> Result<Self, StoreError> {
+        let turns = turns.iter().map(serde_json::to_value);
+        Ok(Self {
+            transaction_id: id.as_str().to_owned(),
+            turns: turns.collect::<Result<_, _>>().map_err(unwritable)?,
+        })
+    }
+
+    pub fn append(&self, index: &Connection) -> Result<(), StoreError> {
+        let id = &self.transaction_id;
+        let json: Option<String> = index
+            .prepare_cached("SELECT json FROM journal WHERE transaction_id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        let json = json.ok_or_else(|| StoreError::NotFound(format!("the journal of {id}")))?;
+        if json.len() > MAX_GROWN {
+            return Err(StoreError::Refused(format!(
+                "the journal of {id} has {} octets, and no more is added to it",
+                json.len()
+            )));
+        }
+        let mut journal: serde_json::Value = serde_json::from_str(&json).map_err(unreadable)?;
+        if let Some(turns) = journal
+            .get_mut("turns")
+            .and_then(|turns| turns.as_array_mut())
+        {
+            turns.extend(self.turns.iter().cloned());
+        }
+        index
+            .prepare_cached("UPDATE journal SET json = ?2 WHERE transaction_id = ?1")?
+            .execute((id, to_json(&journal)?))?;
         Ok(())
     }
 }
@@ -118,13 +164,18 @@ fn message_key(message_id: &str) -> i64 {
 }
 
 pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
-    serde_json::to_string(value)
-        .map_err(|error| StoreError::Failed(format!("a journal cannot be written: {error}")))
+    serde_json::to_string(value).map_err(unwritable)
+}
+
+fn unwritable(error: serde_json::Error) -> StoreError {
+    StoreError::Failed(format!("a journal cannot be written: {error}"))
+}
+
+fn unreadable(error: serde_json::Error) -> StoreError {
+    StoreError::Failed(format!("a journal of index.sqlite cannot be read: {error}"))
 }
 
 fn from_json((json, dispositions): &(String, String)) -> Result<Journal, StoreError> {
-    let unreadable =
-        |error| StoreError::Failed(format!("a journal of index.sqlite cannot be read: {error}"));
     let mut journal: Journal = serde_json::from_str(json).map_err(unreadable)?;
     journal.dispositions = serde_json::from_str(dispositions).map_err(unreadable)?;
     Ok(journal)

@@ -2,7 +2,7 @@
 //! Decides nothing else.
 
 use super::{SqliteStore, accounts, journal, mailboxes, messages, quarantine};
-use crate::mail::{Address, Content, Entry, Held, Journal};
+use crate::mail::{Address, Content, Entry, Held, Journal, TransactionId, Turn};
 use crate::store::{
     Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Keep, Leaving,
     Mailbox, MailboxId, MailboxName, MessageMeta, Quarantine, Store, StoreError,
@@ -65,6 +65,13 @@ impl Store for SqliteStore {
         let entry = journal::Entry::new(&journal)?;
         self.writer
             .change(move |change| entry.insert(change.index, &dispositions))
+            .await
+    }
+
+    async fn append_turns(&self, id: &TransactionId, turns: &[Turn]) -> Result<(), StoreError> {
+        let more = journal::More::new(id, turns)?;
+        self.writer
+            .change(move |change| more.append(change.index))
             .await
     }
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use wasmilter_sdk::{
     Change, Outcome, Reply, State, Verdict, body, config, dns, envelope, export, filing, header,
-    http, kv, log, metrics, results, route, score, session,
+    http, kv, log, metrics, results, route, score, session, tags,
 };
 
 unsafe extern "C" {
@@ -241,6 +241,31 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
                 recipients.join(" ")
             ));
         }
+        "tag" => {
+            let (key, value) = rest.split_once(' ').unwrap();
+            tags::set(key, &value.replace("\\n", "\r\n"));
+        }
+        "tag-many" => (0..rest.parse().unwrap()).for_each(|n: u32| {
+            tags::set(&format!("many.{n}"), "x");
+        }),
+        "tags" => log::info(
+            tags::all()
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
+        "tagged" => log::info(format!("{:?}", tags::get(rest))),
+        // ADDRESS or <>, and parameters.
+        "sender" => drop(match rest.split_once(' ') {
+            Some((address, parameters)) => envelope::set_sender_with(address, parameters),
+            None => envelope::set_sender(rest.trim_matches(['<', '>'])),
+        }),
+        "add-recipient" => drop(match rest.split_once(' ') {
+            Some((address, parameters)) => envelope::add_recipient_with(address, parameters),
+            None => envelope::add_recipient(rest),
+        }),
+        "remove-recipient" => drop(envelope::remove_recipient(rest)),
         "size" => log::info(body::size().to_string()),
         "raw" => {
             let (offset, length) = rest.split_once(' ').unwrap();

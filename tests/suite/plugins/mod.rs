@@ -5,6 +5,7 @@ mod bad;
 mod body_edits;
 mod bulkheads;
 mod contract;
+mod envelope;
 mod failures;
 mod grants;
 mod refused;
@@ -171,6 +172,7 @@ fn view(hook: Hook) -> View {
             reason: "by another".to_owned(),
             by: "other".to_owned(),
         }],
+        tags: Arc::default(),
     }
 }
 

@@ -83,5 +83,7 @@ async fn a_plugin_asks_for_what_it_calls_and_no_more() {
     let (_rig, host) = scripted("").await;
     let all = status(&host.generation(), "guest").abilities;
     // It can do all that its scripts can ask for.
-    assert!(all.contains(&"route".to_owned()), "{all:?}");
+    for ability in ["route", "tags", "envelope-edit"] {
+        assert!(all.contains(&ability.to_owned()), "{all:?}");
+    }
 }

@@ -130,7 +130,7 @@ async fn send(acceptor: &Acceptor, size: usize) -> u16 {
     let message = format!("Subject: x\r\n\r\n{}", "text\r\n".repeat(size / 6));
     let content = Content::from_bytes(message);
     let replies = transaction.finish(content, Telling::Whole).await;
-    replies.whole().code
+    replies.replies.whole().code
 }
 
 #[tokio::test]

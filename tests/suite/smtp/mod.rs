@@ -1,9 +1,11 @@
 //! SMTP as a client sees it, over real sockets, with what was delivered at hand.
 
 mod abuse;
+mod afterwards;
 mod chunks;
 mod client;
 mod handover;
+mod hooks;
 mod hygiene;
 mod kept;
 mod limits;

@@ -40,7 +40,8 @@ impl Reader {
         }
     }
 
-    fn command(&mut self, command: &str) {
+    /// Wants it to succeed.
+    pub fn command(&mut self, command: &str) {
         self.send(command);
         loop {
             let line = self.line();
