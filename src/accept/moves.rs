@@ -120,5 +120,5 @@ async fn one(
 /// forged.
 fn came_with(content: &crate::mail::Content) -> Option<String> {
     let top = content.splices().first().filter(|splice| splice.at == 0)?;
-    super::trace::transaction(&top.insert)
+    super::trace::transaction(top.insert.in_memory()?)
 }

@@ -74,7 +74,6 @@ pub struct Runtime {
     pub linker: Linker<State>,
     /// One for each instance of the pool.
     pub permits: Arc<Semaphore>,
-    instances: usize,
     pub defaults: Limits,
     pub most: Limits,
     /// Time for `on-load`.
@@ -119,7 +118,6 @@ impl Runtime {
         Ok(Self {
             linker,
             permits: Arc::new(Semaphore::new(config.instances as usize)),
-            instances: config.instances as usize,
             defaults,
             most: config.most,
             load,
@@ -135,7 +133,7 @@ impl Runtime {
 
     /// Whether less than half of the pool is free.
     pub fn is_short(&self) -> bool {
-        self.permits.available_permits() * 2 < self.instances
+        self.permits.available_permits() * 2 < self.instances as usize
     }
 
     pub fn http_private(self, plugins: Vec<String>) -> Self {

@@ -2,11 +2,11 @@
 //! Does not decide who may send what to whom.
 
 use super::chunk::{Drain, Progress};
-use super::command::{Command, Hello, Mail, needs_utf8, unknown_parameter};
+use super::command::{Command, Hello, Mail, needs_utf8};
 use super::data::Receiving;
 use super::handover::{Trust, Verb, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
-use super::{Config, Dialect, refusal, syntax};
+use super::{Config, Dialect, refusal, syntax, unknown_parameter};
 use crate::mail::{Body, Recipient, Replies, Reply};
 use std::io::Write;
 use std::sync::Arc;

@@ -4,6 +4,7 @@
 use crate::mail::{Address, EnvelopeEdit, Reply, ReversePath};
 use crate::plugin::abi::generated::envelope_edit::Host;
 use crate::plugin::abi::generated::types::Refusal;
+use crate::plugin::capability::Ability;
 use crate::plugin::state::{Refused, State, nothing_yet};
 use crate::proto::smtp::arguments;
 
@@ -71,6 +72,7 @@ impl State {
 
     fn added(&mut self, text: &str, arguments: Option<String>) -> Result<(), Refused> {
         let address = address(text)?;
+        self.allow(Ability::EnvelopeEdit, &address.to_string())?;
         self.fits(&address)?;
         let arguments = checked(arguments, arguments::of_recipient)?;
         let octets = text.len() + arguments.as_ref().map_or(0, String::len);
