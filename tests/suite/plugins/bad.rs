@@ -251,14 +251,14 @@ async fn reloads_under_load_mix_nothing_and_leave_nothing() {
         .map(|_| {
             let (host, stop, done) = (Arc::clone(&host), Arc::clone(&stop), Arc::clone(&done));
             tokio::spawn(async move {
-                let view = view(Hook::Message);
+                let mut view = view(Hook::Message);
                 while !stop.load(SeqCst) {
                     let chain = chain(&host.generation());
                     let mut run = Run::new(chain, Arc::clone(&view.session), None);
                     let mut draft = Draft::new(message(), &view.envelope.recipients);
-                    let at_rcpt = run.rcpt(alice(), &view.envelope).await;
+                    let at_rcpt = run.rcpt(alice(), &mut view.envelope).await;
                     tokio::task::yield_now().await;
-                    let at_message = run.message(&view.envelope, &mut draft).await;
+                    let at_message = run.message(&mut view.envelope, &mut draft).await;
                     assert_eq!(
                         (at_rcpt, at_message),
                         (Verdict::Continue, Verdict::Continue)

@@ -1,8 +1,9 @@
 //! Edits of the body as a filter asks for them: what is recorded, what is refused, what the message becomes.
 
 use super::*;
+use wasmilter::kit::{Play, play};
 use wasmilter::mail::{BodyEdit, Edit};
-use wasmilter::plugin::{Input, run_file};
+use wasmilter::plugin::{Input, load_path};
 
 /// The message as it stands after one run of the script.
 async fn rendered(script: &str, message: &str) -> String {
@@ -10,12 +11,13 @@ async fn rendered(script: &str, message: &str) -> String {
     rig.guest("guest", script);
     let input = Input::from_message(Content::from_bytes(message.to_owned())).unwrap();
     let wasm = rig.path().join("guest/filter.wasm");
-    let ran = run_file(&rig.config(), &wasm, input).await.unwrap();
-    for (_, outcome) in &ran.calls {
-        fine(outcome);
-        assert!(outcome.refused.is_empty(), "{:?}", outcome.refused);
+    let plugin = load_path(&rig.config(), &wasm).await.unwrap();
+    let done = play(&[plugin.filter], Play::from(input)).await.unwrap();
+    for turn in done.turns() {
+        assert_eq!(turn.result, Ok(Verdict::Continue), "{turn:?}");
+        assert!(turn.refused.is_empty(), "{:?}", turn.refused);
     }
-    let rendered = ran.message.render().unwrap().bytes().unwrap();
+    let rendered = done.draft.message().render().unwrap().bytes().unwrap();
     String::from_utf8(rendered.to_vec()).unwrap()
 }
 

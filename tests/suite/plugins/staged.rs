@@ -15,12 +15,12 @@ fn chain(host: &Host) -> Chain {
 
 /// A transaction from MAIL to the message, and what it leaves behind.
 async fn transaction(host: &Host, id: u64) -> (Verdict, Vec<Turn>, Draft) {
-    let view = view(Hook::Message);
+    let mut view = view(Hook::Message);
     let id = TransactionId::new(id, id);
     let mut run = Run::new(chain(host), Arc::clone(&view.session), Some(id));
     let mut draft = Draft::new(message(), &view.envelope.recipients);
-    let _ = run.rcpt(alice(), &view.envelope).await;
-    let verdict = run.message(&view.envelope, &mut draft).await;
+    let _ = run.rcpt(alice(), &mut view.envelope).await;
+    let verdict = run.message(&mut view.envelope, &mut draft).await;
     (verdict, run.end().turns, draft)
 }
 
