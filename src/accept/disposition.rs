@@ -1,18 +1,18 @@
-//! From the chain's verdict to what becomes of the message, and the commit that makes it so.
+//! From the chain's verdict to what becomes of a message that is ours to keep, and the commit that makes it so.
+//! Doesn't ask the chain but at `deliver`.
 
+use super::judge::{Judged, judge};
 use super::transaction::Transaction;
-use super::{Services, Telling, local_error, no_room, trace};
-use crate::chain::{Draft, Ended, Ruling, Run, total};
+use super::{Telling, local_error, no_room, trace};
+use crate::chain::{Ended, total};
 use crate::mail::{
-    AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Hook, Journal,
-    Message, Replies, Reply, Session, TransactionId, Turn, Verdict, Where,
+    AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Journal, Replies,
+    Reply, Session, TransactionId, Verdict, Where,
 };
 use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
-use crate::verify::{self, Checked};
 use jiff::Timestamp;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// Where quarantined mail is set aside, in each recipient's account.
 const QUARANTINE: &str = "Quarantine";
@@ -20,48 +20,28 @@ const JUNK: &str = "Junk";
 
 /// Runs the rest of the chain over the message and commits what comes of it. Only reading the message back can fail here.
 pub(super) async fn settle(
-    transaction: Transaction,
+    mut transaction: Transaction,
     content: Content,
     telling: Telling,
 ) -> io::Result<Replies> {
+    let Judged {
+        verdict,
+        mut draft,
+        junk,
+        authentication,
+        report,
+    } = judge(&mut transaction, &content).await?;
     let Transaction {
         services,
-        id,
-        session,
         envelope,
         accounts,
         given,
         mut run,
-        sender,
+        ..
     } = transaction;
-    let message = Message::new(content.clone())?;
-    let received = message.header.clone();
-    let mut draft = Draft::new(message, &envelope.recipients);
-    let checked = authenticate(&services, &session, sender, &content, &mut draft, &mut run).await?;
-    let verdict = match checked.ruling.refusal {
-        Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
-        Some(reply) => Verdict::Reject(reply),
-        None => match run.message(&envelope, &mut draft).await {
-            Verdict::Continue => rule(&services, &id, run.score(), &mut draft),
-            other => other,
-        },
-    };
-    if let (Verdict::Continue, Some(why)) = (&verdict, &checked.ruling.junk) {
+    if let Some(why) = &junk {
         draft.file_by_default(JUNK, why);
     }
-    let authentication = services
-        .verifier
-        .as_ref()
-        .map(|_| verify::field(&session.server_name, &checked.results));
-    let report = Report {
-        id,
-        session,
-        envelope: Arc::clone(&envelope),
-        received,
-        size: content.len(),
-        authentication: checked.results,
-        at: services.clock.now(),
-    };
     let quarantined = match &verdict {
         Verdict::Continue | Verdict::Accept => None,
         Verdict::Quarantine(why) => Some(why.clone()),
@@ -177,67 +157,6 @@ pub(super) async fn settle(
     Ok(Replies::Each { whole, each })
 }
 
-/// The built-in filter before all others: checks who the message is from, and removes what only pretends to be our word on that.
-async fn authenticate(
-    services: &Services,
-    session: &Session,
-    sender: Option<verify::Sender>,
-    content: &Content,
-    draft: &mut Draft,
-    run: &mut Run,
-) -> io::Result<Checked> {
-    let started = Instant::now();
-    let checked = match (&services.verifier, sender) {
-        (Some(verifier), Some(sender)) => verifier.message(sender, content).await?,
-        _ => Checked::default(),
-    };
-    let edits = verify::removals(&draft.message().header, &session.server_name);
-    if services.verifier.is_none() && edits.is_empty() {
-        return Ok(checked);
-    }
-    draft.apply(&edits);
-    let verdict = match &checked.ruling.refusal {
-        Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply.clone()),
-        Some(reply) => Verdict::Reject(reply.clone()),
-        None => Verdict::Continue,
-    };
-    run.authenticated(&checked.results);
-    run.built_in(Turn {
-        filter: verify::FILTER.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        hook: Hook::Message,
-        recipient: None,
-        result: Ok(verdict.clone()),
-        verdict,
-        symbols: checked.ruling.symbols.clone(),
-        edits,
-        refused: Vec::new(),
-        log: Vec::new(),
-        elapsed: started.elapsed(),
-        memory: 0,
-        host_calls: 0,
-    });
-    Ok(checked)
-}
-
-fn rule(services: &Services, id: &TransactionId, score: f32, draft: &mut Draft) -> Verdict {
-    match services.config.policy.rule(score) {
-        Ruling::Deliver => Verdict::Continue,
-        Ruling::Junk => {
-            draft.file_by_default(
-                JUNK,
-                &format!("score {score:.1} reaches the policy's junk threshold"),
-            );
-            Verdict::Continue
-        }
-        Ruling::Reject => Verdict::Reject(Reply::new(
-            550,
-            EnhancedCode(5, 7, 1),
-            &format!("Refused as {id}: judged to be spam (score {score:.1})"),
-        )),
-    }
-}
-
 fn discarded(why: &str) -> Disposition {
     Disposition::Discarded {
         why: why.to_owned(),
@@ -259,18 +178,19 @@ fn answer(id: &TransactionId, stored: Result<&str, StoreError>) -> Reply {
 }
 
 /// What the journal says besides what the chain did.
-struct Report {
-    id: TransactionId,
-    session: Arc<Session>,
-    envelope: Arc<Envelope>,
-    received: Header,
-    size: u64,
-    authentication: Vec<AuthenticationResult>,
-    at: Timestamp,
+pub(super) struct Report {
+    pub id: TransactionId,
+    pub queue_id: Option<String>,
+    pub session: Arc<Session>,
+    pub envelope: Arc<Envelope>,
+    pub received: Header,
+    pub size: u64,
+    pub authentication: Vec<AuthenticationResult>,
+    pub at: Timestamp,
 }
 
 impl Report {
-    fn journal(
+    pub fn journal(
         self,
         ended: Ended,
         verdict: Verdict,
@@ -292,6 +212,7 @@ impl Report {
             message_id,
             subject: text("Subject"),
             id: self.id,
+            queue_id: self.queue_id,
             at: self.at.to_string(),
             generation: ended.generation,
             session: Session::clone(&self.session),

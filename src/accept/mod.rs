@@ -2,9 +2,12 @@
 //! that it is on stable storage. Doesn't know which protocol called it.
 
 mod disposition;
+mod judge;
+mod screening;
 mod trace;
 mod transaction;
 
+pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::Transaction;
 
 use crate::auth::Directory;
@@ -14,6 +17,7 @@ use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
+use transaction::Keeper;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -88,7 +92,14 @@ impl Acceptor {
         session: Arc<Session>,
         envelope: Envelope,
     ) -> Result<Transaction, Reply> {
-        Transaction::begin(Arc::clone(&self.0), session, envelope).await
+        let services = Arc::clone(&self.0);
+        let chain = services.chains.current();
+        Transaction::begin(services, Keeper::Us, chain, session, envelope).await
+    }
+
+    /// For messages that somebody else keeps, with the generation of plugins that is in force now.
+    pub fn screen(&self) -> Screen {
+        Screen::new(Arc::clone(&self.0))
     }
 }
 

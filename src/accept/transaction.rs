@@ -3,21 +3,31 @@
 use super::disposition::settle;
 use super::{Services, Telling, local_error, refused};
 use crate::auth::Found;
-use crate::chain::Run;
+use crate::chain::{Chain, Run};
 use crate::mail::{
-    Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
+    Address, Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
     TransactionId,
 };
 use crate::store::AccountId;
 use crate::verify;
 use std::sync::Arc;
 
+/// Who has the message when all is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeper {
+    /// It goes into mailboxes here.
+    Us,
+    /// Whoever asked: its recipients are no affair of ours.
+    Asker,
+}
+
 pub struct Transaction {
     pub(super) services: Arc<Services>,
+    pub(super) keeper: Keeper,
     pub(super) id: TransactionId,
     pub(super) session: Arc<Session>,
     pub(super) envelope: Arc<Envelope>,
-    /// Of each recipient of the envelope.
+    /// Of each recipient of the envelope, if the message is ours to keep.
     pub(super) accounts: Vec<AccountId>,
     /// For each time that a recipient was taken, which of the envelope it was: one that is given twice is there once.
     pub(super) given: Vec<usize>,
@@ -29,21 +39,20 @@ pub struct Transaction {
 impl Transaction {
     pub(super) async fn begin(
         services: Arc<Services>,
+        keeper: Keeper,
+        chain: Chain,
         session: Arc<Session>,
         envelope: Envelope,
     ) -> Result<Self, Reply> {
         let id = services.clock.transaction_id();
-        let run = Run::new(
-            services.chains.current(),
-            Arc::clone(&session),
-            Some(id.clone()),
-        );
+        let run = Run::new(chain, Arc::clone(&session), Some(id.clone()));
         let sender = match &services.verifier {
             Some(verifier) => Some(verifier.sender(&session, &envelope).await),
             None => None,
         };
         let mut transaction = Self {
             services,
+            keeper,
             id,
             session,
             envelope: Arc::new(envelope),
@@ -67,7 +76,7 @@ impl Transaction {
         &self.id
     }
 
-    /// RCPT TO: is it ours, does it exist, the `rcpt` hook.
+    /// RCPT TO: is it ours and does it exist, if we are to keep the message; the `rcpt` hook.
     pub async fn recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
         let address = &recipient.address;
         if self.envelope.recipients.len() >= self.services.config.recipients {
@@ -82,31 +91,14 @@ impl Transaction {
             self.given.push(index);
             return Ok(());
         }
-        let account = match self.services.directory.find(address).await {
-            Ok(Found::Account(account)) => account,
-            Ok(Found::NoSuchUser) => {
-                return Err(Reply::new(
-                    550,
-                    EnhancedCode(5, 1, 1),
-                    &format!("<{address}> has no mailbox here"),
-                ));
-            }
-            Ok(Found::NotOurs) => {
-                return Err(Reply::new(
-                    550,
-                    EnhancedCode(5, 7, 1),
-                    &format!("<{address}> is not ours to deliver; this server does not relay"),
-                ));
-            }
-            Err(error) => {
-                tracing::error!(transaction = self.id.as_str(), %error, "looking up a recipient failed");
-                return Err(local_error());
-            }
+        let account = match self.keeper {
+            Keeper::Us => Some(account(&self.services, &self.id, address).await?),
+            Keeper::Asker => None,
         };
         refused(self.run.rcpt(address.clone(), &self.envelope).await)?;
         self.given.push(self.envelope.recipients.len());
         Arc::make_mut(&mut self.envelope).recipients.push(recipient);
-        self.accounts.push(account);
+        self.accounts.extend(account);
         Ok(())
     }
 
@@ -122,5 +114,30 @@ impl Transaction {
             tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
             local_error().into()
         })
+    }
+}
+
+/// Whose mailbox it is.
+async fn account(
+    services: &Services,
+    id: &TransactionId,
+    address: &Address,
+) -> Result<AccountId, Reply> {
+    match services.directory.find(address).await {
+        Ok(Found::Account(account)) => Ok(account),
+        Ok(Found::NoSuchUser) => Err(Reply::new(
+            550,
+            EnhancedCode(5, 1, 1),
+            &format!("<{address}> has no mailbox here"),
+        )),
+        Ok(Found::NotOurs) => Err(Reply::new(
+            550,
+            EnhancedCode(5, 7, 1),
+            &format!("<{address}> is not ours to deliver; this server does not relay"),
+        )),
+        Err(error) => {
+            tracing::error!(transaction = id.as_str(), %error, "looking up a recipient failed");
+            Err(local_error())
+        }
     }
 }

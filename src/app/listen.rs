@@ -39,13 +39,15 @@ pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
         let endpoint = endpoint(config, listener)?;
-        let socket = Listener::bind(&endpoint).await.map_err(|error| {
-            config.source.error(
-                listener.span.clone(),
-                error.to_string(),
-                "stop what has it, or choose another address",
-            )
-        })?;
+        let socket = Listener::bind_for(&endpoint, &listener.access)
+            .await
+            .map_err(|error| {
+                config.source.error(
+                    listener.span.clone(),
+                    error.to_string(),
+                    "stop what has it, or choose another address",
+                )
+            })?;
         bound.push(Bound {
             config: listener.clone(),
             listener: socket,

@@ -74,6 +74,8 @@ pub struct Listener {
     pub address: String,
     pub tls: TlsMode,
     pub allow_plaintext_auth: bool,
+    /// Of a Unix socket.
+    pub access: crate::net::Access,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }

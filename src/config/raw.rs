@@ -34,6 +34,8 @@ pub struct Listener {
     pub address: Spanned<String>,
     pub tls: Option<Spanned<TlsMode>>,
     pub allow_plaintext_auth: Option<Spanned<bool>>,
+    pub mode: Option<Spanned<String>>,
+    pub owner: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -91,6 +91,26 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:4:16",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"127.0.0.1:1\"\ntls = \"starttls\"\n",
+            "the milter protocol has no TLS",
+            "wasmilter.toml:6:7",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"127.0.0.1:1\"\nmode = \"0660\"\n",
+            "this listener has none",
+            "wasmilter.toml:6:8",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"unix:/run/m\"\nmode = \"rw\"\n",
+            "\"rw\" is not a file mode",
+            "wasmilter.toml:6:8",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"unix:/run/m\"\nowner = \"no-such-user\"\n",
+            "no user \"no-such-user\" in /etc/passwd",
+            "wasmilter.toml:6:9",
+        ),
+        (
             "hostname = \"mx.example.test\"\n[[listener]\n",
             "",
             "wasmilter.toml:2:",
@@ -120,4 +140,14 @@ fn paths_are_relative_to_the_file() {
 fn a_missing_file_is_named() {
     let error = Config::load(Path::new("/nonexistent/w.toml")).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/w.toml"), "{error}");
+}
+
+#[test]
+fn a_milter_socket_says_who_may_connect() {
+    let text = "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"unix:/run/m\"\nmode = \"0666\"\nowner = \":0\"\n";
+    let config = parse(text).unwrap();
+    let access = config.listeners[0].access;
+    assert_eq!(access.mode, 0o666);
+    assert_eq!(access.owner, Some(":0".parse().unwrap()));
+    assert_eq!(config.listeners[0].tls, TlsMode::None);
 }

@@ -1,4 +1,5 @@
 //! The ways in: each turns the events of a protocol core into calls of `accept`.
 //! They decide nothing about mail.
 
+pub mod milter;
 pub mod smtp;

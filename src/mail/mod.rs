@@ -26,9 +26,9 @@ pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, Scope, Scoped};
 pub use envelope::{Body, Envelope, Recipient, Ret};
 pub use filter::{
     Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Moved, OnError,
-    Outcome, View, What,
+    Outcome, Uses, View, What,
 };
-pub use header::{Field, Header};
+pub use header::{Field, FieldChange, Header};
 pub use id::TransactionId;
 pub use journal::{Disposition, Journal, LogLine, Turn, Where};
 pub use mailbox_name::{MailboxName, MailboxNameError};

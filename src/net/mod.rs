@@ -1,11 +1,13 @@
 //! Sockets: listeners, streams, TLS, and the reading side of a driver that runs a protocol core over a connection.
 //! Speaks no protocol itself.
 
+mod access;
 mod input;
 mod listener;
 mod stream;
 mod tls;
 
+pub use access::{Access, Owner, OwnerError};
 pub use input::Input;
 pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
 pub use stream::{Peer, Stream};

@@ -9,7 +9,7 @@ use super::limits::Limits;
 use super::manifest::Manifest;
 use super::snapshot;
 use super::state::{Profile, State};
-use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use crate::mail::{Failure, FilterInfo, Hook, Hooks, Uses};
 use memchr::memmem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -262,6 +262,7 @@ impl Plugin {
                 name: profile.name.clone(),
                 version: manifest.version.clone().unwrap_or_else(|| digest.short()),
                 hooks: interface.hooks(),
+                uses: Uses::of(interface.abilities.iter().map(String::as_str)),
                 on_error: manifest.on_error,
             },
             order: manifest.order,

@@ -38,7 +38,7 @@ pub trait Store: Send + Sync {
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError>;
     /// Stores a journal without a message: of a transaction that was refused or discarded.
     async fn record(&self, journal: &Journal) -> Result<(), StoreError>;
-    /// By transaction id, or by Message-ID (with or without its angle brackets): the latest that fits.
+    /// By transaction id, by the queue id of the mail server before this one, or by Message-ID (with or without its angle brackets): the latest that fits.
     async fn journal(&self, key: &str) -> Result<Option<Journal>, StoreError>;
 
     // --- mailboxes ---

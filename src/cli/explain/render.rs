@@ -31,6 +31,9 @@ pub fn turns(turns: &[Turn]) -> String {
 fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     let (session, envelope) = (&journal.session, &journal.envelope);
     writeln!(out, "Transaction {} at {}", journal.id, journal.at)?;
+    if let Some(id) = &journal.queue_id {
+        writeln!(out, "  queue id {id}")?;
+    }
     let client = session.client_address.map_or_else(
         || "a local client".to_owned(),
         |address| address.to_string(),
@@ -251,6 +254,7 @@ fn end(out: &mut String, journal: &Journal) -> std::fmt::Result {
             }
             Disposition::Discarded { why } => writeln!(out, "discarded: {why}")?,
             Disposition::Refused { reply } => writeln!(out, "refused: {reply}")?,
+            Disposition::Passed { how } => writeln!(out, "{how}")?,
         }
     }
     Ok(())
