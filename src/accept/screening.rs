@@ -16,6 +16,9 @@ use std::time::Duration;
 /// What the journal calls what is done here itself.
 const NAME: &str = "wasmilter";
 
+/// What mail servers and their users know from SpamAssassin: a message with it goes into the junk folder.
+const SPAM_FLAG: &str = "X-Spam-Flag";
+
 /// The filters of one generation, for messages that somebody else keeps. Cheap to clone.
 #[derive(Clone)]
 pub struct Screen {
@@ -148,7 +151,8 @@ impl Screened {
         report.queue_id = queue_id;
         let mut run = transaction.run;
         if let Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) = &verdict {
-            let edits = own_edits(authentication.as_deref(), junk.is_some());
+            let is_untold = junk.is_some() && !is_flagged(&draft);
+            let edits = own_edits(authentication.as_deref(), is_untold);
             draft.apply(&edits);
             if !edits.is_empty() {
                 run.built_in(own_turn(&verdict, edits, junk.into_iter().collect()));
@@ -233,6 +237,12 @@ impl Record {
     }
 }
 
+/// Whether a filter has said so already.
+fn is_flagged(draft: &Draft) -> bool {
+    let mut flags = draft.message().header.get(SPAM_FLAG);
+    flags.any(|field| field.text().eq_ignore_ascii_case("YES"))
+}
+
 /// The fields that say what was found, on top: the asker knows no other way to hear of it.
 fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
     let mut edits = Vec::new();
@@ -245,7 +255,7 @@ fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
         }
     };
     if is_junk {
-        insert("X-Spam-Flag", "YES");
+        insert(SPAM_FLAG, "YES");
     }
     if let Some((name, value)) = authentication.and_then(|field| field.split_once(':')) {
         // Unfolded: the field is folded again when it is written.

@@ -13,6 +13,7 @@ mod crash;
 mod imap;
 mod imports;
 mod kit;
+mod milter;
 mod plugins;
 mod smtp;
 mod store;

@@ -96,7 +96,7 @@ fn commands_are_understood() {
             b"mail.example\x004\x01\x02192.0.2.1\0",
             connect("mail.example", v4.clone()),
         ),
-        (b'C', b"x\x006\0\0002001:db8::1\0", connect("x", v6(0))),
+        (b'C', b"x\x006\0\x002001:db8::1\0", connect("x", v6(0))),
         (
             b'C',
             b"x\x006\0\x19IPv6:2001:db8::1\0",
