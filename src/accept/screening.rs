@@ -296,9 +296,16 @@ fn common(draft: &Draft, envelope: &Envelope, turns: &mut [Turn]) -> Message {
     let first = recipients
         .next()
         .map(|recipient| draft.message_for(&recipient.address));
+    // One that cannot be read is like no other.
+    let splices = |message: &Message| {
+        message
+            .render()
+            .ok()
+            .map(|octets| octets.splices().to_vec())
+    };
     let same = first.filter(|first| {
-        let splices = first.header.splices();
-        recipients.all(|other| draft.message_for(&other.address).header.splices() == splices)
+        let splices_of_first = splices(first);
+        recipients.all(|other| splices(&draft.message_for(&other.address)) == splices_of_first)
     });
     for turn in turns {
         for edit in &turn.edits {

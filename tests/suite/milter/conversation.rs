@@ -133,10 +133,6 @@ async fn header_edits_of_several_filters_arrive_as_they_stand_in_the_end() {
         let mut mta = Mta::offering(server.address(Protocol::Milter), offer).await;
         mta.session().await;
         let outcome = mta.message("Q1", ALICE, message).await;
-        let expected = match offer {
-            V2 => expected.replace("x-twice:b", "x-twice:b"),
-            _ => expected.to_owned(),
-        };
         assert_eq!(outcome.message, expected);
         assert_eq!(outcome.answer, 'c');
     }
@@ -224,7 +220,7 @@ async fn refusals_at_the_envelope_are_heard_there() {
     let server = scripted(
         r#"
         mail = ["envelope"]
-        rcpt = ["for bob@example.test reject 550 5 100% no\\nnot here"]
+        rcpt = ["for bob@example.test reject 550 5 100% no"]
         "#,
     )
     .await;
@@ -250,7 +246,7 @@ async fn refusals_at_the_envelope_are_heard_there() {
     let server = scripted(r#"connect = ["tempfail 421 4 later"]"#).await;
     let mut mta = connect(&server).await;
     let (letter, text) = mta.ask(b'C', b"x\0U").await;
-    assert_eq!((letter, &text[..]), ('y', "421 4.7.0 later\0"));
+    assert_eq!((letter, &text[..]), ('y', "421 4.7.1 later\0"));
     let server = scripted(r#"mail = ["reject 550 5 never"]"#).await;
     let mut mta = connect(&server).await;
     mta.session().await;
@@ -263,16 +259,14 @@ async fn refusals_at_the_envelope_are_heard_there() {
 #[tokio::test]
 async fn verdicts_become_what_the_mail_server_can_do() {
     for (step, answer, text, held) in [
-        ("reject 554 5 no\\nnever", 'y', "554", None),
+        ("reject 554 5 never", 'y', "554 5.7.1 never", None),
         ("tempfail 451 4 later", 'y', "451 4.7.1 later", None),
         ("discard", 'd', "", None),
         ("quarantine a look at it", 'c', "", Some("a look at it")),
         ("accept", 'c', "", None),
         ("panic oh", 'y', "451 4.3.0", None),
     ] {
-        let server =
-            scripted(&format!("message = [\"add X-A 1\", \"{step}\"]").replace("\\n", "\\\\n"))
-                .await;
+        let server = scripted(&format!("message = [\"add X-A 1\", \"{step}\"]")).await;
         let mut mta = connect(&server).await;
         mta.session().await;
         let outcome = mta.message("Q1", ALICE, MESSAGE).await;
@@ -329,7 +323,8 @@ async fn an_edit_for_some_recipients_is_made_only_if_they_are_all() {
             .message
             .contains("Subject: hello\r\nX-All: 1\r\n\r\n")
     );
-    let refused = journal(&server, "Q2").await.turns.remove(0).refused;
+    let turns = journal(&server, "Q2").await.turns;
+    let refused: Vec<_> = turns.into_iter().flat_map(|turn| turn.refused).collect();
     assert!(
         refused
             .iter()

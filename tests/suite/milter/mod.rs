@@ -3,7 +3,11 @@
 mod abuse;
 mod conversation;
 mod mta;
+mod native;
+mod postfix;
+mod postfix_rig;
 mod progress;
+mod restart;
 
 use crate::support::Server;
 use mta::Mta;
@@ -49,12 +53,8 @@ async fn with(more: &str, prepare: impl FnOnce(&Path)) -> Server {
 
 /// Of the plugins that come with the program.
 fn shipped(home: &Path, name: &str) {
-    let folder = home.join("plugins").join(name);
-    std::fs::create_dir_all(&folder).unwrap();
-    EmbeddedPlugin::named(name)
-        .unwrap()
-        .write_to(&folder)
-        .unwrap();
+    let plugin = EmbeddedPlugin::named(name).unwrap();
+    plugin.write_to(&home.join("plugins")).unwrap();
 }
 
 async fn connect(server: &Server) -> Mta {
