@@ -200,3 +200,72 @@ fn body(message: Content) -> io::Result<(Content, u64)> {
     };
     Ok((message, start))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::ReversePath;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    /// The sender is a@client.test; to alice and root.
+    fn given() -> Given {
+        Given {
+            envelope: Envelope {
+                sender: ReversePath::Address(address("a@client.test")),
+                ..Envelope::default()
+            },
+            recipients: vec![
+                (address("alice@example.test"), "<Alice@example.test>".into()),
+                (address("root@mx.example.test"), "root".into()),
+            ],
+        }
+    }
+
+    fn now(sender: &str, recipients: &[&str]) -> Envelope {
+        Envelope {
+            sender: ReversePath::try_from(sender.to_owned()).unwrap(),
+            recipients: recipients.iter().map(|text| address(text).into()).collect(),
+            ..Envelope::default()
+        }
+    }
+
+    fn changes(envelope: &Envelope, actions: u32) -> (Vec<Modification>, Vec<String>) {
+        let mut all = Modifications::default();
+        all.envelope(envelope, &given());
+        all.keep_allowed(Actions(actions));
+        (all.list, all.missed)
+    }
+
+    #[test]
+    fn the_envelope_is_changed_where_it_differs() {
+        let both = ["alice@example.test", "root@mx.example.test"];
+        assert_eq!(changes(&now("a@client.test", &both), 0), (vec![], vec![]));
+        let mut other = now("", &["alice@example.test", "bob@example.test"]);
+        other.envid = Some("QQ7".into());
+        let added = other.recipients.last_mut().unwrap();
+        added.notify = Some("NEVER".into());
+        let sender = Modification::ChangeSender {
+            address: "<>".into(),
+            parameters: Some("ENVID=QQ7".into()),
+        };
+        let with = |parameters| Modification::AddRecipient {
+            address: "<bob@example.test>".into(),
+            parameters,
+        };
+        // As it was written by who gave it.
+        let removed = Modification::DeleteRecipient {
+            address: "root".into(),
+        };
+        let (list, missed) = changes(&other, 0x1ff);
+        let parameters = Some("NOTIFY=NEVER".to_owned());
+        assert_eq!(list, [sender, with(parameters), removed.clone()]);
+        assert!(missed.is_empty());
+        let (list, missed) = changes(&other, 0x0c);
+        assert_eq!(list, [with(None), removed]);
+        assert_eq!(missed.len(), 2, "{missed:?}");
+        assert!(missed.iter().any(|why| why.ends_with("change the sender")));
+    }
+}

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod conversation;
+mod miltertest;
 mod mta;
 mod native;
 mod postfix;
