@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use wasmilter::mail::{
     Address, Call, Content, Envelope, Filter, Message, Recipient, Session, TransactionId, View,
 };
-use wasmilter::plugin::{Config, Host, embedded};
+use wasmilter::plugin::{Config, Granting, Host, embedded};
 
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
 
@@ -31,6 +31,7 @@ async fn main() {
     let started = Instant::now();
     let host = Host::start(Config {
         watch: None,
+        grants: Granting::Everything,
         ..Config::new(directory.path())
     })
     .await

@@ -110,6 +110,7 @@ fn message(caller: u64, number: u64, account: AccountId) -> Delivery {
             id: TransactionId::new(number, caller),
             queue_id: None,
             at: "2026-11-23T05:00:00Z".into(),
+            release: None,
             generation: 1,
             session: Session::default(),
             envelope: Envelope::default(),
@@ -130,6 +131,7 @@ fn message(caller: u64, number: u64, account: AccountId) -> Delivery {
             }],
             elapsed: Duration::ZERO,
         },
+        aside: Vec::new(),
         copies: vec![DeliveryCopy {
             disposition: 0,
             account,

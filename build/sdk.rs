@@ -42,7 +42,10 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     {
         let path = entry?.path();
         if path.is_dir() {
-            if path.file_name().is_some_and(|name| name != "target") {
+            if path
+                .file_name()
+                .is_some_and(|name| name != "target" && name != "frozen")
+            {
                 collect(&path, files)?;
             }
         } else if path.file_name().is_some_and(|name| name != "Cargo.lock") {

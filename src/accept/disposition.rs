@@ -2,21 +2,16 @@
 //! Doesn't ask the chain but at `deliver`.
 
 use super::judge::{Judged, judge};
+use super::places::{Places, Sorter};
+use super::report::Progress;
 use super::transaction::Transaction;
-use super::{Telling, local_error, no_room, trace};
-use crate::chain::{Ended, total};
+use super::{Telling, local_error, no_room};
 use crate::mail::{
-    AuthenticationResult, Content, Disposition, EnhancedCode, Envelope, Header, Journal, Replies,
-    Reply, Session, TransactionId, Verdict, Where,
+    Content, Disposition, EnhancedCode, Journal, Replies, Reply, TransactionId, Verdict,
 };
-use crate::store::{Delivery, DeliveryCopy, MailboxName, StoreError};
-use jiff::Timestamp;
+use crate::store::{Delivery, StoreError};
 use std::io;
-use std::sync::Arc;
-
-/// Where quarantined mail is set aside, in each recipient's account.
-const QUARANTINE: &str = "Quarantine";
-const JUNK: &str = "Junk";
+use std::iter::repeat;
 
 /// Runs the rest of the chain over the message and commits what comes of it. Only reading the message back can fail here.
 pub(super) async fn settle(
@@ -27,7 +22,7 @@ pub(super) async fn settle(
     let Judged {
         verdict,
         mut draft,
-        junk,
+        filed,
         authentication,
         report,
     } = judge(&mut transaction, &content).await?;
@@ -39,17 +34,16 @@ pub(super) async fn settle(
         mut run,
         ..
     } = transaction;
-    if let Some(why) = &junk {
-        draft.file_by_default(JUNK, why);
+    if let (Verdict::Continue, Some((mailbox, why))) = (&verdict, &filed) {
+        draft.file_by_default(mailbox, why);
     }
-    let quarantined = match &verdict {
-        Verdict::Continue | Verdict::Accept => None,
-        Verdict::Quarantine(why) => Some(why.clone()),
+    match &verdict {
+        Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) => {}
         Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
             let disposition = Disposition::Refused {
                 reply: reply.to_string(),
             };
-            let journal = report.journal(run.end(), verdict.clone(), |_| disposition.clone());
+            let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
             // The client keeps the message: a journal that cannot be written loses nothing.
             if let Err(error) = services.store.record(&journal).await {
                 tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
@@ -57,94 +51,70 @@ pub(super) async fn settle(
             return Ok(reply.clone().into());
         }
         Verdict::Discard => {
-            let why = "a filter discarded it";
-            let journal = report.journal(run.end(), verdict.clone(), |_| discarded(why));
+            let disposition = discarded("a filter discarded it");
+            let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
             let stored = services.store.record(&journal).await;
             return Ok(answer(&journal.id, stored.map(|()| "taken")).into());
         }
-    };
+    }
 
-    let mut copies = Vec::with_capacity(accounts.len());
-    let mut dispositions = Vec::with_capacity(accounts.len());
+    let mut sorter = Sorter {
+        report: &report,
+        content: &content,
+        run: &mut run,
+        draft: &mut draft,
+        authentication: authentication.unwrap_or_default(),
+        received: report.at,
+    };
+    let mut places = Places::default();
     // What the client hears in place of the reply to the whole.
     let mut refusals = vec![None; accounts.len()];
-    for (index, (recipient, account)) in envelope.recipients.iter().zip(accounts).enumerate() {
+    let recipients = envelope.recipients.iter().zip(accounts);
+    for ((recipient, account), refusal) in recipients.zip(&mut refusals) {
         let address = &recipient.address;
-        let answer = match quarantined {
-            Some(_) => Verdict::Continue,
-            None => run.deliver(address.clone(), &envelope, &mut draft).await,
+        let place = match &verdict {
+            Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
+            _ => sorter.ask(address).await,
         };
-        let (mailbox, why) = match answer {
-            Verdict::Continue | Verdict::Accept => match &quarantined {
-                Some(why) => (QUARANTINE.to_owned(), why.clone()),
-                None => draft.filing(address).mailbox.unwrap_or_else(|| {
-                    (MailboxName::INBOX.to_owned(), "no filter filed it".into())
-                }),
-            },
-            Verdict::Quarantine(why) => (QUARANTINE.to_owned(), why),
-            Verdict::Discard => {
-                dispositions.push(discarded("a filter discarded it at deliver"));
-                continue;
+        let instead = |reply: Option<&Reply>| match (reply, telling) {
+            (None, _) => discarded("a filter discarded it at deliver"),
+            (Some(reply), Telling::Whole) => {
+                discarded(&format!("a filter refused it at deliver: {reply}"))
             }
-            Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
-                dispositions.push(match telling {
-                    Telling::Whole => {
-                        discarded(&format!("a filter refused it at deliver: {reply}"))
-                    }
-                    Telling::Each => Disposition::Refused {
-                        reply: reply.to_string(),
-                    },
-                });
-                if telling == Telling::Each
-                    && let Some(refusal) = refusals.get_mut(index)
-                {
-                    *refusal = Some(reply);
+            (Some(reply), Telling::Each) => {
+                *refusal = Some(reply.clone());
+                Disposition::Refused {
+                    reply: reply.to_string(),
                 }
-                continue;
             }
         };
-        let name = MailboxName::new(&mailbox).unwrap_or_else(|error| {
-            tracing::warn!(transaction = report.id.as_str(), mailbox, %error, "filed into INBOX instead");
-            MailboxName::inbox()
-        });
-        let header = draft.message_for(address).header;
-        let fields = trace::fields(
-            &report.id,
-            &report.session,
-            &envelope,
-            address,
-            authentication.as_deref().unwrap_or_default(),
-            report.at,
-        );
-        copies.push(DeliveryCopy {
-            disposition: index,
-            account,
-            mailbox: name.clone(),
-            flags: draft.filing(address).flags,
-            content: trace::render(&content, &header, &fields)?,
-        });
-        dispositions.push(Disposition::Filed {
-            mailbox: name.as_str().to_owned(),
-            uid: 0,
-            why,
-        });
+        places.push(&sorter, address, account, place, instead)?;
     }
-    let at = report.at;
-    let mut dispositions = dispositions.into_iter();
-    let journal = report.journal(run.end(), verdict, |_| {
-        dispositions
-            .next()
-            .unwrap_or_else(|| discarded("no verdict"))
-    });
+    let (at, ended) = (report.at, run.end());
+    let progress = Progress {
+        earlier: Vec::new(),
+        unruled: matches!(verdict, Verdict::Quarantine(_)),
+        filed: match &verdict {
+            // A filter has said that the policy does not count.
+            Verdict::Accept => None,
+            _ => filed,
+        },
+    };
+    let aside = report.set_aside(&ended, places.groups, &progress, &content);
+    let journal = report.journal(ended, verdict, places.dispositions);
     let id = journal.id.clone();
     let stored = services
         .store
         .deliver(Delivery {
             received_at: at,
             journal,
-            copies,
+            copies: places.copies,
+            aside,
         })
         .await;
+    if let Ok(journal) = &stored {
+        log_aside(journal);
+    }
     let whole = answer(&id, stored.map(|_| "stored"));
     if refusals.iter().all(Option::is_none) {
         return Ok(Replies::All(whole));
@@ -155,6 +125,15 @@ pub(super) async fn settle(
         .map(|recipient| of(recipient).unwrap_or_else(|| whole.clone()))
         .collect();
     Ok(Replies::Each { whole, each })
+}
+
+/// Says what went into the quarantine.
+pub(super) fn log_aside(journal: &Journal) {
+    for place in &journal.dispositions {
+        if let Disposition::Quarantined { id, why, .. } = &place.disposition {
+            tracing::info!(transaction = journal.id.as_str(), recipient = %place.recipient, id, why, "set aside in quarantine");
+        }
+    }
 }
 
 fn discarded(why: &str) -> Disposition {
@@ -173,57 +152,6 @@ fn answer(id: &TransactionId, stored: Result<&str, StoreError>) -> Reply {
         Err(error) => {
             tracing::error!(transaction = id.as_str(), %error, "storing a message failed");
             local_error()
-        }
-    }
-}
-
-/// What the journal says besides what the chain did.
-pub(super) struct Report {
-    pub id: TransactionId,
-    pub queue_id: Option<String>,
-    pub session: Arc<Session>,
-    pub envelope: Arc<Envelope>,
-    pub received: Header,
-    pub size: u64,
-    pub authentication: Vec<AuthenticationResult>,
-    pub at: Timestamp,
-}
-
-impl Report {
-    pub fn journal(
-        self,
-        ended: Ended,
-        verdict: Verdict,
-        mut disposition: impl FnMut(usize) -> Disposition,
-    ) -> Journal {
-        let text = |name: &str| self.received.nth(name, 1).map(|field| field.text());
-        let message_id = text("Message-ID").map(|id| id.trim_matches(['<', '>']).to_owned());
-        let dispositions = self
-            .envelope
-            .recipients
-            .iter()
-            .enumerate()
-            .map(|(index, recipient)| Where {
-                recipient: recipient.address.clone(),
-                disposition: disposition(index),
-            })
-            .collect();
-        Journal {
-            message_id,
-            subject: text("Subject"),
-            id: self.id,
-            queue_id: self.queue_id,
-            at: self.at.to_string(),
-            generation: ended.generation,
-            session: Session::clone(&self.session),
-            envelope: Envelope::clone(&self.envelope),
-            size: self.size,
-            authentication: self.authentication,
-            score: total(&ended.symbols),
-            turns: ended.turns,
-            verdict,
-            dispositions,
-            elapsed: ended.elapsed,
         }
     }
 }

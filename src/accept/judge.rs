@@ -2,7 +2,7 @@
 //! Says nothing of where the message goes, and stores nothing.
 
 use super::Services;
-use super::disposition::Report;
+use super::report::Report;
 use super::transaction::{Keeper, Transaction};
 use crate::chain::{Draft, Ruling, Run};
 use crate::mail::{
@@ -13,12 +13,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+const JUNK: &str = "Junk";
+
 pub(super) struct Judged {
     pub verdict: Verdict,
     /// The message with all edits so far.
     pub draft: Draft,
-    /// Why it belongs into Junk, unless a filter files it; only with the verdict `continue`.
-    pub junk: Option<String>,
+    /// Mailbox and why, unless a filter files it; counts only with the verdict `continue`.
+    pub filed: Option<(String, String)>,
     /// The whole field Authentication-Results, if senders are checked.
     pub authentication: Option<String>,
     pub report: Report,
@@ -40,7 +42,8 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
         transaction.keeper,
     )
     .await?;
-    let mut junk = None;
+    let junk = checked.ruling.junk.clone();
+    let mut filed = junk.map(|why| (JUNK.to_owned(), why));
     let verdict = match checked.ruling.refusal {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),
@@ -53,14 +56,11 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
                 &services,
                 &transaction.id,
                 transaction.run.score(),
-                &mut junk,
+                &mut filed,
             ),
             other => other,
         },
     };
-    if verdict == Verdict::Continue {
-        junk = junk.or(checked.ruling.junk);
-    }
     let authentication = services
         .verifier
         .as_ref()
@@ -74,11 +74,12 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
         size: content.len(),
         authentication: checked.results,
         at: services.clock.now(),
+        release: None,
     };
     Ok(Judged {
         verdict,
         draft,
-        junk,
+        filed,
         authentication,
         report,
     })
@@ -128,18 +129,23 @@ async fn authenticate(
         elapsed: started.elapsed(),
         memory: 0,
         host_calls: 0,
+        calls: Vec::new(),
     });
     Ok(checked)
 }
 
-/// What the policy makes of the score; with the verdict `continue`, why it belongs into Junk, if it does.
-fn rule(services: &Services, id: &TransactionId, score: f32, junk: &mut Option<String>) -> Verdict {
+/// What the policy makes of the score; `filed` gets the mailbox that it asks for.
+pub(super) fn rule(
+    services: &Services,
+    id: &TransactionId,
+    score: f32,
+    filed: &mut Option<(String, String)>,
+) -> Verdict {
     match services.config.policy.rule(score) {
         Ruling::Deliver => Verdict::Continue,
         Ruling::Junk => {
-            *junk = Some(format!(
-                "score {score:.1} reaches the policy's junk threshold"
-            ));
+            let why = format!("score {score:.1} reaches the policy's junk threshold");
+            *filed = Some((JUNK.to_owned(), why));
             Verdict::Continue
         }
         Ruling::Reject => Verdict::Reject(Reply::new(

@@ -2,11 +2,17 @@
 //! that it is on stable storage. Doesn't know which protocol called it.
 
 mod disposition;
+mod expiry;
 mod judge;
+mod places;
+mod release;
+mod report;
 mod screening;
 mod trace;
 mod transaction;
 
+pub use expiry::{Expiry, expire};
+pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::Transaction;
 

@@ -1,8 +1,8 @@
 //! A transaction whose message somebody else keeps: the same chain and policy, with the verdict, the message and the envelope as they are
 //! to be for an answer. Nothing is stored but the journal, and `deliver` is not asked: no mailbox is known here.
 
-use super::disposition::Report;
 use super::judge::{Judged, judge};
+use super::report::Report;
 use super::transaction::{Keeper, Transaction};
 use super::{Services, local_error, refused};
 use crate::chain::{Chain, Draft, Ended, Run};
@@ -144,11 +144,13 @@ impl Screened {
         let Judged {
             verdict,
             mut draft,
-            junk,
+            filed,
             authentication,
             mut report,
         } = judged;
         report.queue_id = queue_id;
+        let junk = filed.filter(|_| verdict == Verdict::Continue);
+        let junk = junk.map(|(_, why)| why);
         let mut run = transaction.run;
         if let Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) = &verdict {
             let is_untold = junk.is_some() && !is_flagged(&draft);
@@ -159,6 +161,10 @@ impl Screened {
             }
         }
         let mut ended = run.end();
+        let verdict = match (verdict, held(&ended.turns)) {
+            (Verdict::Continue | Verdict::Accept, Some(why)) => Verdict::Quarantine(why),
+            (verdict, _) => verdict,
+        };
         let message = common(&draft, &transaction.envelope, &mut ended.turns);
         Self {
             verdict,
@@ -182,6 +188,7 @@ impl Screened {
             size: 0,
             authentication: Vec::new(),
             at: transaction.services.clock.now(),
+            release: None,
         };
         Self {
             verdict: Verdict::Tempfail(local_error()),
@@ -215,7 +222,7 @@ impl Screened {
         };
         let journal = self
             .report
-            .journal(self.ended, verdict, |_| disposition.clone());
+            .journal(self.ended, verdict, std::iter::repeat(disposition));
         Record {
             services: self.services,
             journal,
@@ -286,7 +293,17 @@ fn own_turn(verdict: &Verdict, edits: Vec<Scoped>, why: Vec<String>) -> Turn {
         elapsed: Duration::ZERO,
         memory: 0,
         host_calls: 0,
+        calls: Vec::new(),
     }
+}
+
+/// Why a filter wants it held. If for some recipients only, then for all: there is one message.
+fn held(turns: &[Turn]) -> Option<String> {
+    let mut edits = turns.iter().flat_map(|turn| &turn.edits);
+    edits.find_map(|edit| match &edit.edit {
+        Edit::Hold { why } => Some(why.clone()),
+        _ => None,
+    })
 }
 
 /// The one version of the message that there can be: that of all recipients if they have the same, else what is edited for all of them.

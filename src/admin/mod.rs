@@ -1,8 +1,12 @@
-//! The HTTP side: health for now. Doesn't know how connections come in.
+//! The HTTP side: health and metrics for everybody, control for the server's own user. Doesn't know how connections come in.
 
+pub mod control;
+
+use crate::metrics::{MEDIA_TYPE, Registry};
 use crate::net::Stream;
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -13,8 +17,11 @@ use tokio_util::sync::CancellationToken;
 /// Time for a client to send the header of its request.
 const HEADER: Duration = Duration::from_secs(30);
 
-pub fn routes() -> Router {
-    Router::new().route("/healthz", get(|| async { (StatusCode::OK, "ready\n") }))
+pub fn routes(metrics: Registry) -> Router {
+    let text = move || async move { ([(CONTENT_TYPE, MEDIA_TYPE)], metrics.text()) };
+    Router::new()
+        .route("/healthz", get(|| async { (StatusCode::OK, "ready\n") }))
+        .route("/metrics", get(text))
 }
 
 /// One connection, until it ends or, after `stop`, its request in flight is answered.

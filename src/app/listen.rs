@@ -1,11 +1,12 @@
 //! Binding and serving the listeners of the configuration. Knows which protocol goes with which server, nothing of either.
 
 use super::Listening;
-use crate::admin;
+use crate::admin::{self, control};
 use crate::config::{Config, ConfigError, Listener as ListenerConfig, TlsFiles, TlsMode};
 use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
-use crate::net::{Endpoint, Limits, Listener, Tls, TlsError};
+use crate::metrics::Registry;
+use crate::net::{Access, Endpoint, Limits, Listener, Tls, TlsError};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,15 @@ pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
         });
     }
     Ok(bound)
+}
+
+/// The socket for commands; in a data directory that no other server has.
+pub async fn bind_control(config: &Config) -> Result<Listener, ConfigError> {
+    let general = |error: &dyn std::fmt::Display| ConfigError::general(error.to_string());
+    let path = control::socket(&config.data_dir).map_err(|error| general(&error))?;
+    Listener::bind_for(&Endpoint::Unix(path), &Access::new(control::MODE))
+        .await
+        .map_err(|error| general(&error))
 }
 
 /// None if no listener wants it. Without a certificate in the configuration, a self-signed pair is made.
@@ -146,7 +156,16 @@ pub async fn imap(
         .await;
 }
 
-pub async fn http(bound: Bound, connections: usize, stop: CancellationToken) {
+pub async fn http(bound: Bound, metrics: Registry, connections: usize, stop: CancellationToken) {
+    serve_http(bound.listener, admin::routes(metrics), connections, stop).await;
+}
+
+pub async fn serve_http(
+    listener: Listener,
+    routes: axum::Router,
+    connections: usize,
+    stop: CancellationToken,
+) {
     let limits = Limits {
         connections,
         refusal:
@@ -154,10 +173,8 @@ pub async fn http(bound: Bound, connections: usize, stop: CancellationToken) {
                 .to_owned(),
         drain: super::DRAIN,
     };
-    let routes = admin::routes();
     let token = stop.clone();
-    bound
-        .listener
+    listener
         .serve(limits, stop, move |stream| {
             admin::serve(stream, routes.clone(), token.clone())
         })

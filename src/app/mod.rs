@@ -3,15 +3,18 @@
 mod listen;
 
 use crate::accept::{self, Acceptor};
+use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
-use crate::config::{self, Config, ConfigError, Protocol};
-use crate::dns;
+use crate::config::{Config, ConfigError, Protocol};
+use crate::dns::Resolver;
 use crate::ingress;
+use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
-use crate::net::{Endpoint, Tls};
-use crate::plugin::{self, Host};
+use crate::metrics::Registry;
+use crate::net::{Endpoint, Listener, Tls};
+use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
@@ -29,6 +32,8 @@ const IN_MEMORY: usize = 128 * 1024;
 const DRAIN: Duration = Duration::from_secs(30);
 /// What a running server says of its plugins, in the data directory.
 pub const PLUGIN_STATUS: &str = "plugins.json";
+/// What plugins keep, in the data directory.
+const PLUGIN_DATA: &str = "plugins.db";
 
 pub struct App {
     listening: Vec<Listening>,
@@ -59,6 +64,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
     }
+    control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
 }
 
@@ -77,11 +83,15 @@ impl App {
         let store = SqliteStore::open_exclusive(store::Config::new(&config.data_dir))
             .map_err(|error| failed("the store cannot be opened in", &error))?;
         let store = Arc::new(store);
+        let commands = listen::bind_control(config).await?;
         let tls = listen::tls(config)?;
+        let metrics = Registry::default();
+        let resolver = resolver(config)?;
         let host = match &config.plugins.directory {
             None => None,
             Some(directory) => {
-                let host = Host::start(plugins(config, directory.clone())).await;
+                let services = reach(config, resolver.as_ref(), &metrics)?;
+                let host = Host::start(plugins(config, directory.clone(), services)).await;
                 let host =
                     host.map_err(|error| ConfigError::general(format!("plugins: {error}")))?;
                 Some(Arc::new(host))
@@ -114,9 +124,12 @@ impl App {
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
         );
-        let acceptor = match &config.authentication {
-            Some(authentication) => acceptor.verifying(verifier(authentication)?),
-            None => acceptor,
+        let acceptor = match (&config.authentication, resolver) {
+            (Some(authentication), Some(resolver)) => {
+                let policy = authentication.policy;
+                acceptor.verifying(Verifier::new(verify::Config { policy }, resolver))
+            }
+            _ => acceptor,
         };
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
@@ -130,11 +143,36 @@ impl App {
             directory,
             clock,
             tls,
+            metrics,
         };
+        app.serve_commands(config, commands, &services);
+        app.tasks.spawn(accept::expire(
+            config.quarantine,
+            Arc::clone(&app.store) as Arc<dyn Store>,
+            Arc::clone(&services.clock),
+            app.stop.clone(),
+        ));
         for bound in bound {
             app.serve(config, bound, &services);
         }
         Ok(app)
+    }
+
+    fn serve_commands(&self, config: &Config, listener: Listener, services: &Services) {
+        let routes = control::routes(Control {
+            hostname: config.hostname.clone(),
+            listening: self.listening.iter().map(ToString::to_string).collect(),
+            started: services.clock.now(),
+            plugins: self.host.clone(),
+            acceptor: services.acceptor.clone(),
+        });
+        let stop = self.stop.clone();
+        self.tasks.spawn(listen::serve_http(
+            listener,
+            routes,
+            control::CONNECTIONS,
+            stop,
+        ));
     }
 
     fn serve(&self, config: &Config, bound: Bound, services: &Services) {
@@ -184,7 +222,9 @@ impl App {
                     .spawn(listen::imap(bound, mailboxes, tls, connections, stop));
             }
             Protocol::Http => {
-                self.tasks.spawn(listen::http(bound, connections, stop));
+                let metrics = services.metrics.clone();
+                self.tasks
+                    .spawn(listen::http(bound, metrics, connections, stop));
             }
             Protocol::Milter => {
                 let milter = ingress::milter::Config {
@@ -244,21 +284,64 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+    metrics: Registry,
 }
 
-fn verifier(config: &config::Authentication) -> Result<Verifier, ConfigError> {
-    let resolver = dns::Resolver::new(config.dns.clone())
-        .map_err(|error| ConfigError::general(format!("[authentication]: {error}")))?;
-    let policy = config.policy;
-    Ok(Verifier::new(verify::Config { policy }, resolver))
+/// None where there is no DNS to be had, and nothing that cannot do without.
+fn resolver(config: &Config) -> Result<Option<Resolver>, ConfigError> {
+    match Resolver::new(config.dns.clone()) {
+        Ok(resolver) => Ok(Some(resolver)),
+        Err(error) if config.authentication.is_some() => {
+            Err(ConfigError::general(format!("[authentication]: {error}")))
+        }
+        Err(error) => {
+            tracing::warn!("plugins have no DNS: {error}");
+            Ok(None)
+        }
+    }
 }
 
-fn plugins(config: &Config, directory: std::path::PathBuf) -> plugin::Config {
+/// Where what plugins may do is written. None where there are no plugins.
+pub fn granting(config: &Config) -> Option<plugin::Granting> {
+    let directory = config.plugins.directory.clone()?;
+    let named = config.plugins.grants.clone().map(plugin::Granting::File);
+    Some(named.unwrap_or_else(|| plugin::Config::new(directory).grants))
+}
+
+/// What plugins reach.
+fn reach(
+    config: &Config,
+    resolver: Option<&Resolver>,
+    metrics: &Registry,
+) -> Result<plugin::Services, ConfigError> {
+    let path = config.data_dir.join(PLUGIN_DATA);
+    let kv = Database::open(&path)
+        .map_err(|error| ConfigError::general(format!("what plugins keep: {error}")))?;
+    let dns = resolver.map(|resolver| Arc::new(resolver.clone()) as Arc<dyn plugin::Dns>);
+    let web = Web::new(dns.clone())
+        .map_err(|error| ConfigError::general(format!("TLS for plugins: {error}")))?;
+    Ok(plugin::Services {
+        kv: Arc::new(kv),
+        dns,
+        http: Some(Arc::new(web)),
+        metrics: metrics.clone(),
+        ..plugin::Services::default()
+    })
+}
+
+fn plugins(
+    config: &Config,
+    directory: std::path::PathBuf,
+    services: plugin::Services,
+) -> plugin::Config {
+    let standard = plugin::Config::new(directory);
     plugin::Config {
+        grants: granting(config).unwrap_or_else(|| standard.grants.clone()),
+        services,
         limits: config.plugins.limits,
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
-        ..plugin::Config::new(directory)
+        ..standard
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::{Chain, Draft};
 use crate::mail::{
-    AuthenticationResult, Call, EnhancedCode, Envelope, Filter, FilterRun, Hook, Message, OnError,
-    Outcome, Reply, Session, Symbol, TransactionId, Turn, Verdict, View,
+    Address, AuthenticationResult, Call, Edit, EnhancedCode, Envelope, Filter, FilterRun, Hook,
+    Message, OnError, Outcome, Reply, Session, Stop, Symbol, TransactionId, Turn, Verdict, View,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ pub struct Run {
     turns: Vec<Turn>,
     symbols: Vec<Symbol>,
     elapsed: Duration,
+    /// Filters that have been asked at this hook already, in another transaction.
+    passed: Option<(Hook, HashSet<String>)>,
 }
 
 struct Link {
@@ -58,6 +61,56 @@ impl Run {
             turns: Vec::new(),
             symbols: Vec::new(),
             elapsed: Duration::ZERO,
+            passed: None,
+        }
+    }
+
+    /// What filters found in another transaction with the same message is known to those that are asked in this one.
+    pub fn resume(&mut self, turns: &[Turn]) {
+        let symbols = turns.iter().flat_map(|turn| &turn.symbols);
+        self.symbols.extend(symbols.cloned());
+    }
+
+    /// At the hook where another transaction was stopped, those that come before the filter that did it, and it itself, are not asked.
+    pub fn go_on_after(&mut self, stop: &Stop) {
+        let names = || self.links.iter().map(|link| &link.filter.info().name);
+        let before = names().position(|name| *name == stop.filter);
+        let before = names().take(before.map_or(0, |at| at + 1)).cloned();
+        let passed = stop.passed.iter().cloned().chain(before).collect();
+        self.passed = Some((stop.hook, passed));
+    }
+
+    /// Where the filter that was asked last stopped the chain.
+    pub fn stop(&self) -> Option<Stop> {
+        self.turns.last().map(|turn| self.stop_of(turn))
+    }
+
+    /// Where the message was last held for this recipient, and why.
+    pub fn held(&self, recipient: &Address) -> Option<(Stop, String)> {
+        self.turns.iter().rev().find_map(|turn| {
+            let why = turn
+                .edits
+                .iter()
+                .rev()
+                .find_map(|scoped| match &scoped.edit {
+                    Edit::Hold { why } if scoped.scope.covers(recipient) => Some(why.clone()),
+                    _ => None,
+                });
+            why.map(|why| (self.stop_of(turn), why))
+        })
+    }
+
+    fn stop_of(&self, turn: &Turn) -> Stop {
+        let names = || self.links.iter().map(|link| &link.filter.info().name);
+        let passed = names().position(|name| *name == turn.filter);
+        Stop {
+            filter: turn.filter.clone(),
+            version: turn.version.clone(),
+            hook: turn.hook,
+            passed: names()
+                .take(passed.map_or(0, |at| at + 1))
+                .cloned()
+                .collect(),
         }
     }
 
@@ -134,6 +187,12 @@ impl Run {
             if !info.hooks.contains(hook) {
                 continue;
             }
+            if let Some((at, passed)) = &self.passed
+                && *at == hook
+                && passed.contains(&info.name)
+            {
+                continue;
+            }
             let view = View {
                 transaction: self.transaction.clone(),
                 session: Arc::clone(&self.session),
@@ -199,6 +258,7 @@ fn turn(filter: &dyn Filter, call: &Call, outcome: Outcome) -> Turn {
         elapsed: outcome.elapsed,
         memory: outcome.memory,
         host_calls: outcome.host_calls,
+        calls: outcome.calls,
     }
 }
 

@@ -2,11 +2,15 @@
 
 mod account;
 mod check;
+mod control;
 mod demo;
 mod explain;
 mod log;
 mod plugin;
+mod quarantine;
 mod serve;
+mod status;
+mod terminal;
 
 use crate::config::Config;
 use anyhow::Context;
@@ -30,6 +34,8 @@ pub struct Cli {
 enum Command {
     /// Run the server until SIGTERM or Ctrl-C; what is in flight is finished first
     Serve(ConfigFile),
+    /// Say how the running server is doing: since when, where it listens, with which filters
+    Status(status::Status),
     /// Check a configuration file and say what is wrong with it; starts nothing
     Check(ConfigFile),
     /// Show it all on this machine: sample mail through real filters into mailboxes, in a temporary directory
@@ -39,6 +45,9 @@ enum Command {
     Account(account::Account),
     /// Say what happened to a message: each filter's edits, symbols, verdict, time and memory, and where it went
     Explain(explain::Explain),
+    /// List, show, release and delete the messages that filters set aside
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     /// List and install the plugins of a server; make, build, test, check, run and measure plugins without one
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -83,10 +92,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(file) => serve::run(&file.load()?).await,
+        Command::Status(status) => status.run().await,
         Command::Check(file) => check::run(&file.load()?),
         Command::Demo(demo) => demo.run().await,
         Command::Account(account) => account.run().await,
         Command::Explain(explain) => explain.run().await,
+        Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Plugin(plugin) => plugin.run().await,
     }
 }

@@ -28,9 +28,11 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
     pub policy: Policy,
+    pub dns: crate::dns::Config,
     /// None: senders are not checked.
     pub authentication: Option<Authentication>,
     pub limits: Limits,
+    pub quarantine: crate::accept::Expiry,
     /// For errors that show only when things are started.
     pub source: Source,
 }
@@ -92,13 +94,14 @@ pub struct TlsFiles {
 pub struct Plugins {
     /// None: no filters.
     pub directory: Option<PathBuf>,
+    /// The file with what each may do. None: that in the directory.
+    pub grants: Option<PathBuf>,
     /// For a plugin whose manifest says nothing.
     pub limits: crate::plugin::Limits,
 }
 
 #[derive(Debug, Clone)]
 pub struct Authentication {
-    pub dns: crate::dns::Config,
     pub policy: crate::verify::Policy,
 }
 

@@ -22,9 +22,13 @@ pub struct Config {
     #[serde(default)]
     pub policy: Policy,
     #[serde(default)]
+    pub dns: Dns,
+    #[serde(default)]
     pub authentication: Authentication,
     #[serde(default)]
     pub limits: Limits,
+    #[serde(default)]
+    pub quarantine: Quarantine,
 }
 
 #[derive(Debug, Deserialize)]
@@ -49,6 +53,7 @@ pub struct Tls {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Plugins {
     pub directory: Option<Spanned<PathBuf>>,
+    pub grants: Option<Spanned<PathBuf>>,
     pub cpu_ms: Option<Spanned<u64>>,
     pub wall_ms: Option<Spanned<u64>>,
     pub memory: Option<Spanned<ByteSize>>,
@@ -63,11 +68,19 @@ pub struct Policy {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Dns {
+    pub servers: Option<Spanned<Vec<Spanned<String>>>>,
+    pub timeout_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Authentication {
     #[serde(default)]
     pub enabled: bool,
-    pub dns_servers: Option<Spanned<Vec<Spanned<String>>>>,
-    pub dns_timeout_ms: Option<Spanned<u64>>,
+    // Moved to [dns]; kept so that the error can say so.
+    pub dns_servers: Option<Spanned<toml::Value>>,
+    pub dns_timeout_ms: Option<Spanned<toml::Value>>,
     #[serde(default)]
     pub spf: Action,
     #[serde(default)]
@@ -82,4 +95,11 @@ pub struct Limits {
     pub message_size: Option<Spanned<ByteSize>>,
     pub recipients: Option<Spanned<usize>>,
     pub connections: Option<Spanned<usize>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quarantine {
+    pub keep_days: Option<Spanned<u64>>,
+    pub max_size: Option<Spanned<ByteSize>>,
 }

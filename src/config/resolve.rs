@@ -4,6 +4,7 @@ use super::{
     Authentication, ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source,
     TlsFiles, TlsMode, raw,
 };
+use crate::accept::Expiry;
 use crate::chain::Policy;
 use crate::mail::Address;
 use crate::net::Access;
@@ -60,6 +61,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
             key_span,
         }
     });
+    let limits = limits(&source, &raw.limits)?;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
@@ -69,8 +71,10 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         tls,
         plugins: plugins(&source, &base, raw.plugins)?,
         policy: policy(&source, &raw.policy)?,
+        dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
-        limits: limits(&source, &raw.limits)?,
+        quarantine: quarantine(&source, &raw.quarantine, limits.message_size)?,
+        limits,
         source,
     })
 }
@@ -222,8 +226,23 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
         )),
     };
     let memory = raw.memory.map_or(ByteSize::mib(64), Spanned::into_inner).0;
+    // The file itself may not be there: then all have what all have.
+    let grants = raw.grants.map(|grants| {
+        let path = base.join(grants.get_ref());
+        let here = |parent: &Path| parent.as_os_str().is_empty();
+        let fine = path.parent().is_some_and(|parent| here(parent) || parent.is_dir());
+        match !fine || path.is_dir() {
+            true => Err(source.error(
+                grants.span(),
+                format!("{} is no place for a file of grants", path.display()),
+                "write the path of a file in a directory that is there, or leave it out: grants.toml in the plugin directory",
+            )),
+            false => Ok(path),
+        }
+    });
     Ok(Plugins {
         directory,
+        grants: grants.transpose()?,
         limits: crate::plugin::Limits {
             cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
             wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),
@@ -258,16 +277,13 @@ fn policy(source: &Source, raw: &raw::Policy) -> Result<Policy, ConfigError> {
     }
 }
 
-fn authentication(
-    source: &Source,
-    raw: raw::Authentication,
-) -> Result<Option<Authentication>, ConfigError> {
-    let servers = match raw.dns_servers {
+fn dns(source: &Source, raw: raw::Dns) -> Result<dns::Config, ConfigError> {
+    let servers = match raw.servers {
         None => None,
         Some(servers) if servers.get_ref().is_empty() => {
             return Err(source.error(
                 servers.span(),
-                "dns-servers names none",
+                "servers names none",
                 "leave it out to use those of /etc/resolv.conf",
             ));
         }
@@ -279,7 +295,7 @@ fn authentication(
                 .collect::<Result<Vec<_>, _>>()?,
         ),
     };
-    let timeout = match raw.dns_timeout_ms {
+    let timeout = match raw.timeout_ms {
         None => dns::Config::default().timeout,
         Some(ms) if (10..=10_000).contains(ms.get_ref()) => Duration::from_millis(*ms.get_ref()),
         Some(ms) => {
@@ -290,8 +306,26 @@ fn authentication(
             ));
         }
     };
+    Ok(dns::Config { servers, timeout })
+}
+
+fn authentication(
+    source: &Source,
+    raw: raw::Authentication,
+) -> Result<Option<Authentication>, ConfigError> {
+    for (old, new, written) in [
+        ("dns-servers", "servers", &raw.dns_servers),
+        ("dns-timeout-ms", "timeout-ms", &raw.dns_timeout_ms),
+    ] {
+        if let Some(written) = written {
+            return Err(source.error(
+                written.span(),
+                format!("{old} is no key of [authentication] any more"),
+                format!("it is `{new}` in the table [dns] now, for plugins too: move it there"),
+            ));
+        }
+    }
     Ok(raw.enabled.then_some(Authentication {
-        dns: dns::Config { servers, timeout },
         policy: verify::Policy {
             spf: raw.spf,
             dkim: raw.dkim,
@@ -342,5 +376,38 @@ fn limits(source: &Source, raw: &raw::Limits) -> Result<Limits, ConfigError> {
             "RFC 5321 §4.5.3.1.8 has every server take that many",
         )?,
         connections: at_least(&raw.connections, 10_000, 1, "a listener needs one")?,
+    })
+}
+
+fn quarantine(
+    source: &Source,
+    raw: &raw::Quarantine,
+    message_size: u64,
+) -> Result<Expiry, ConfigError> {
+    let days = match &raw.keep_days {
+        None => 30,
+        Some(days) if (1..=36_500).contains(days.get_ref()) => *days.get_ref(),
+        Some(days) => {
+            return Err(source.error(
+                days.span(),
+                format!("{} is out of range", days.get_ref()),
+                "from 1 to 36500 days",
+            ));
+        }
+    };
+    let size = match &raw.max_size {
+        None => ByteSize::mib(1024).0.max(message_size),
+        Some(size) if size.get_ref().0 >= message_size => size.get_ref().0,
+        Some(size) => {
+            return Err(source.error(
+                size.span(),
+                "it is less than one message may have (message-size under [limits]), so that such a one would not stay",
+                format!("at least {message_size} octets, or a smaller message-size"),
+            ));
+        }
+    };
+    Ok(Expiry {
+        age: Duration::from_secs(days * 86_400),
+        size,
     })
 }

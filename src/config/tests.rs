@@ -21,10 +21,11 @@ fn the_least_configuration_has_defaults() {
 fn senders_are_checked_only_where_that_is_asked_for() {
     assert!(parse(LEAST).unwrap().authentication.is_none());
     let text = format!(
-        "{LEAST}[authentication]\nenabled = true\ndns-servers = [\"192.0.2.53\", \"[::1]:5353\"]\ndmarc = \"reject\"\n"
+        "{LEAST}[dns]\nservers = [\"192.0.2.53\", \"[::1]:5353\"]\n[authentication]\nenabled = true\ndmarc = \"reject\"\n"
     );
-    let authentication = parse(&text).unwrap().authentication.unwrap();
-    let servers = authentication.dns.servers.unwrap();
+    let config = parse(&text).unwrap();
+    let authentication = config.authentication.unwrap();
+    let servers = config.dns.servers.unwrap();
     let servers: Vec<_> = servers.iter().map(ToString::to_string).collect();
     assert_eq!(servers, ["192.0.2.53:53", "[::1]:5353"]);
     assert_eq!(authentication.policy.dmarc, crate::verify::Action::Reject);
@@ -76,9 +77,19 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:5:10",
         ),
         (
-            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\ndns-servers = [\"dns.example\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[dns]\nservers = [\"dns.example\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
             "not the address of a DNS server",
-            "wasmilter.toml:4:16",
+            "wasmilter.toml:4:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\ndns-servers = [\"192.0.2.53\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "`servers` in the table [dns] now",
+            "wasmilter.toml:4:15",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[dns]\ntimeout-ms = 5\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "5 is out of range",
+            "wasmilter.toml:4:14",
         ),
         (
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\nspf = \"ban\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",

@@ -8,9 +8,9 @@ use hickory_resolver::config::{
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as AnswerError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Answers kept at once; a message asks for some ten.
@@ -39,10 +39,43 @@ impl Default for Config {
 
 #[derive(Debug, thiserror::Error)]
 pub enum DnsError {
-    #[error("/etc/resolv.conf names no usable DNS server: {0}; set dns-servers")]
+    #[error("/etc/resolv.conf names no usable DNS server: {0}; set servers under [dns]")]
     System(NetError),
     #[error("the DNS resolver cannot be built: {0}")]
     Build(NetError),
+}
+
+/// What is asked for in text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    A,
+    Aaaa,
+    Mx,
+    Txt,
+    /// The name is an IP address.
+    Ptr,
+}
+
+impl Kind {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "A",
+            Self::Aaaa => "AAAA",
+            Self::Mx => "MX",
+            Self::Txt => "TXT",
+            Self::Ptr => "PTR",
+        }
+    }
+
+    fn record_type(self) -> RecordType {
+        match self {
+            Self::A => RecordType::A,
+            Self::Aaaa => RecordType::AAAA,
+            Self::Mx => RecordType::MX,
+            Self::Txt => RecordType::TXT,
+            Self::Ptr => RecordType::PTR,
+        }
+    }
 }
 
 /// Why there is no answer to be had.
@@ -111,10 +144,54 @@ impl Resolver {
         Ok(records.collect())
     }
 
+    /// The records of a name as text, names without their final dot; empty where there are none.
+    pub async fn lookup(&self, name: &str, kind: Kind) -> Result<Vec<String>, LookupError> {
+        let name = match kind {
+            Kind::Ptr => {
+                let address: IpAddr = name.parse().map_err(|_| LookupError::NotFound)?;
+                Name::from(address.to_canonical())
+            }
+            _ => Name::from_utf8(name).map_err(|_| LookupError::NotFound)?,
+        };
+        let mut name = name;
+        name.set_fqdn(true);
+        let lookup = match self.0.lookup(name, kind.record_type()).await {
+            Ok(lookup) => lookup,
+            Err(error) => {
+                return match lookup_error(error) {
+                    LookupError::NotFound => Ok(Vec::new()),
+                    error => Err(error),
+                };
+            }
+        };
+        let records = lookup.answers().iter();
+        // Names on the way there (CNAME) are among them.
+        Ok(records
+            .filter(|record| record.record_type() == kind.record_type())
+            .filter_map(|record| text(&record.data))
+            .collect())
+    }
+
     /// For a library that brings its own lookups.
     pub fn hickory(&self) -> &TokioResolver {
         &self.0
     }
+}
+
+fn text(data: &RData) -> Option<String> {
+    let plain = |name: &Name| {
+        let mut name = name.clone();
+        name.set_fqdn(false);
+        name.to_ascii()
+    };
+    Some(match data {
+        RData::A(address) => address.0.to_string(),
+        RData::AAAA(address) => address.0.to_string(),
+        RData::MX(mx) => format!("{} {}", mx.preference, plain(&mx.exchange)),
+        RData::TXT(txt) => String::from_utf8_lossy(&txt.txt_data.concat()).into_owned(),
+        RData::PTR(name) => plain(&name.0),
+        _ => return None,
+    })
 }
 
 fn server(address: SocketAddr) -> NameServerConfig {

@@ -262,6 +262,7 @@ impl FilterRun for Given {
             elapsed: Duration::ZERO,
             memory: 0,
             host_calls: 0,
+            calls: Vec::new(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a case expects, what was observed, and where the two differ. Doesn't run anything.
 
 use super::play::Done;
-use crate::mail::{Address, Message, Verdict};
+use crate::mail::{Address, Edit, Message, Verdict};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -76,6 +76,8 @@ pub struct Expect {
     /// By recipient; who is not named has none.
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
+    /// Why it is held, by recipient; for who is not named it is not.
+    pub hold: BTreeMap<Address, String>,
 }
 
 /// What one plugin did to one message.
@@ -91,6 +93,7 @@ pub struct Observed {
     pub header_added_for: BTreeMap<Address, Fields>,
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
+    pub hold: BTreeMap<Address, String>,
     /// Hooks that failed and calls that were refused: never expected.
     pub failures: Vec<String>,
 }
@@ -152,6 +155,7 @@ impl Observed {
             header_added_for: BTreeMap::new(),
             mailbox: BTreeMap::new(),
             flags: BTreeMap::new(),
+            hold: BTreeMap::new(),
             failures: Vec::new(),
         };
         for address in recipients {
@@ -165,6 +169,12 @@ impl Observed {
             }
             if !filing.flags.is_empty() {
                 observed.flags.insert(address.clone(), filing.flags);
+            }
+            let edits = done.turns().flat_map(|turn| &turn.edits);
+            for scoped in edits.filter(|scoped| scoped.scope.covers(address)) {
+                if let Edit::Hold { why } = &scoped.edit {
+                    observed.hold.insert(address.clone(), why.clone());
+                }
             }
         }
         for turn in done.turns() {
@@ -240,6 +250,7 @@ impl Expect {
         let recipients = self.recipients.keys().chain(self.mailbox.keys());
         recipients
             .chain(self.flags.keys())
+            .chain(self.hold.keys())
             .chain(self.header_added_for.keys())
     }
 
@@ -334,6 +345,7 @@ impl Expect {
             all.iter().filter_map(line).collect()
         };
         compare("flags", flagged(&self.flags), flagged(&observed.flags));
+        compare("hold", filed(&self.hold), filed(&observed.hold));
         all
     }
 
@@ -367,6 +379,7 @@ impl Expect {
             header_added_for: observed.header_added_for.clone(),
             mailbox: observed.mailbox.clone(),
             flags: observed.flags.clone(),
+            hold: observed.hold.clone(),
         }
     }
 
@@ -407,6 +420,7 @@ impl Expect {
         key("header-added-for", table(&self.header_added_for, fields));
         key("mailbox", table(&self.mailbox, |name| quoted(name)));
         key("flags", table(&self.flags, list));
+        key("hold", table(&self.hold, |why| quoted(why)));
         out
     }
 }

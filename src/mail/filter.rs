@@ -1,7 +1,7 @@
 //! What a filter is to the chain: something that is opened for a transaction and called at its hooks. WASM or built-in makes no difference here.
 
 use super::{
-    Address, AuthenticationResult, Envelope, LogLine, Message, Scoped, Session, Symbol,
+    Address, AuthenticationResult, Envelope, HostCall, LogLine, Message, Scoped, Session, Symbol,
     TransactionId, Verdict,
 };
 use async_trait::async_trait;
@@ -198,6 +198,8 @@ pub struct Outcome {
     /// Octets of linear memory when the call ended.
     pub memory: u64,
     pub host_calls: u32,
+    /// Those of services.
+    pub calls: Vec<HostCall>,
 }
 
 /// How a filter failed.

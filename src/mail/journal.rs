@@ -1,8 +1,8 @@
 //! The journal of one transaction: who did what to it, when, and at what cost. It is stored with the message and explains it.
 
 use super::{
-    Address, AuthenticationResult, Envelope, Failure, Hook, Scoped, Session, Symbol, TransactionId,
-    Verdict,
+    Address, AuthenticationResult, Departure, Envelope, Failure, Hook, Released, Scoped, Session,
+    Symbol, TransactionId, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -11,6 +11,16 @@ use std::time::Duration;
 pub struct LogLine {
     pub level: String,
     pub text: String,
+}
+
+/// One call of a service of the host: what was asked and what came of it, both cut short.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCall {
+    /// "kv.get", "dns.lookup" …; "further calls" for those that are only counted.
+    pub what: String,
+    pub argument: String,
+    pub result: String,
+    pub elapsed: Duration,
 }
 
 /// One call of one hook of one filter.
@@ -39,6 +49,9 @@ pub struct Turn {
     pub memory: u64,
     /// Calls into the host.
     pub host_calls: u32,
+    /// Those of services: kv, dns, http, metrics.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<HostCall>,
 }
 
 /// Where the message went for one recipient.
@@ -67,6 +80,13 @@ pub enum Disposition {
     Passed {
         how: String,
     },
+    /// Set aside under this number, and what became of it since.
+    Quarantined {
+        id: u64,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<Departure>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +97,9 @@ pub struct Journal {
     pub queue_id: Option<String>,
     /// RFC 3339, UTC.
     pub at: String,
+    /// If it goes on with a message that was in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub release: Option<Released>,
     /// The generation of plugins that treated it.
     pub generation: u64,
     pub session: Session,

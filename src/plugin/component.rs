@@ -2,14 +2,20 @@
 //! image made. Knows nothing of directories or generations.
 
 use super::abi;
+use super::capability::{Grants, Lacking};
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::guest::Guest;
+use super::inspect::inspect;
 use super::limits::Limits;
 use super::manifest::Manifest;
+use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
+use super::unused::trapping;
 use crate::mail::{Failure, FilterInfo, Hook, Hooks, Uses};
+use crate::metrics::Meter;
+use arc_swap::ArcSwap;
 use memchr::memmem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -35,6 +41,8 @@ pub enum LoadError {
     Version { found: String },
     #[error("it imports {0}, which this server does not offer")]
     Import(String),
+    #[error("{0}")]
+    NotGranted(Box<Lacking>),
     #[error("it cannot be linked: {0}")]
     Link(String),
     #[error("it exports {0}, which is no hook of the contract")]
@@ -67,6 +75,12 @@ pub struct Runtime {
     pub most: Limits,
     /// Time for `on-load`.
     load: LoadTime,
+    /// In force now.
+    pub grants: ArcSwap<Grants>,
+    /// What plugins reach.
+    pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    http_private: Vec<String>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -90,6 +104,7 @@ impl Runtime {
         config: &EngineConfig,
         defaults: Limits,
         load: LoadTime,
+        services: Services,
     ) -> Result<Self, EngineError> {
         let ticking = TickingEngine::new(config)?;
         let linker = abi::linker(ticking.engine()).map_err(EngineError::Engine)?;
@@ -99,8 +114,18 @@ impl Runtime {
             defaults,
             most: config.most,
             load,
+            grants: ArcSwap::default(),
+            services,
+            http_private: Vec::new(),
             ticking,
         })
+    }
+
+    pub fn http_private(self, plugins: Vec<String>) -> Self {
+        Self {
+            http_private: plugins,
+            ..self
+        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -222,6 +247,7 @@ pub struct Plugin {
     pub start: Start,
     pub profile: Arc<Profile>,
     pub pre: InstancePre<State>,
+    pub meter: Meter,
     pub runtime: Arc<Runtime>,
 }
 
@@ -233,11 +259,26 @@ impl Plugin {
         manifest: &Manifest,
         bytes: Arc<[u8]>,
     ) -> Result<Self, LoadError> {
-        check_kind(&bytes)?;
-        let digest = Digest::of(&bytes);
+        let found = inspect(&bytes)?;
+        if let Some(other) = found.contract.iter().find(|version| !abi::serves(version)) {
+            return Err(LoadError::Version {
+                found: format!("{}@{other}", abi::PACKAGE),
+            });
+        }
+        let name = manifest.name.as_deref().unwrap_or(name);
+        let asked = found.asked(manifest);
+        // Before anything of it runs.
+        let capabilities = runtime
+            .grants
+            .load()
+            .capabilities(name, &asked)
+            .map_err(|lacking| LoadError::NotGranted(Box::new(lacking)))?;
+        let digest = found.digest;
         let limits = manifest.limits.within(runtime.defaults, runtime.most);
+        let version = manifest.version.clone().unwrap_or_else(|| digest.short());
+        let name = name.to_owned();
         let profile = Arc::new(Profile {
-            name: manifest.name.clone().unwrap_or_else(|| name.to_owned()),
+            version: version.clone(),
             config: manifest.config.clone(),
             // It was made from a table.
             settings: serde_json::from_str(&manifest.config).unwrap_or_default(),
@@ -247,6 +288,11 @@ impl Plugin {
                 memory: limits.memory,
             },
             limits,
+            asked,
+            capabilities: ArcSwap::from_pointee(capabilities),
+            http_private: runtime.http_private.contains(&name),
+            services: runtime.services.clone(),
+            name,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
         let may_load = memmem::find(&bytes, b"wasmilter:filter/on-load@").is_some();
@@ -256,11 +302,11 @@ impl Plugin {
             (runtime.compile(Arc::clone(&bytes)).await?, Start::Plain)
         };
         let interface = Interface::read(&component)?;
-        let pre = link(&runtime, &component)?;
+        let pre = link(&runtime, &profile, &component)?;
         let plugin = Self {
             info: FilterInfo {
                 name: profile.name.clone(),
-                version: manifest.version.clone().unwrap_or_else(|| digest.short()),
+                version,
                 hooks: interface.hooks(),
                 uses: Uses::of(interface.abilities.iter().map(String::as_str)),
                 on_error: manifest.on_error,
@@ -270,12 +316,21 @@ impl Plugin {
             size: bytes.len() as u64,
             interface,
             start,
+            meter: runtime.services.metrics.filters().meter(&profile.name),
             profile,
             pre,
             runtime,
         };
         plugin.try_out().await?;
         Ok(plugin)
+    }
+
+    /// What the grants of now allow it, from its next instance on. An error if they no longer allow it to be in force.
+    pub fn regrant(&self) -> Result<(), Lacking> {
+        let grants = self.runtime.grants.load();
+        let capabilities = grants.capabilities(&self.profile.name, &self.profile.asked)?;
+        self.profile.capabilities.store(Arc::new(capabilities));
+        Ok(())
     }
 
     /// Makes one instance and looks whether its hooks have the contract's signatures.
@@ -318,8 +373,19 @@ pub fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
 }
 
 /// Resolves imports; what is missing has a name.
-pub fn link(runtime: &Runtime, component: &Component) -> Result<InstancePre<State>, LoadError> {
-    runtime.linker.instantiate_pre(component).map_err(|error| {
+pub fn link(
+    runtime: &Runtime,
+    profile: &Profile,
+    component: &Component,
+) -> Result<InstancePre<State>, LoadError> {
+    let unused = &profile.asked.declared.unused;
+    let pre = if unused.is_empty() {
+        runtime.linker.instantiate_pre(component)
+    } else {
+        trapping(&runtime.linker, component, unused)
+            .and_then(|linker| linker.instantiate_pre(component))
+    };
+    pre.map_err(|error| {
         let text = format!("{error:#}");
         let kind = component.component_type();
         let missing = kind

@@ -1,5 +1,9 @@
 //! The plugins of this repository, compiled into the program. Nothing here runs them.
 
+use super::capability::{Asked, Grants};
+use super::component::LoadError;
+use super::inspect::inspect;
+use super::manifest::Manifest;
 use std::io;
 use std::path::Path;
 
@@ -18,6 +22,13 @@ impl EmbeddedPlugin {
         EMBEDDED.iter().find(|plugin| plugin.name == name)
     }
 
+    /// What it asks for, to be granted by whoever installs it.
+    pub fn asked(&self) -> Result<Asked, LoadError> {
+        let manifest = Manifest::parse(self.manifest)
+            .map_err(|error| LoadError::Host(format!("plugin.toml, {error}")))?;
+        Ok(inspect(self.bytes)?.asked(&manifest))
+    }
+
     /// As `NAME/plugin.toml` and `NAME/NAME.wasm` in a plugin directory.
     pub fn write_to(&self, directory: &Path) -> io::Result<()> {
         let directory = directory.join(self.name);
@@ -27,9 +38,13 @@ impl EmbeddedPlugin {
     }
 }
 
-/// All of them.
+/// All of them, with what they ask for granted.
 pub fn write_to(directory: &Path) -> io::Result<()> {
-    EMBEDDED
-        .iter()
-        .try_for_each(|plugin| plugin.write_to(directory))
+    let grants = directory.join(super::service::GRANTS);
+    for plugin in EMBEDDED {
+        let asked = plugin.asked().map_err(io::Error::other)?;
+        Grants::write(&grants, plugin.name, &asked, false).map_err(io::Error::other)?;
+        plugin.write_to(directory)?;
+    }
+    Ok(())
 }

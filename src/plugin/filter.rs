@@ -6,6 +6,7 @@ use super::guest::Guest;
 use crate::mail::{
     Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Outcome, Verdict, View,
 };
+use crate::metrics;
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,7 +46,24 @@ impl FilterRun for PluginRun {
     async fn call(&mut self, call: &Call, view: View) -> Outcome {
         let started = Instant::now();
         let result = self.answer(call, view).await;
-        self.outcome(result, started)
+        let outcome = self.outcome(result, started);
+        self.plugin.meter.count(&metrics::Call {
+            hook: call.hook().name(),
+            result: match &outcome.result {
+                Ok(verdict) => verdict.name(),
+                Err(_) => "failed",
+            },
+            failure: outcome
+                .result
+                .as_ref()
+                .err()
+                .map(|failure| failure.kind.to_string()),
+            elapsed: outcome.elapsed,
+            edits: outcome.edits.len(),
+            symbols: outcome.symbols.len(),
+            refused: outcome.refused.len(),
+        });
+        outcome
     }
 }
 
@@ -86,6 +104,7 @@ impl PluginRun {
             elapsed: started.elapsed(),
             memory,
             host_calls: record.host_calls,
+            calls: record.calls,
         }
     }
 }

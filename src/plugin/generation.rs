@@ -43,6 +43,9 @@ pub struct PluginStatus {
     pub hooks: Vec<Hook>,
     /// The interfaces that it imports: all that it can do.
     pub abilities: Vec<String>,
+    /// What of it is in force: each with its patterns, and the verdicts.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
     /// Octets of the component.
     pub size: Option<u64>,
     pub loaded_at: Option<Timestamp>,
@@ -78,6 +81,18 @@ struct Loaded {
 }
 
 impl Slot {
+    /// What is loaded goes by the grants of now, or goes.
+    fn regrant(&mut self, regranted: bool) {
+        if regranted
+            && let Some(loaded) = &self.loaded
+            && let Err(lacking) = loaded.plugin.regrant()
+        {
+            tracing::warn!("plugin {} is out of force: {lacking}", self.key);
+            self.loaded = None;
+            self.problem = Some(lacking.to_string());
+        }
+    }
+
     /// As [`Source::state`].
     pub fn state(&self) -> (&str, Result<Fingerprint, &str>) {
         (
@@ -87,8 +102,13 @@ impl Slot {
     }
 }
 
-/// Loads what changed. Slots come out sorted by key, as the sources are.
-pub async fn load(runtime: &Arc<Runtime>, before: &[Slot], sources: Vec<Source>) -> Vec<Slot> {
+/// Loads what changed. Slots come out sorted by key, as the sources are. `regranted`: the grants are others than before.
+pub async fn load(
+    runtime: &Arc<Runtime>,
+    before: &[Slot],
+    sources: Vec<Source>,
+    regranted: bool,
+) -> Vec<Slot> {
     let mut known: HashMap<&str, &Slot> = before
         .iter()
         .map(|slot| (slot.key.as_str(), slot))
@@ -102,11 +122,15 @@ pub async fn load(runtime: &Arc<Runtime>, before: &[Slot], sources: Vec<Source>)
         let former = known.remove(source.key.as_str());
         if let Some(former) = former
             && former.state() == source.state()
+            // What was kept out may be granted what it lacked.
+            && !(regranted && former.problem.is_some())
         {
-            slots.push(former.clone());
+            let mut slot = former.clone();
+            slot.regrant(regranted);
+            slots.push(slot);
             continue;
         }
-        let slot = Slot {
+        let mut slot = Slot {
             tried: source
                 .files
                 .as_ref()
@@ -117,6 +141,7 @@ pub async fn load(runtime: &Arc<Runtime>, before: &[Slot], sources: Vec<Source>)
             path: source.path.clone(),
             key: source.key.clone(),
         };
+        slot.regrant(regranted);
         let at = slots.len();
         slots.push(slot);
         let runtime = Arc::clone(runtime);
@@ -278,6 +303,7 @@ impl Slot {
                 order: None,
                 hooks: Vec::new(),
                 abilities: Vec::new(),
+                capabilities: Vec::new(),
                 size: None,
                 loaded_at: None,
                 no_start_image: None,
@@ -297,6 +323,7 @@ pub fn status_of(plugin: &Plugin) -> PluginStatus {
         order: Some(plugin.order),
         hooks: plugin.info.hooks.iter().collect(),
         abilities: plugin.interface.abilities.clone(),
+        capabilities: plugin.profile.capabilities.load().describe(),
         size: Some(plugin.size),
         loaded_at: None,
         no_start_image: match &plugin.start {

@@ -152,10 +152,15 @@ impl Guest {
         let instance = self.instance()?;
         let answer = abi::call(&mut self.store, &instance, index, call);
         match within(limits.wall, answer).await {
-            Ok(answer) => answer.map_err(|text| Failure {
-                kind: FailureKind::BadAnswer,
-                text,
-            }),
+            Ok(answer) => answer
+                .and_then(|verdict| {
+                    let capabilities = self.store.data().capabilities();
+                    capabilities.check_verdict(&verdict).map(|()| verdict)
+                })
+                .map_err(|text| Failure {
+                    kind: FailureKind::BadAnswer,
+                    text,
+                }),
             Err(error) => Err(self.failure(error, limits)),
         }
     }

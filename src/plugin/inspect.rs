@@ -2,8 +2,10 @@
 //! Compiles and runs nothing, and doesn't judge: a file that would not load can be looked at too.
 
 use super::abi;
+use super::capability::Asked;
 use super::component::{LoadError, check_kind};
 use super::digest::Digest;
+use super::manifest::Manifest;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use wasmparser::{Parser, Payload};
@@ -47,6 +49,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
 }
 
 impl Inspection {
+    /// What it asks for, as its manifest narrows it.
+    pub fn asked(&self, manifest: &Manifest) -> Asked {
+        let imports = self.imports.iter().map(String::as_str);
+        Asked::new(imports, manifest.capabilities.clone())
+    }
+
     fn read(&mut self, bytes: &[u8]) -> wasmparser::Result<()> {
         // Modules and components within it have imports and exports too: those are its own affair.
         let mut depth = 0_usize;

@@ -1,8 +1,10 @@
 //! `plugin.toml`: what a plugin says of itself. Errors name line and column. Does not look at the component beside it.
 
+use super::capability::{Declared, RawTable};
 use super::limits::Limits;
 use crate::mail::OnError;
 use serde::Deserialize;
+use std::ops::Range;
 use std::time::Duration;
 
 /// Where a plugin stands in the chain if its manifest says nothing.
@@ -17,6 +19,8 @@ pub struct Manifest {
     pub order: u32,
     pub on_error: OnError,
     pub limits: AskedLimits,
+    /// The table `[capabilities]`.
+    pub capabilities: Declared,
     /// The table `[config]` as JSON.
     pub config: String,
 }
@@ -56,6 +60,8 @@ struct Raw {
     #[serde(default)]
     limits: AskedLimits,
     #[serde(default)]
+    capabilities: RawTable,
+    #[serde(default)]
     config: toml::Table,
 }
 
@@ -79,6 +85,7 @@ impl Default for Manifest {
             order: DEFAULT_ORDER,
             on_error: OnError::default(),
             limits: AskedLimits::default(),
+            capabilities: Declared::default(),
             config: "{}".to_owned(),
         }
     }
@@ -86,10 +93,13 @@ impl Default for Manifest {
 
 impl Manifest {
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let raw: Raw = toml::from_str(text).map_err(|error| locate(text, &error))?;
+        let raw: Raw =
+            toml::from_str(text).map_err(|error| placed(text, error.span(), error.message()))?;
         if let Some(name) = &raw.name {
             check_name(name).map_err(ManifestError::Whole)?;
         }
+        let capabilities = Declared::read(&raw.capabilities)
+            .map_err(|fault| placed(text, Some(fault.span), &fault.text))?;
         let config = serde_json::to_string(&raw.config)
             .map_err(|error| ManifestError::Whole(format!("[config]: {error}")))?;
         Ok(Self {
@@ -98,6 +108,7 @@ impl Manifest {
             order: raw.order.unwrap_or(DEFAULT_ORDER),
             on_error: raw.on_error,
             limits: raw.limits,
+            capabilities,
             config,
         })
     }
@@ -106,17 +117,19 @@ impl Manifest {
 /// Names go into journals, replies and logs.
 pub fn check_name(name: &str) -> Result<(), String> {
     let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 64 || !name.chars().all(fine) {
+    let odd = !name.chars().all(fine) || name.starts_with('.');
+    if name.is_empty() || name.len() > 64 || odd {
         return Err(format!(
-            "{name:?} cannot be the name of a plugin: 1 to 64 letters, digits, '-', '_' and '.'"
+            "{name:?} cannot be the name of a plugin: 1 to 64 letters, digits, '-', '_' and '.', no '.' first"
         ));
     }
     Ok(())
 }
 
-fn locate(text: &str, error: &toml::de::Error) -> ManifestError {
-    let message = error.message().to_owned();
-    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+/// An error at its line and column.
+pub fn placed(text: &str, span: Option<Range<usize>>, message: &str) -> ManifestError {
+    let message = message.to_owned();
+    let Some(before) = span.and_then(|span| text.get(..span.start)) else {
         return ManifestError::Whole(message);
     };
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
@@ -150,6 +163,27 @@ mod tests {
             ("[limits]\n  cpu = 3", (2, 3), "unknown field `cpu`"),
             ("on-error = \"drop\"", (1, 12), "unknown variant `drop`"),
             ("order = ", (1, 9), ""),
+            (
+                "[capabilities]\nheader = [\"X\"]",
+                (2, 1),
+                "cannot narrow \"header\": what it can is header-edit",
+            ),
+            (
+                "[capabilities]\nheader-edit = [\"X-*\", \"a b\"]",
+                (2, 23),
+                "such as \"X-Spam-*\"",
+            ),
+            (
+                "[capabilities]\nhttp = [\"api.example.com\"]",
+                (2, 9),
+                "\"api.example.com:443\"",
+            ),
+            (
+                "[capabilities]\nunused = [\"wasi:gpu\"]",
+                (2, 11),
+                "write wasi:http",
+            ),
+            ("[capabilities]\nverdicts = \"reject\"", (2, 12), "sequence"),
         ];
         for (text, place, message) in table {
             match Manifest::parse(text) {
@@ -168,7 +202,7 @@ mod tests {
 
     #[test]
     fn names_that_could_mislead_are_refused() {
-        for bad in ["", "a b", "a\nb", "../x", &"x".repeat(65)] {
+        for bad in ["", "a b", "a\nb", "../x", "..", &"x".repeat(65)] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         assert!(Manifest::parse("name = \"a/b\"").is_err());

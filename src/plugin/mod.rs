@@ -1,6 +1,9 @@
 //! The plugin host: loads WASM components as filters, runs them in their bounds, swaps generations. Knows nothing of where mail goes.
 
 mod abi;
+mod asks;
+mod calls;
+mod capability;
 mod component;
 mod digest;
 pub mod embedded;
@@ -12,13 +15,19 @@ mod inspect;
 mod limits;
 mod loader;
 mod manifest;
+mod outgoing;
 mod output;
 mod run;
 mod service;
+mod services;
 mod snapshot;
 mod state;
+mod unused;
 mod watch;
+mod web;
 
+pub use asks::{Asks, asks_at, asks_in};
+pub use capability::{Ability, Asked, Capabilities, Granting, Grants, Lacking, Written};
 pub use component::{LoadError, LoadTime};
 pub use digest::Digest;
 pub use engine::EngineError;
@@ -28,3 +37,5 @@ pub use limits::Limits;
 pub use manifest::{Manifest, ManifestError};
 pub use run::{Cost, Input, Loaded, Ran, RunError, load_path, run_file};
 pub use service::{Config, Host, StartError, StatusFile, Watching};
+pub use services::{Dns, Http, HttpBody, HttpError, Services};
+pub use web::Web;

@@ -1,13 +1,17 @@
 //! What a guest gets of the system: clocks, randomness, and somewhere to print to. No files, arguments, environment or sockets.
 
+use super::services::Services;
+use crate::mail::Clock;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
-use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
+use wasmtime_wasi::random::Deterministic;
+use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder};
 
 /// Octets that are kept until they are taken; older ones go first, since the last words say why.
 const MAX: usize = 8 * 1024;
@@ -15,13 +19,37 @@ const MAX: usize = 8 * 1024;
 /// Characters of the last words.
 const MAX_WORDS: usize = 500;
 
+/// A time that is not the system's.
+struct Given(Arc<dyn Clock>);
+
+impl HostWallClock for Given {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        let micros = self.0.now().as_microsecond();
+        Duration::from_micros(u64::try_from(micros).unwrap_or_default())
+    }
+}
+
 /// Standard output and error of a guest.
 #[derive(Debug, Clone, Default)]
 pub struct Output(Arc<Mutex<VecDeque<u8>>>);
 
 impl Output {
-    pub fn context(&self) -> WasiCtx {
-        WasiCtxBuilder::new()
+    pub fn context(&self, services: &Services) -> WasiCtx {
+        let mut builder = WasiCtxBuilder::new();
+        if let Some(clock) = &services.clock {
+            builder.wall_clock(Given(Arc::clone(clock)));
+        }
+        if let Some(octets) = services.random.as_ref().filter(|octets| !octets.is_empty()) {
+            builder
+                .secure_random(Deterministic::new(octets.clone()))
+                .insecure_random(Deterministic::new(octets.clone()))
+                .insecure_random_seed(0);
+        }
+        builder
             .stdout(self.clone())
             .stderr(self.clone())
             .allow_tcp(false)

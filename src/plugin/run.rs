@@ -1,5 +1,6 @@
 //! One plugin on one message, without a server: what `wasmilter plugin run` does. Prints nothing.
 
+use super::capability::{Asked, Grants};
 use super::component::{LoadError, Plugin, Runtime};
 use super::engine::EngineError;
 use super::filter::PluginFilter;
@@ -105,6 +106,8 @@ impl Input {
 pub struct Loaded {
     pub plugin: PluginStatus,
     pub filter: Arc<dyn Filter>,
+    /// For a server to grant; here all of it is.
+    pub asked: Asked,
     own: PluginFilter,
 }
 
@@ -133,7 +136,15 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
     if manifest.name.is_none() {
         check_name(&found.key).map_err(RunError::File)?;
     }
-    let runtime = Arc::new(Runtime::new(&config.engine(), config.limits, config.load)?);
+    let runtime = Runtime::new(
+        &config.engine(),
+        config.limits,
+        config.load,
+        config.services.clone(),
+    )?;
+    let runtime = Arc::new(runtime.http_private(config.http_private.clone()));
+    // No mail is anybody's here. Its own manifest narrows it as it does in a server.
+    runtime.grants.store(Arc::new(Grants::everything()));
     let plugin = Plugin::load(runtime, &found.key, &manifest, files.bytes)
         .await
         .map_err(|error| RunError::Load {
@@ -147,6 +158,7 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
             ..status_of(&plugin)
         },
         filter: Arc::new(PluginFilter(Arc::clone(&plugin))),
+        asked: plugin.profile.asked.clone(),
         own: PluginFilter(plugin),
     })
 }

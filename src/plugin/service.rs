@@ -1,11 +1,13 @@
 //! The host as others see it: it starts with what lies in the directory, follows what changes there, and hands out the generation in
 //! force. Knows nothing of what filters are asked.
 
+use super::capability::{Granting, GrantsFile};
 use super::component::{LoadTime, Runtime};
 use super::engine::{EngineConfig, EngineError};
 use super::generation::{self, Generation, PluginStatus, Slot};
 use super::limits::Limits;
 use super::loader::{self, Found, Source};
+use super::services::Services;
 use super::watch;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
@@ -17,12 +19,16 @@ use tokio::sync::watch as channel;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 
+/// The grants, where the configuration does not name another file.
+pub(super) const GRANTS: &str = "grants.toml";
 /// Looks at files that keep changing before they are left for later.
 const MOST_LOOKS: u32 = 40;
 
 #[derive(Debug, Clone)]
 pub struct Config {
     pub directory: PathBuf,
+    /// What each plugin may do.
+    pub grants: Granting,
     /// Where compiled code is kept; who can write there can run code as this process.
     pub cache: Option<PathBuf>,
     /// Where each reload writes what is loaded and what was kept out, as JSON.
@@ -39,6 +45,10 @@ pub struct Config {
     pub watch: Option<Watching>,
     /// Between the two looks that must see the same octets before a changed file is taken for whole.
     pub settle: Duration,
+    /// What plugins reach beyond the message.
+    pub services: Services,
+    /// Plugins that may send HTTP requests to addresses that are not public.
+    pub http_private: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +61,10 @@ pub struct Watching {
 
 impl Config {
     pub fn new(directory: impl Into<PathBuf>) -> Self {
+        let directory = directory.into();
         Self {
-            directory: directory.into(),
+            grants: Granting::File(directory.join(GRANTS)),
+            directory,
             cache: None,
             status_file: None,
             limits: Limits::default(),
@@ -64,6 +76,8 @@ impl Config {
                 rescan: Duration::from_secs(30),
             }),
             settle: Duration::from_millis(50),
+            services: Services::default(),
+            http_private: Vec::new(),
         }
     }
 
@@ -92,6 +106,16 @@ pub struct StatusFile {
     pub plugins: Vec<PluginStatus>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+}
+
+impl From<&Generation> for StatusFile {
+    fn from(generation: &Generation) -> Self {
+        Self {
+            generation: generation.number,
+            plugins: generation.plugins.clone(),
+            problem: generation.problem.clone(),
+        }
+    }
 }
 
 impl StatusFile {
@@ -126,8 +150,10 @@ pub(super) struct Shared {
     seen: Mutex<Seen>,
 }
 
-#[derive(Default)]
 struct Seen {
+    grants: GrantsFile,
+    /// Other grants are in force than the slots were loaded with.
+    regranted: bool,
     slots: Vec<Slot>,
     /// As of the last reload.
     scan: Vec<Found>,
@@ -138,19 +164,30 @@ impl Host {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
-        let runtime = tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load))
-            .await
-            .map_err(|error| StartError::Directory {
-                path: config.directory.clone(),
-                error: io::Error::other(error),
-            })??;
+        let (services, private) = (config.services.clone(), config.http_private.clone());
+        let runtime = tokio::task::spawn_blocking(move || {
+            Runtime::new(&engine, defaults, load, services)
+                .map(|runtime| runtime.http_private(private))
+        })
+        .await
+        .map_err(|error| StartError::Directory {
+            path: config.directory.clone(),
+            error: io::Error::other(error),
+        })??;
+        runtime.grants.store(Arc::new(config.grants.first()));
+        let seen = Seen {
+            grants: GrantsFile::new(&config.grants),
+            regranted: false,
+            slots: Vec::new(),
+            scan: Vec::new(),
+        };
         let first = Arc::new(Generation::empty());
         let shared = Arc::new(Shared {
             runtime: Arc::new(runtime),
             current: ArcSwap::new(Arc::clone(&first)),
             changed: channel::Sender::new(first),
             number: channel::Sender::new(0),
-            seen: Mutex::default(),
+            seen: Mutex::new(seen),
             config,
         });
         shared
@@ -202,12 +239,19 @@ impl Shared {
         &self.config.directory
     }
 
+    pub(super) fn grants(&self) -> Option<&Path> {
+        self.config.grants.file()
+    }
+
     /// Reloads if a file has been touched since the last time.
     pub(super) async fn reload_if_touched(&self) {
         let directory = self.config.directory.clone();
         let scan = blocking(move || loader::scan(&directory)).await;
         let touched = match scan {
-            Ok(scan) => scan != self.seen.lock().await.scan,
+            Ok(scan) => {
+                let seen = self.seen.lock().await;
+                scan != seen.scan || seen.grants.is_touched().await
+            }
             Err(_) => true,
         };
         if touched {
@@ -228,10 +272,21 @@ impl Shared {
 
     async fn reload(&self) -> io::Result<()> {
         let mut seen = self.seen.lock().await;
+        let settle = self.config.settle;
+        seen.regranted |= seen.grants.look(settle, &self.runtime.grants).await;
         let (scan, sources) = self.look(&seen).await?;
-        let slots = generation::load(&self.runtime, &seen.slots, sources).await;
-        let next = Generation::next(&self.current.load(), &slots, &seen.slots);
-        *seen = Seen { slots, scan };
+        let slots = generation::load(&self.runtime, &seen.slots, sources, seen.regranted).await;
+        let before = self.current.load_full();
+        let next = Generation::next(&before, &slots, &seen.slots);
+        (seen.slots, seen.scan, seen.regranted) = (slots, scan, false);
+        let next = match &seen.grants.problem {
+            None => next,
+            Some(problem) => Some(
+                next.as_ref()
+                    .unwrap_or(&before)
+                    .with_problem(problem.clone()),
+            ),
+        };
         if let Some(next) = next {
             self.publish(next).await;
         }
@@ -278,12 +333,10 @@ impl Shared {
 
     async fn publish(&self, generation: Generation) {
         let generation = Arc::new(generation);
-        let status = StatusFile {
-            generation: generation.number,
-            plugins: generation.plugins.clone(),
-            problem: generation.problem.clone(),
-        };
+        let status = StatusFile::from(&*generation);
         self.current.store(Arc::clone(&generation));
+        let metrics = &self.config.services.metrics;
+        metrics.filters().generation(generation.number);
         if let Some(path) = self.config.status_file.clone() {
             let written = blocking(move || status.write(&path)).await;
             if let Err(error) = written {

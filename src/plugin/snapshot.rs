@@ -62,7 +62,7 @@ async fn image(
     let Some(load) = interface.load() else {
         return Ok((runtime.compile(Arc::clone(&bytes)).await?, Start::Plain));
     };
-    let pre = link(&runtime, &component)?;
+    let pre = link(&runtime, &profile, &component)?;
     let limits = profile.load;
     let mut guest = Guest::start(&runtime, &profile, &pre, limits)
         .await

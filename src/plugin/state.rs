@@ -1,15 +1,21 @@
 //! What the host knows about the call in hand, and what the filter has asked for in it: the data of a WASM store.
 //! Holds no generated types: those stay in `abi`.
 
+use super::calls::Calls;
+use super::capability::{Ability, Asked, Capabilities};
 use super::limits::{Limits, MemoryCount};
+use super::outgoing::{Outgoing, SharedCalls};
 use super::output::Output;
+use super::services::Services;
 use crate::mail::{
-    Address, Call, Edit, Header, HeaderEdit, Hook, Line, LogLine, Message, Scope, Scoped, Symbol,
-    TransactionId, View,
+    Address, Call, Edit, Header, HeaderEdit, Hook, HostCall, Line, LogLine, Message, Scope, Scoped,
+    Symbol, TransactionId, View,
 };
-use std::sync::Arc;
+use arc_swap::ArcSwap;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// What bounds one transaction of one filter, besides time and memory.
 const MAX_EDITS: usize = 1000;
@@ -17,11 +23,16 @@ const MAX_EDIT_OCTETS: usize = 1024 * 1024;
 const MAX_SYMBOLS: usize = 500;
 const MAX_LOG_OCTETS: usize = 16 * 1024;
 const MAX_REFUSALS: usize = 100;
+/// What it holds of the host's at a time: streams, requests, header fields.
+const MAX_RESOURCES: usize = 1000;
+/// Octets of the header fields of one request, as the library counts them.
+const MAX_FIELDS: usize = 32 * 1024;
 
 /// What is the same for all instances of a plugin.
 #[derive(Debug)]
 pub struct Profile {
     pub name: String,
+    pub version: String,
     /// The table `[config]` of its manifest as JSON.
     pub config: String,
     /// The same, parsed.
@@ -29,11 +40,18 @@ pub struct Profile {
     pub limits: Limits,
     /// Of `on-load`.
     pub load: Limits,
+    pub asked: Asked,
+    /// What the grants of now make of it.
+    pub capabilities: ArcSwap<Capabilities>,
+    /// Whether the host's configuration lets it send HTTP requests to addresses that are not public, whatever is granted.
+    pub http_private: bool,
+    pub services: Services,
 }
 
 /// Why a call into the host is refused: what was wrong and what to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
+    NotGranted(String),
     TooMuch(String),
     BadValue(String),
     NoSuchThing(String),
@@ -48,6 +66,7 @@ pub struct HostFailed(pub String);
 impl Refused {
     fn parts(&self) -> (&'static str, &str) {
         match self {
+            Self::NotGranted(text) => ("not-granted", text),
             Self::TooMuch(text) => ("too-much", text),
             Self::BadValue(text) => ("bad-value", text),
             Self::NoSuchThing(text) => ("no-such-thing", text),
@@ -64,6 +83,7 @@ pub struct Record {
     pub refused: Vec<String>,
     pub log: Vec<LogLine>,
     pub host_calls: u32,
+    pub calls: Vec<HostCall>,
     log_dropped: usize,
 }
 
@@ -79,6 +99,8 @@ struct Used {
 
 pub struct State {
     profile: Arc<Profile>,
+    /// As granted when the instance was made: the same for a whole transaction.
+    capabilities: Arc<Capabilities>,
     /// None while `on-load` runs.
     current: Option<(Call, View)>,
     record: Record,
@@ -87,27 +109,45 @@ pub struct State {
     /// Ticks that the filter may still run for in this call.
     pub ticks: u64,
     wasi: Option<WasiCtx>,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+    calls: SharedCalls,
     resources: ResourceTable,
     output: Output,
 }
 
 impl State {
     pub fn new(profile: Arc<Profile>) -> Self {
+        let calls = SharedCalls::default();
+        let capabilities = profile.capabilities.load_full();
+        let mut resources = ResourceTable::new();
+        resources.set_max_capacity(MAX_RESOURCES);
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(MAX_FIELDS);
         Self {
             memory: MemoryCount::new(profile.limits.memory),
+            outgoing: Outgoing::new(
+                Arc::clone(&profile),
+                Arc::clone(&capabilities),
+                Arc::clone(&calls),
+            ),
+            capabilities,
             profile,
             current: None,
             record: Record::default(),
             used: Used::default(),
             ticks: 0,
             wasi: None,
-            resources: ResourceTable::new(),
+            http,
+            calls,
+            resources,
             output: Output::default(),
         }
     }
 
     pub fn begin(&mut self, call: &Call, view: View) {
         self.current = Some((call.clone(), view));
+        self.outgoing.open();
     }
 
     /// What the filter asked for since `begin`.
@@ -115,8 +155,13 @@ impl State {
         for line in self.output.take() {
             self.log("info", &line);
         }
+        for refused in self.outgoing.close() {
+            self.refused("http", &refused);
+        }
         self.current = None;
+        let calls = self.calls().take();
         let mut record = std::mem::take(&mut self.record);
+        record.calls = calls;
         if record.log_dropped > 0 {
             record.log.push(LogLine {
                 level: "warn".to_owned(),
@@ -141,6 +186,22 @@ impl State {
 
     pub fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Whether the ability may be used on this: a field name, a mailbox, HOST:PORT, a domain name, an address.
+    pub fn allow(&self, ability: Ability, on: &str) -> Result<(), Refused> {
+        self.capabilities
+            .check(ability, on)
+            .map_err(Refused::NotGranted)
+    }
+
+    /// The calls of services in this call of a hook.
+    pub fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     // --- reading ---
@@ -199,14 +260,18 @@ impl State {
             return;
         }
         let text = Line::lossy(text).to_string();
-        let plugin = &self.profile.name;
+        let Profile {
+            name: plugin,
+            version,
+            ..
+        } = &*self.profile;
         let transaction = self.view().and_then(|view| view.transaction.as_ref());
         let transaction = transaction.map_or("none", TransactionId::as_str);
         match level {
-            "error" => tracing::error!(plugin, transaction, "{text}"),
-            "warn" => tracing::warn!(plugin, transaction, "{text}"),
-            "info" => tracing::info!(plugin, transaction, "{text}"),
-            _ => tracing::debug!(plugin, transaction, "{text}"),
+            "error" => tracing::error!(plugin, version, transaction, "{text}"),
+            "warn" => tracing::warn!(plugin, version, transaction, "{text}"),
+            "info" => tracing::info!(plugin, version, transaction, "{text}"),
+            _ => tracing::debug!(plugin, version, transaction, "{text}"),
         }
         self.record.log.push(LogLine {
             level: level.to_owned(),
@@ -304,6 +369,7 @@ impl State {
         let octets = match &edit {
             Edit::FileInto { mailbox, why } => mailbox.len() + why.len(),
             Edit::AddFlag(flag) => flag.len(),
+            Edit::Hold { why } => why.len(),
             _ => 0,
         };
         self.spend(octets)?;
@@ -337,10 +403,22 @@ pub fn nothing_yet() -> Refused {
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         // Most filters never ask, and it costs more than all else that is made for them.
-        let ctx = self.wasi.get_or_insert_with(|| self.output.context());
+        let ctx = self
+            .wasi
+            .get_or_insert_with(|| self.output.context(&self.profile.services));
         WasiCtxView {
             ctx,
             table: &mut self.resources,
+        }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            hooks: &mut self.outgoing,
+            table: &mut self.resources,
+            ctx: &mut self.http,
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Mail at rest: accounts, mailboxes, messages with UIDs, flags and MODSEQ, and the journals of how they got there.
 //! Knows no protocol; passwords are opaque hashes here.
 
+mod quarantine;
 mod sqlite;
 mod types;
 
+pub use quarantine::{Keep, Leaving, Quarantine, SetAside};
 pub use sqlite::{Config, SqliteStore, Stats};
 pub use types::{
     Account, AccountId, Append, Changes, Copied, Copying, Delivery, DeliveryCopy, FlagChange,
@@ -18,7 +20,7 @@ use tokio::sync::watch;
 /// Where mail is kept. When a method that changes something returns `Ok`, the change is on stable storage; when it
 /// returns an error, nothing of it happened. All methods may be called at the same time from anywhere.
 #[async_trait]
-pub trait Store: Send + Sync {
+pub trait Store: Quarantine + Send + Sync {
     // --- accounts ---
 
     /// With INBOX, Sent, Drafts, Junk, Trash and Archive. `AlreadyExists` if the login is taken (without case).
@@ -33,7 +35,7 @@ pub trait Store: Send + Sync {
 
     // --- delivery ---
 
-    /// All copies and the journal, or nothing. The octets are stored once; each copy has its own splices over them.
+    /// All copies, what is set aside and the journal, or nothing. The octets are stored once; each copy has its own splices over them.
     /// The journal comes back with the mailboxes and UIDs filled in.
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError>;
     /// Stores a journal without a message: of a transaction that was refused or discarded.

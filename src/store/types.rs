@@ -2,6 +2,7 @@
 
 pub use crate::mail::{MailboxName, MailboxNameError};
 
+use super::SetAside;
 use crate::mail::{Content, Journal};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -117,6 +118,7 @@ pub struct Delivery {
     pub received_at: Timestamp,
     pub journal: Journal,
     pub copies: Vec<DeliveryCopy>,
+    pub aside: Vec<SetAside>,
 }
 
 #[derive(Debug)]

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. Modules on one line don't use each other.
 const LAYERS: &[&[&str]] = &[
-    &["mail"],
+    &["mail", "metrics"],
     &["proto"],
-    &["net", "dns", "store", "queue", "plugin"],
+    &["net", "dns", "kv", "store", "queue"],
+    &["plugin"],
     &["auth"],
     &["verify"],
     &["chain"],

@@ -8,13 +8,16 @@
 )]
 mod cases;
 mod cli;
+mod control;
 mod corpus;
 mod crash;
+mod grants;
 mod imap;
 mod imports;
 mod kit;
 mod milter;
 mod plugins;
+mod quarantine;
 mod smtp;
 mod store;
 mod support;

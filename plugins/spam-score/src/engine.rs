@@ -103,7 +103,7 @@ impl Engine {
     pub fn examine(&self, message: &Message) -> Vec<Symbol> {
         let mut body = read(message);
         let mut found = self.phrases.nothing();
-        let mut normal = String::new();
+        let mut normal = Vec::new();
         text::normalise(message.subject.as_deref().unwrap_or_default(), &mut normal);
         self.phrases.find(&normal, Place::Subject, &mut found);
         normal.clear();

@@ -6,16 +6,18 @@ use crate::rules::Symbol;
 use crate::text;
 use aho_corasick::MatchKind;
 use aho_corasick::automaton::{Automaton, OverlappingState};
-use aho_corasick::nfa::contiguous::NFA;
+use aho_corasick::dfa::DFA;
 use aho_corasick::{Anchored, Input};
 use std::collections::BTreeMap;
 
 #[derive(Debug)]
 pub struct Phrases {
-    automaton: NFA,
+    /// Looked at once an octet, so in the form that is fastest and not smallest; filters start from its image.
+    automaton: DFA,
     /// Group of each pattern; none for the phrases that give an archive's password.
     owners: Vec<Option<usize>>,
-    patterns: Vec<String>,
+    /// Normalised.
+    patterns: Vec<Vec<u8>>,
     groups: Vec<(String, Group)>,
 }
 
@@ -44,7 +46,7 @@ impl Phrases {
         let mut owners = Vec::new();
         let mut add = |symbol: &str, owner, phrases: &[String]| {
             for phrase in phrases {
-                let mut pattern = String::new();
+                let mut pattern = Vec::new();
                 text::normalise(phrase, &mut pattern);
                 if pattern.is_empty() {
                     return Err(format!("[config.phrases.{symbol}]: a phrase is empty"));
@@ -59,7 +61,7 @@ impl Phrases {
             add(symbol, Some(index), &group.any)?;
         }
         add("archive-password", None, archive_password)?;
-        let automaton = NFA::builder()
+        let automaton = DFA::builder()
             .match_kind(MatchKind::Standard)
             .build(&patterns)
             .map_err(|error| format!("[config.phrases]: {error}"))?;
@@ -80,8 +82,7 @@ impl Phrases {
     }
 
     /// Looks through a text of the message, which must be normalised.
-    pub fn find(&self, text: &str, place: Place, found: &mut Found) {
-        let bytes = text.as_bytes();
+    pub fn find(&self, bytes: &[u8], place: Place, found: &mut Found) {
         let word =
             |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
         let edge = |a: Option<&u8>, b: Option<&u8>| !(word(a) && word(b));
@@ -138,7 +139,7 @@ impl Phrases {
             .iter()
             .zip(&found.groups)
             .filter_map(move |((name, group), found)| {
-                let first = self.patterns.get(found.first?)?;
+                let first = String::from_utf8_lossy(self.patterns.get(found.first?)?);
                 let further = found.count.saturating_sub(1);
                 // Counts of phrases are small: exact as f32.
                 #[allow(clippy::cast_precision_loss)]
@@ -186,7 +187,7 @@ mod tests {
     fn points(phrases: &Phrases, subject: &str, body: &str) -> f32 {
         let mut found = phrases.nothing();
         for (text, place) in [(subject, Place::Subject), (body, Place::Body)] {
-            let mut normal = String::new();
+            let mut normal = Vec::new();
             text::normalise(text, &mut normal);
             phrases.find(&normal, place, &mut found);
         }
@@ -225,7 +226,7 @@ mod tests {
     fn passwords_of_archives_are_found() {
         let phrases = phrases(&["loan"], None);
         let mut found = phrases.nothing();
-        phrases.find("the archive password: 12", Place::Body, &mut found);
+        phrases.find(b"the archive password: 12", Place::Body, &mut found);
         assert!(found.archive_password);
         assert_eq!(phrases.symbols(&found, 1.0).count(), 0);
     }

@@ -26,12 +26,17 @@
 pub mod bindings;
 pub mod body;
 pub mod config;
+pub mod dns;
 pub mod envelope;
 mod export;
 pub mod filing;
 pub mod header;
+pub mod http;
+pub mod kv;
 pub mod log;
+pub mod metrics;
 pub mod results;
+pub mod route;
 pub mod score;
 pub mod session;
 mod state;

@@ -1,7 +1,8 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
 use crate::mail::{
-    BodyEdit, Disposition, Edit, EnvelopeEdit, HeaderEdit, Journal, Ret, Scope, Scoped, Turn,
+    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, Journal, Release, Ret, Scope,
+    Scoped, Turn,
 };
 use std::fmt::Write;
 use std::time::Duration;
@@ -33,6 +34,18 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     writeln!(out, "Transaction {} at {}", journal.id, journal.at)?;
     if let Some(id) = &journal.queue_id {
         writeln!(out, "  queue id {id}")?;
+    }
+    if let Some(release) = &journal.release {
+        let how = match release.how {
+            Release::Continue => "goes on where it was stopped",
+            Release::Original => "is delivered as it came in",
+            Release::Again => "goes through all filters again",
+        };
+        writeln!(
+            out,
+            "  release  message {} of the quarantine, set aside as {}, {how}",
+            release.id, release.transaction
+        )?;
     }
     let client = session.client_address.map_or_else(
         || "a local client".to_owned(),
@@ -152,6 +165,19 @@ fn filter(out: &mut String, turn: &Turn) -> std::fmt::Result {
             Edit::Tag { key, value } => writeln!(out, "    tag {key} = {value:?}")?,
         }
     }
+    for call in &turn.calls {
+        let argument = match call.argument.as_str() {
+            "" => String::new(),
+            argument => format!(" {argument}"),
+        };
+        writeln!(
+            out,
+            "    {}{argument}: {} ({})",
+            call.what,
+            call.result,
+            time(call.elapsed)
+        )?;
+    }
     for refused in &turn.refused {
         writeln!(out, "    refused: {refused}")?;
     }
@@ -255,9 +281,24 @@ fn end(out: &mut String, journal: &Journal) -> std::fmt::Result {
             Disposition::Discarded { why } => writeln!(out, "discarded: {why}")?,
             Disposition::Refused { reply } => writeln!(out, "refused: {reply}")?,
             Disposition::Passed { how } => writeln!(out, "{how}")?,
+            Disposition::Quarantined { id, why, then } => {
+                writeln!(out, "in quarantine as {id}: {why}")?;
+                match then {
+                    None => writeln!(out, "    wasmilter quarantine release {id}")?,
+                    Some(then) => writeln!(out, "    {}", departure(then))?,
+                }
+            }
         }
     }
     Ok(())
+}
+
+fn departure(then: &Departure) -> String {
+    match then {
+        Departure::Released(transaction) => format!("released as {transaction}"),
+        Departure::Deleted(at) => format!("deleted at {at:.0}"),
+        Departure::Expired(at) => format!("expired at {at:.0}"),
+    }
 }
 
 /// With three digits or so: 812 µs, 1.2 ms.

@@ -1,8 +1,8 @@
 use super::render::text;
 use crate::mail::{
     Address, AuthenticationResult, Disposition, Edit, Envelope, Failure, FailureKind, FieldName,
-    HeaderEdit, Hook, Journal, Line, Recipient, Ret, Scope, Scoped, Session, Symbol, TransactionId,
-    Turn, Verdict, Where,
+    HeaderEdit, Hook, HostCall, Journal, Line, Recipient, Ret, Scope, Scoped, Session, Symbol,
+    TransactionId, Turn, Verdict, Where,
 };
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ fn turn(filter: &str, hook: Hook) -> Turn {
         elapsed: Duration::from_micros(120),
         memory: 1_114_112,
         host_calls: 3,
+        calls: vec![],
     }
 }
 
@@ -33,6 +34,7 @@ fn a_journal_reads_as_a_story() {
         id: TransactionId::new(0, 1),
         queue_id: None,
         at: "2026-11-23T05:06:07Z".into(),
+        release: None,
         generation: 3,
         session: Session {
             client_address: Some("192.0.2.1".parse().unwrap()),
@@ -66,6 +68,12 @@ fn a_journal_reads_as_a_story() {
                     score: 6.5,
                     reason: "offers a share of a fortune".into(),
                     by: "score".into(),
+                }],
+                calls: vec![HostCall {
+                    what: "dns.listed".into(),
+                    argument: "A 1.2.0.192.bl.example".into(),
+                    result: "127.0.0.2".into(),
+                    elapsed: Duration::from_micros(900),
                 }],
                 ..turn("score", Hook::Message)
             },

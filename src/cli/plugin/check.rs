@@ -1,8 +1,9 @@
 //! `wasmilter plugin check`: would a server load it?
 
-use super::describe;
-use crate::plugin::{self, Loaded};
-use anyhow::Context;
+use super::{describe, grant};
+use crate::config::Config;
+use crate::plugin::{self, Grants, Loaded};
+use anyhow::{Context, anyhow, bail};
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,12 +12,36 @@ use std::process::ExitCode;
 pub struct Check {
     /// A component (a plugin.toml beside it counts), or a plugin's folder
     plugin: PathBuf,
+    /// The server's configuration: whether its grants are enough
+    #[arg(long, value_name = "FILE", conflicts_with = "grants")]
+    config: Option<PathBuf>,
+    /// A file of grants: whether they are enough
+    #[arg(long, value_name = "FILE")]
+    grants: Option<PathBuf>,
 }
 
 impl Check {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        check(&self.plugin).await?;
-        Ok(ExitCode::SUCCESS)
+        let file = match (&self.config, self.grants) {
+            (Some(config), _) => Some(grant::file(&Config::load(config)?)?),
+            (None, grants) => grants,
+        };
+        let Some(file) = file else {
+            check(&self.plugin).await?;
+            return Ok(ExitCode::SUCCESS);
+        };
+        let loaded = load(&self.plugin).await?;
+        print!("{}", describe(&loaded.plugin));
+        let (name, asked) = (&loaded.plugin.name, &loaded.asked);
+        let grants = Grants::read(&file).map_err(|why| anyhow!(why))?;
+        match grants.capabilities(name, asked) {
+            Ok(capabilities) => {
+                println!("a server loads it");
+                println!("in force: {}", capabilities.describe().join(", "));
+                Ok(ExitCode::SUCCESS)
+            }
+            Err(lacking) => bail!("the server keeps it out: {lacking}"),
+        }
     }
 }
 
@@ -24,7 +49,14 @@ impl Check {
 pub async fn check(path: &Path) -> anyhow::Result<Loaded> {
     let loaded = load(path).await?;
     print!("{}", describe(&loaded.plugin));
-    println!("a server loads it");
+    let (name, asked) = (&loaded.plugin.name, &loaded.asked);
+    // As where nobody has granted anything.
+    match Grants::none(Path::new("grants.toml")).capabilities(name, asked) {
+        Ok(_) => println!("a server loads it"),
+        Err(lacking) => {
+            println!("a server loads it once it is granted what it asks for: {lacking}")
+        }
+    }
     Ok(loaded)
 }
 

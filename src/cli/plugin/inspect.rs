@@ -1,15 +1,16 @@
 //! `wasmilter plugin inspect`: what a component asks for and offers, read from its file.
 
-use crate::plugin::{Inspection, inspect};
+use crate::plugin::{Inspection, asks_at, inspect};
 use anyhow::Context;
 use clap::Args;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The component
+    /// The component; a plugin.toml beside it counts
     file: PathBuf,
     /// As JSON
     #[arg(long)]
@@ -21,19 +22,30 @@ impl Inspect {
         let name = self.file.display().to_string();
         let bytes = std::fs::read(&self.file).with_context(|| name.clone())?;
         let found = inspect(&bytes).context(name)?;
+        // A file that no server would load can be looked at too.
+        let asks = asks_at(&self.file).map(|asks| asks.asked.describe());
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&found)?);
+            let mut report = serde_json::to_value(&found)?;
+            if let (Some(report), Ok(asks)) = (report.as_object_mut(), &asks) {
+                report.insert("capabilities".to_owned(), json!(asks));
+            }
+            println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
-            print!("{}", describe(&found));
+            print!("{}", describe(&found, asks));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn describe(found: &Inspection) -> String {
+fn describe(found: &Inspection, asks: Result<Vec<String>, String>) -> String {
     let words = |words: &BTreeSet<String>| match words.is_empty() {
         true => "none".to_owned(),
         false => words.iter().cloned().collect::<Vec<_>>().join(" "),
+    };
+    let asks = match asks {
+        Ok(asks) if asks.is_empty() => "nothing".to_owned(),
+        Ok(asks) => asks.join(", "),
+        Err(why) => format!("{} ({why})", words(&found.asks)),
     };
     let mut out = format!(
         "size      {} octets\nsha256    {}\ncontract  {} (served: {})\nasked at  {}\nasks for  {}\n",
@@ -42,7 +54,7 @@ fn describe(found: &Inspection) -> String {
         words(&found.contract),
         found.served,
         words(&found.hooks),
-        words(&found.asks),
+        asks,
     );
     for (heading, names) in [("imports", &found.imports), ("exports", &found.exports)] {
         out.push_str(&format!("{heading}\n"));

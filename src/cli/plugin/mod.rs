@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod check;
+mod grant;
 mod inspect;
 mod install;
 mod list;
@@ -19,8 +20,10 @@ use std::process::ExitCode;
 pub enum Plugin {
     /// List what a running server has loaded, and why other files were kept out
     List(list::List),
-    /// Put first-party plugins into the plugin directory; a running server takes them up at once
+    /// Put plugins into the plugin directory; a running server takes them up at once
     Install(install::Install),
+    /// Grant a plugin of the directory what it asks for; a running server puts it into force at once
+    Grant(grant::Grant),
     /// Make a folder with a filter that builds, passes its cases and can be loaded as it is
     New(new::New),
     /// Compile a plugin's folder to a component beside its plugin.toml, and check it
@@ -42,6 +45,7 @@ impl Plugin {
         match self {
             Self::List(list) => list.run(),
             Self::Install(install) => install.run(),
+            Self::Grant(grant) => grant.run(),
             Self::New(new) => new.run(),
             Self::Build(build) => build.run().await,
             Self::Inspect(inspect) => inspect.run(),
@@ -69,7 +73,7 @@ fn describe(plugin: &PluginStatus) -> String {
             "    order {}, hooks {}, can use {}\n",
             plugin.order.unwrap_or_default(),
             hooks.join(" "),
-            plugin.abilities.join(" ")
+            plugin.capabilities.join(", ")
         ));
     }
     if let (Some(digest), Some(size)) = (&plugin.digest, plugin.size) {

@@ -122,6 +122,7 @@ fn turns(ran: Ran) -> Vec<Turn> {
         elapsed: outcome.elapsed,
         memory: outcome.memory,
         host_calls: outcome.host_calls,
+        calls: outcome.calls,
     };
     ran.calls.into_iter().map(turn).collect()
 }

@@ -21,6 +21,8 @@ mod generated {
             "wasmilter:filter/body.parts": async | trappable,
             "wasmilter:filter/body.text": async,
             "wasmilter:filter/body.octets": async,
+            "wasmilter:filter/dns.lookup": async,
+            "wasmilter:filter/dns.listed": async,
         },
     });
     pub use wasmilter::filter::*;
@@ -65,6 +67,7 @@ pub fn serves(version: &str) -> bool {
 pub fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     generated::All::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
     Ok(linker)
 }

@@ -208,7 +208,8 @@ pub fn release(change: &mut Change<'_>, mut blobs: Vec<i64>) -> Result<(), Store
     blobs.dedup();
     let index = change.index;
     let mut delete = index.prepare_cached(
-        "DELETE FROM blob WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE blob = ?1) RETURNING file",
+        "DELETE FROM blob WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE blob = ?1)
+             AND NOT EXISTS (SELECT 1 FROM quarantine WHERE blob = ?1) RETURNING file",
     )?;
     for blob in blobs {
         let file: Option<Option<String>> = delete.query_row([blob], |row| row.get(0)).optional()?;

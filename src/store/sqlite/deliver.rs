@@ -7,9 +7,9 @@ use super::flags::Marks;
 use super::journal::Entry;
 use super::messages::{self, Item};
 use super::writer::Change;
-use super::{SqliteStore, mailboxes};
-use crate::mail::{Content, Disposition, Journal, Where};
-use crate::store::{AccountId, Append, Delivery, MailboxId, MailboxName, StoreError};
+use super::{SqliteStore, mailboxes, quarantine};
+use crate::mail::{Content, Departure, Disposition, Journal, Where};
+use crate::store::{AccountId, Append, Delivery, Leaving, MailboxId, MailboxName, StoreError};
 use jiff::Timestamp;
 use std::collections::HashMap;
 
@@ -37,17 +37,21 @@ impl Distinct {
         flags: &crate::store::Flags,
         date: Timestamp,
     ) -> Result<Draft, StoreError> {
-        let known = self.contents.iter().position(|one| same(one, content));
-        let octets = known.unwrap_or_else(|| {
-            self.contents.push(content.received());
-            self.contents.len() - 1
-        });
         Ok(Draft {
             marks: Marks::new(flags)?,
             date: to_millis(date),
             size: signed(content.len()),
-            octets,
+            octets: self.octets(content),
             splices: encode_splices(content.splices()),
+        })
+    }
+
+    /// The index of its received octets.
+    fn octets(&mut self, content: &Content) -> usize {
+        let known = self.contents.iter().position(|one| same(one, content));
+        known.unwrap_or_else(|| {
+            self.contents.push(content.received());
+            self.contents.len() - 1
         })
     }
 }
@@ -135,11 +139,17 @@ struct Placement {
 }
 
 impl SqliteStore {
-    pub(super) async fn deliver_copies(&self, delivery: Delivery) -> Result<Journal, StoreError> {
+    /// With what leaves the quarantine by it.
+    pub(super) async fn deliver_copies(
+        &self,
+        delivery: Delivery,
+        leaving: Option<Leaving>,
+    ) -> Result<Journal, StoreError> {
         let Delivery {
             received_at,
             mut journal,
             copies,
+            aside,
         } = delivery;
         let mut distinct = Distinct::default();
         let mut placements = Vec::with_capacity(copies.len());
@@ -151,6 +161,12 @@ impl SqliteStore {
                 mailbox: copy.mailbox,
             });
         }
+        let mut rows = Vec::with_capacity(aside.len());
+        for aside in aside {
+            let row = quarantine::Row::new(&aside.entry, &aside.held)?;
+            rows.push((row, distinct.octets(&aside.content), aside.dispositions));
+        }
+        let departure = Departure::Released(journal.id.clone());
         let dispositions = std::mem::take(&mut journal.dispositions);
         let entry = Entry::new(&journal)?;
         let landed = self.blobs.land(distinct.contents).await?;
@@ -167,7 +183,19 @@ impl SqliteStore {
                 change.touch(placement.account);
                 fill_in(place, &placement.mailbox, uid);
             }
+            for (row, octets, recipients) in &rows {
+                let blob = shelf.blob(change, *octets)?;
+                let number = row.insert(change.index, blob)?;
+                for at in recipients {
+                    if let Some(place) = dispositions.get_mut(*at) {
+                        set_aside(place, number);
+                    }
+                }
+            }
             entry.insert(change.index, &dispositions)?;
+            if let Some(leaving) = &leaving {
+                quarantine::leave(change, leaving, &departure)?;
+            }
             Ok(dispositions)
         };
         journal.dispositions = self.writer.change(change).await?;
@@ -198,7 +226,12 @@ impl SqliteStore {
     }
 }
 
-/// Where a copy is in a mailbox for another reason (quarantine), the journal keeps to that.
+fn set_aside(place: &mut Where, number: u64) {
+    if let Disposition::Quarantined { id, .. } = &mut place.disposition {
+        *id = number;
+    }
+}
+
 fn fill_in(place: &mut Where, name: &MailboxName, number: u32) {
     if let Disposition::Filed { mailbox, uid, .. } = &mut place.disposition {
         *mailbox = name.to_string();

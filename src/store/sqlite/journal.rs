@@ -1,8 +1,8 @@
 //! Journals in the index: JSON by transaction id, found by queue id and Message-ID too.
 //! The dispositions stand apart from the rest: they are known only inside the transaction that files the message.
 
-use crate::mail::{Journal, Where};
-use crate::store::StoreError;
+use crate::mail::{Departure, Disposition, Journal, TransactionId, Where};
+use crate::store::{Leaving, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
@@ -43,6 +43,35 @@ impl Entry {
             ))?;
         Ok(())
     }
+}
+
+/// Notes what became of these recipients of a message in quarantine. The journal itself may be gone.
+pub fn depart(
+    index: &Connection,
+    transaction: &TransactionId,
+    leaving: &Leaving,
+    departure: &Departure,
+) -> Result<(), StoreError> {
+    let found: Option<String> = index
+        .prepare_cached("SELECT dispositions FROM journal WHERE transaction_id = ?1")?
+        .query_row([transaction.as_str()], |row| row.get(0))
+        .optional()?;
+    let Some(json) = found else { return Ok(()) };
+    let mut dispositions: Vec<Where> = serde_json::from_str(&json).map_err(|error| {
+        StoreError::Failed(format!("a journal of index.sqlite cannot be read: {error}"))
+    })?;
+    for place in &mut dispositions {
+        if let Disposition::Quarantined { id, then, .. } = &mut place.disposition
+            && *id == leaving.id
+            && leaving.recipients.contains(&place.recipient)
+        {
+            *then = Some(departure.clone());
+        }
+    }
+    index
+        .prepare_cached("UPDATE journal SET dispositions = ?2 WHERE transaction_id = ?1")?
+        .execute((transaction.as_str(), to_json(&dispositions)?))?;
+    Ok(())
 }
 
 pub fn find(index: &Connection, key: &str) -> Result<Option<Journal>, StoreError> {
@@ -89,7 +118,7 @@ fn message_key(message_id: &str) -> i64 {
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
-fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
+pub fn to_json<T: serde::Serialize + ?Sized>(value: &T) -> Result<String, StoreError> {
     serde_json::to_string(value)
         .map_err(|error| StoreError::Failed(format!("a journal cannot be written: {error}")))
 }

@@ -11,6 +11,7 @@ mod flags;
 mod journal;
 mod mailboxes;
 mod messages;
+mod quarantine;
 mod readers;
 mod schema;
 mod service;

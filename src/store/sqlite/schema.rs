@@ -91,11 +91,14 @@ CREATE TABLE journal (
     dispositions TEXT NOT NULL
 ) STRICT;
 CREATE INDEX journal_message ON journal (message_key) WHERE message_key IS NOT NULL;
-", "
+",
+super::quarantine::SCHEMA,
+"
 -- What the mail server before this one calls the message.
 ALTER TABLE journal ADD COLUMN queue_id TEXT;
 CREATE INDEX journal_queue ON journal (queue_id) WHERE queue_id IS NOT NULL;
-"];
+",
+];
 
 /// How long to wait for another program's write. The writer of a server holds the lock for milliseconds.
 const BUSY: Duration = Duration::from_secs(20);

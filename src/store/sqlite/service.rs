@@ -1,13 +1,14 @@
 //! `Store` over the index: which method reads, which one changes.
 //! Decides nothing else.
 
-use super::{SqliteStore, accounts, journal, mailboxes, messages};
-use crate::mail::{Address, Content, Journal};
+use super::{SqliteStore, accounts, journal, mailboxes, messages, quarantine};
+use crate::mail::{Address, Content, Entry, Held, Journal};
 use crate::store::{
-    Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Mailbox, MailboxId,
-    MailboxName, MessageMeta, Store, StoreError,
+    Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Keep, Leaving,
+    Mailbox, MailboxId, MailboxName, MessageMeta, Quarantine, Store, StoreError,
 };
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 #[async_trait]
@@ -45,7 +46,7 @@ impl Store for SqliteStore {
     }
 
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError> {
-        self.deliver_copies(delivery).await
+        self.deliver_copies(delivery, None).await
     }
 
     async fn record(&self, journal: &Journal) -> Result<(), StoreError> {
@@ -197,5 +198,35 @@ impl Store for SqliteStore {
 
     fn watch(&self, account: AccountId) -> watch::Receiver<u64> {
         self.watchers.watch(account)
+    }
+}
+
+#[async_trait]
+impl Quarantine for SqliteStore {
+    async fn quarantined(&self) -> Result<Vec<Entry>, StoreError> {
+        self.readers.read(quarantine::list).await
+    }
+
+    async fn held(&self, id: u64) -> Result<(Entry, Held, Content), StoreError> {
+        let blobs = self.blobs.clone();
+        self.readers
+            .read(move |index| quarantine::get(index, &blobs, id))
+            .await
+    }
+
+    async fn release(&self, delivery: Delivery, leaving: Leaving) -> Result<Journal, StoreError> {
+        self.deliver_copies(delivery, Some(leaving)).await
+    }
+
+    async fn delete_held(&self, id: u64, at: Timestamp) -> Result<Entry, StoreError> {
+        self.writer
+            .change(move |change| quarantine::delete(change, id, at))
+            .await
+    }
+
+    async fn expire_held(&self, keep: Keep, at: Timestamp) -> Result<Vec<Entry>, StoreError> {
+        self.writer
+            .change(move |change| quarantine::expire(change, keep, at))
+            .await
     }
 }

@@ -4,8 +4,8 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use wasmilter_sdk::{
-    Change, Outcome, Reply, State, Verdict, body, config, envelope, export, filing, header, log,
-    results, score, session,
+    Change, Outcome, Reply, State, Verdict, body, config, dns, envelope, export, filing, header,
+    http, kv, log, metrics, results, route, score, session,
 };
 
 unsafe extern "C" {
@@ -14,6 +14,15 @@ unsafe extern "C" {
 }
 
 type Steps = HashMap<String, Vec<String>>;
+
+#[derive(serde::Deserialize)]
+struct Config {
+    /// For the step `setting`.
+    #[serde(default, rename = "settings")]
+    _settings: serde::de::IgnoredAny,
+    #[serde(flatten)]
+    steps: Steps,
+}
 
 struct Script {
     steps: Steps,
@@ -41,7 +50,7 @@ export!(
 
 fn load() -> Result<(), String> {
     SCRIPT.fill(Script {
-        steps: config::read()?,
+        steps: config::read::<Config>()?.steps,
         memory: RefCell::new(Vec::new()),
     });
     match run("load", "") {
@@ -128,6 +137,34 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
             let mut next = || words.next().unwrap_or_default();
             score::add(next(), next().parse().unwrap(), next());
         }
+        "kv" => log::info(keep(rest)),
+        "dns" => log::info(look_up(rest)),
+        "web" => log::info(fetch(rest)),
+        "count" => {
+            let mut words = rest.split(' ');
+            let (name, by) = (words.next().unwrap(), words.next().unwrap());
+            let labels: Vec<_> = words.map(|word| word.split_once('=').unwrap()).collect();
+            metrics::count(name, by.parse().unwrap(), &labels);
+        }
+        "observe" => {
+            let (name, value) = rest.split_once(' ').unwrap();
+            metrics::observe(name, value.parse().unwrap(), &[]);
+        }
+        // `times N STEP`
+        "times" => {
+            let (times, step) = rest.split_once(' ').unwrap();
+            for n in 0..times.parse().unwrap() {
+                perform(&step.replace("{n}", &n.to_string()), argument);
+            }
+        }
+        "setting" => log::info(setting(rest)),
+        "now" => log::info(
+            std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .unwrap()
+                .as_secs()
+                .to_string(),
+        ),
         "symbols" => log::info(format!("{:?}", results::symbols())),
         "authentication" => log::info(format!("{:?}", results::authentication())),
         "get" => log::info(header::get(rest).join("|")),
@@ -156,6 +193,11 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         "remove" => drop(header::remove(rest, 1)),
         "file" => drop(filing::file_into(rest, "a test")),
         "flag" => drop(filing::add_flag(rest)),
+        "hold" => drop(route::hold(rest)),
+        "hold-for" => {
+            let (recipient, why) = rest.split_once(' ').unwrap();
+            route::hold_for(&[recipient], why);
+        }
         "session" => log::info(format!(
             "{} {} {:?} {} {} {:?} {:?} {}",
             session::server_name(),
@@ -221,6 +263,78 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         _ => panic!("no such step: {step}"),
     }
     None
+}
+
+/// `get KEY`, `set KEY VALUE`, `set-for SECONDS KEY VALUE`, `delete KEY`, `increment KEY BY`, `swap KEY OLD NEW`, `scan PREFIX`, `fill KEY OCTETS`
+fn keep(rest: &str) -> String {
+    let words: Vec<_> = rest.split(' ').collect();
+    let seconds = |text: &str| Some(std::time::Duration::from_secs(text.parse().unwrap()));
+    match words[..] {
+        ["get", key] => format!("{:?}", kv::text(key)),
+        ["set", key, value] => format!("{:?}", kv::set(key, value, None)),
+        ["set-for", ttl, key, value] => format!("{:?}", kv::set(key, value, seconds(ttl))),
+        ["fill", key, octets] => {
+            format!("{:?}", kv::set(key, vec![0; octets.parse().unwrap()], None))
+        }
+        ["delete", key] => format!("{:?}", kv::delete(key)),
+        ["increment", key, by] => format!("{:?}", kv::increment(key, by.parse().unwrap(), None)),
+        ["swap", key, old, new] => {
+            let old = (old != "-").then_some(old.as_bytes());
+            format!("{:?}", kv::compare_and_set(key, old, new, None))
+        }
+        ["scan", prefix] => kv::scan(prefix)
+            .map(|entry| entry.map_or_else(|refusal| refusal.text().to_owned(), |entry| entry.0))
+            .collect::<Vec<_>>()
+            .join("|"),
+        _ => panic!("no such call of kv: {rest}"),
+    }
+}
+
+/// `KIND NAME` or `listed ZONE WHAT`
+fn look_up(rest: &str) -> String {
+    let words: Vec<_> = rest.split(' ').collect();
+    match words[..] {
+        ["a", name] => format!("{:?}", dns::a(name)),
+        ["aaaa", name] => format!("{:?}", dns::aaaa(name)),
+        ["mx", name] => format!("{:?}", dns::mx(name)),
+        ["txt", name] => format!("{:?}", dns::txt(name)),
+        ["ptr", address] => format!("{:?}", dns::ptr(address.parse().unwrap())),
+        ["listed", zone, what] => format!("{:?}", dns::listed(zone, what)),
+        _ => panic!("no such question: {rest}"),
+    }
+}
+
+/// `METHOD URL [BODY]`
+fn fetch(rest: &str) -> String {
+    let mut words = rest.splitn(3, ' ');
+    let mut next = || words.next().unwrap_or_default();
+    let (method, url, body) = (next(), next(), next());
+    let request = http::Request::new(method, url)
+        .header("X-Guest", "yes")
+        .body(body);
+    match request.send() {
+        Ok(answer) if answer.body.len() > 100 => {
+            format!("{} {} octets", answer.status, answer.body.len())
+        }
+        Ok(answer) => format!(
+            "{} {}",
+            answer.status,
+            String::from_utf8_lossy(&answer.body)
+        ),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+/// `TYPE KEY`
+fn setting(rest: &str) -> String {
+    match rest.split_once(' ').unwrap() {
+        ("text", key) => format!("{:?}", config::text(key)),
+        ("integer", key) => format!("{:?}", config::integer(key)),
+        ("number", key) => format!("{:?}", config::number(key)),
+        ("truth", key) => format!("{:?}", config::truth(key)),
+        ("texts", key) => format!("{:?}", config::texts(key)),
+        other => panic!("no such type: {other:?}"),
+    }
 }
 
 /// `CODE CLASS TEXT`

@@ -264,6 +264,7 @@ async fn verdicts_become_what_the_mail_server_can_do() {
         ("discard", 'd', "", None),
         ("quarantine a look at it", 'c', "", Some("a look at it")),
         ("accept", 'c', "", None),
+        ("hold a second look", 'c', "", Some("a second look")),
         ("panic oh", 'y', "451 4.3.0", None),
     ] {
         let server = scripted(&format!("message = [\"add X-A 1\", \"{step}\"]")).await;

@@ -63,6 +63,7 @@ impl<A: Act> FilterRun for Run<A> {
             elapsed: Duration::ZERO,
             memory: 0,
             host_calls: 0,
+            calls: Vec::new(),
         }
     }
 }

@@ -77,7 +77,7 @@ impl Postfix {
              virtual_mailbox_maps = static:all\n\
              virtual_transport = lmtp:inet:127.0.0.1:{lmtp}\n\
              default_transport = error:this test sends nothing elsewhere\n\
-             smtpd_recipient_restrictions = permit_mynetworks, reject\n\
+             smtpd_recipient_restrictions = reject_unauth_destination\n\
              smtpd_authorized_xclient_hosts = 127.0.0.1\n\
              smtpd_client_connection_count_limit = 0\n\
              smtpd_milters = {milter}\n\

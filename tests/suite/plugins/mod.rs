@@ -1,11 +1,15 @@
 //! The plugin host from outside: one scripted guest, loaded from a directory as a server does it, asked as the chain asks.
 
 mod abilities;
+mod contract;
 mod failures;
+mod grants;
 mod refused;
 mod reload;
 mod run;
 mod sandbox;
+mod services;
+mod web;
 
 use std::fs;
 use std::net::IpAddr;
@@ -17,7 +21,7 @@ use wasmilter::mail::{
     Address, AuthenticationResult, Call, Content, Envelope, Filter, FilterRun, Hook, Message,
     Outcome, Recipient, ReversePath, Session, Symbol, TransactionId, Verdict, View,
 };
-use wasmilter::plugin::{Config, Generation, Host, LoadTime, PluginState, PluginStatus};
+use wasmilter::plugin::{Config, Generation, Granting, Host, LoadTime, PluginState, PluginStatus};
 
 /// `tests/guest`, which does what its configuration says.
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
@@ -67,6 +71,8 @@ impl Rig {
             },
             instances: 20,
             watch: None,
+            // Those of `grants` have a file.
+            grants: Granting::Everything,
             settle: Duration::from_millis(1),
             ..Config::new(self.path())
         }

@@ -67,6 +67,7 @@ pub async fn each_copy_has_its_own_splices<B: Backend>() {
             received_at: time(1),
             journal: journal(1, &recipients),
             copies: copies.collect(),
+            aside: Vec::new(),
         })
         .await
         .unwrap();

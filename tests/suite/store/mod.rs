@@ -206,6 +206,7 @@ pub fn journal(number: u64, recipients: &[&str]) -> Journal {
         id: TransactionId::new(1_763_873_000_000 + number, number),
         queue_id: None,
         at: "2026-11-23T05:00:00Z".into(),
+        release: None,
         generation: 1,
         session: Session::default(),
         envelope: Envelope::default(),
@@ -236,6 +237,7 @@ pub fn delivery(number: u64, account: AccountId, mailbox: &str, text: &str) -> D
     Delivery {
         received_at: time(1_763_873_000),
         journal: journal(number, &["alice@example.test"]),
+        aside: Vec::new(),
         copies: vec![DeliveryCopy {
             disposition: 0,
             account,

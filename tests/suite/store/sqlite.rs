@@ -64,6 +64,7 @@ async fn octets_are_stored_once_and_go_with_the_last_message() {
             received_at: time(1),
             journal: journal(1, &["alice@example.test"; 50]),
             copies: copies.collect(),
+            aside: Vec::new(),
         };
         place.store.deliver(delivery).await.unwrap();
         drop(content);

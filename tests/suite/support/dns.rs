@@ -157,7 +157,7 @@ impl Dns {
     /// For a configuration file.
     pub fn config(&self, more: &str) -> String {
         format!(
-            "[authentication]\nenabled = true\ndns-servers = [\"{}\"]\ndns-timeout-ms = 300\n{more}\n",
+            "[dns]\nservers = [\"{}\"]\ntimeout-ms = 300\n[authentication]\nenabled = true\n{more}\n",
             self.address
         )
     }

@@ -16,6 +16,8 @@ use wasmilter::store::Store;
 
 pub const ALICE: &str = "alice@example.test";
 pub const BOB: &str = "bob@example.test";
+/// A grants.toml.
+pub const EVERYTHING: &str = "[\"*\"]\nabilities = [\"*\"]\nverdicts = [\"*\"]\n";
 pub const PASSWORD: &str = "correct horse";
 
 /// A running server; gone with its directory when dropped.
@@ -71,6 +73,11 @@ pub fn config(home: &Path, more: &str) -> Config {
     );
     let path = home.join("wasmilter.toml");
     std::fs::write(&path, text).unwrap();
+    // Filters of tests are trusted, unless the test says otherwise.
+    let grants = home.join("plugins/grants.toml");
+    if home.join("plugins").is_dir() && !grants.exists() {
+        std::fs::write(&grants, EVERYTHING).unwrap();
+    }
     Config::load(&path).unwrap()
 }
 

@@ -149,7 +149,7 @@ impl Sender {
         Ok(self.exchange(line.as_bytes())?.0)
     }
 
-    fn exchange(&mut self, line: &[u8]) -> std::io::Result<(u16, String)> {
+    pub fn exchange(&mut self, line: &[u8]) -> std::io::Result<(u16, String)> {
         self.socket.get_mut().write_all(&[line, b"\r\n"].concat())?;
         self.reply()
     }

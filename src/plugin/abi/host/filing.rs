@@ -4,6 +4,7 @@ use super::only;
 use crate::mail::{Edit, Line, MailboxName};
 use crate::plugin::abi::generated::filing::Host;
 use crate::plugin::abi::generated::types::{Refusal, Scope};
+use crate::plugin::capability::Ability;
 use crate::plugin::state::{Refused, State};
 
 const MAX_WHY: usize = 1000;
@@ -60,6 +61,9 @@ impl State {
         self.count();
         let result = edit.and_then(|edit| {
             let scope = self.scope(only(scope))?;
+            if let Edit::FileInto { mailbox, .. } = &edit {
+                self.allow(Ability::Filing, mailbox)?;
+            }
             self.edit_filing(edit, scope)
         });
         self.answer(call, result)

@@ -4,6 +4,7 @@ use super::only;
 use crate::mail::{FieldName, HeaderEdit, Line};
 use crate::plugin::abi::generated::header_edit::Host;
 use crate::plugin::abi::generated::types::{Refusal, Scope};
+use crate::plugin::capability::Ability;
 use crate::plugin::state::{Refused, State, nothing_yet};
 
 impl State {
@@ -33,6 +34,11 @@ impl State {
         }
         let scope = self.scope(only(scope))?;
         let edit = edit(self)?;
+        let (HeaderEdit::Add { name, .. }
+        | HeaderEdit::Insert { name, .. }
+        | HeaderEdit::Change { name, .. }
+        | HeaderEdit::Remove { name, .. }) = &edit;
+        self.allow(Ability::HeaderEdit, name.as_str())?;
         self.edit_header(edit, scope)
     }
 

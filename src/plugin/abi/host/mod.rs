@@ -2,13 +2,17 @@
 
 mod body;
 mod config;
+mod dns;
 mod envelope;
 mod filing;
 mod header;
 mod header_edit;
+mod kv;
 mod log;
+mod metrics;
 mod pending;
 mod results;
+mod route;
 mod score;
 mod session;
 
@@ -20,6 +24,7 @@ impl types::Host for State {}
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Self {
         match refused {
+            Refused::NotGranted(text) => Self::NotGranted(text),
             Refused::TooMuch(text) => Self::TooMuch(text),
             Refused::BadValue(text) => Self::BadValue(text),
             Refused::NoSuchThing(text) => Self::NoSuchThing(text),

@@ -1,0 +1,67 @@
+//! The quarantine's expiry: what is too old goes, and the oldest when there is too much.
+//! Asks nobody: the configuration has said it.
+
+use crate::mail::Clock;
+use crate::store::{Keep, Store, StoreError};
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// Between two looks.
+const PERIOD: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiry {
+    pub age: Duration,
+    /// Octets of all messages in quarantine.
+    pub size: u64,
+}
+
+impl Expiry {
+    /// Removes what may not stay at this time; how many messages.
+    pub async fn sweep(&self, store: &dyn Store, now: Timestamp) -> Result<usize, StoreError> {
+        let age = SignedDuration::try_from(self.age).unwrap_or(SignedDuration::MAX);
+        let since = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+        let keep = Keep {
+            since,
+            octets: self.size,
+        };
+        let mut count = 0;
+        loop {
+            let gone = store.expire_held(keep, now).await?;
+            if gone.is_empty() {
+                return Ok(count);
+            }
+            count += gone.len();
+            for entry in gone {
+                let why = if entry.at < since {
+                    "too old"
+                } else {
+                    "no room for it: raise max-size under [quarantine] to keep more"
+                };
+                tracing::info!(id = entry.id, transaction = entry.transaction.as_str(), set_aside = %entry.at, size = entry.size, "removed from quarantine: {why}");
+            }
+        }
+    }
+}
+
+/// Looks at once and then every minute, until it is stopped.
+pub async fn expire(
+    expiry: Expiry,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        if let Err(error) = expiry.sweep(&*store, clock.now()).await {
+            tracing::error!(%error, "what is to leave the quarantine could not be removed");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The quarantine in the index: an entry for listings, what is needed to go on with it, and the octets as received.
+//! Decides nothing of what leaves it.
+
+use super::blobs::{self, Blobs};
+use super::encoding::{signed, to_millis, unsigned};
+use super::journal;
+use super::writer::Change;
+use crate::mail::{Content, Departure, Entry, Held};
+use crate::store::{Keep, Leaving, StoreError};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension};
+
+/// The step of the schema that brings it about.
+pub const SCHEMA: &str = "
+-- AUTOINCREMENT: the number of an entry that is gone never becomes another one's.
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL, -- milliseconds since 1970
+    size INTEGER NOT NULL,
+    blob INTEGER NOT NULL REFERENCES blob,
+    entry TEXT NOT NULL,
+    held TEXT NOT NULL
+) STRICT;
+CREATE INDEX quarantine_at ON quarantine (at, id, size);
+CREATE INDEX quarantine_blob ON quarantine (blob);
+";
+
+/// The most that expire in one change.
+const BATCH: i64 = 200;
+
+/// An entry as JSON, written before it is the writer's turn.
+#[derive(Debug)]
+pub struct Row {
+    at: i64,
+    size: i64,
+    entry: String,
+    held: String,
+}
+
+impl Row {
+    pub fn new(entry: &Entry, held: &Held) -> Result<Self, StoreError> {
+        Ok(Self {
+            at: to_millis(entry.at),
+            size: signed(entry.size),
+            entry: journal::to_json(entry)?,
+            held: journal::to_json(held)?,
+        })
+    }
+
+    /// Its number.
+    pub fn insert(&self, index: &Connection, blob: i64) -> Result<u64, StoreError> {
+        index
+            .prepare_cached(
+                "INSERT INTO quarantine (at, size, blob, entry, held) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((self.at, self.size, blob, &self.entry, &self.held))?;
+        Ok(unsigned(index.last_insert_rowid()))
+    }
+}
+
+pub fn list(index: &Connection) -> Result<Vec<Entry>, StoreError> {
+    let mut statement =
+        index.prepare_cached("SELECT id, entry FROM quarantine ORDER BY at DESC, id DESC")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.map(|row| {
+        let (id, json): (i64, String) = row?;
+        entry(id, &json)
+    })
+    .collect()
+}
+
+pub fn get(
+    index: &Connection,
+    blobs: &Blobs,
+    id: u64,
+) -> Result<(Entry, Held, Content), StoreError> {
+    type Found = (String, String, Option<String>, Option<Vec<u8>>);
+    let (json, held, file, octets): Found = index
+        .prepare_cached(
+            "SELECT entry, held, file, octets FROM quarantine JOIN blob ON blob.id = quarantine.blob WHERE quarantine.id = ?1",
+        )?
+        .query_row([signed(id)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })
+        .optional()?
+        .ok_or_else(|| missing(id))?;
+    let content = match file {
+        Some(file) => Content::open(&blobs.path(&file)).map_err(|error| match error.kind() {
+            // It left since this state of the index.
+            std::io::ErrorKind::NotFound => missing(id),
+            _ => unreadable(id, &error),
+        })?,
+        None => Content::from_bytes(octets.unwrap_or_default()),
+    };
+    let held = serde_json::from_str(&held).map_err(|error| unreadable(id, &error))?;
+    Ok((entry(signed(id), &json)?, held, content))
+}
+
+/// Takes it, or some of its recipients, out, and has the journal say so.
+pub fn leave(
+    change: &mut Change<'_>,
+    leaving: &Leaving,
+    departure: &Departure,
+) -> Result<Entry, StoreError> {
+    let (mut entry, blob) = find(change.index, leaving.id)?;
+    let was = entry.clone();
+    if !leaving
+        .recipients
+        .iter()
+        .all(|leaving| entry.recipients.contains(leaving))
+    {
+        return Err(missing(leaving.id));
+    }
+    entry
+        .recipients
+        .retain(|recipient| !leaving.recipients.contains(recipient));
+    if entry.recipients.is_empty() {
+        change
+            .index
+            .prepare_cached("DELETE FROM quarantine WHERE id = ?1")?
+            .execute([signed(leaving.id)])?;
+        blobs::release(change, vec![blob])?;
+    } else {
+        change
+            .index
+            .prepare_cached("UPDATE quarantine SET entry = ?2 WHERE id = ?1")?
+            .execute((signed(leaving.id), journal::to_json(&entry)?))?;
+    }
+    journal::depart(change.index, &was.transaction, leaving, departure)?;
+    Ok(was)
+}
+
+pub fn delete(change: &mut Change<'_>, id: u64, at: Timestamp) -> Result<Entry, StoreError> {
+    remove(change, id, &Departure::Deleted(at))
+}
+
+pub fn expire(
+    change: &mut Change<'_>,
+    keep: Keep,
+    at: Timestamp,
+) -> Result<Vec<Entry>, StoreError> {
+    let mut octets: i64 = change
+        .index
+        .prepare_cached("SELECT coalesce(sum(size), 0) FROM quarantine")?
+        .query_row([], |row| row.get(0))?;
+    let oldest = change
+        .index
+        .prepare_cached("SELECT id, at, size FROM quarantine ORDER BY at, id LIMIT ?1")?
+        .query_map([BATCH], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .collect::<Result<Vec<(i64, i64, i64)>, _>>()?;
+    let (since, most) = (to_millis(keep.since), signed(keep.octets));
+    let mut gone = Vec::new();
+    for (id, of, size) in oldest {
+        if of >= since && octets <= most {
+            break;
+        }
+        octets -= size;
+        gone.push(remove(change, unsigned(id), &Departure::Expired(at))?);
+    }
+    Ok(gone)
+}
+
+fn remove(change: &mut Change<'_>, id: u64, departure: &Departure) -> Result<Entry, StoreError> {
+    let (entry, _) = find(change.index, id)?;
+    let recipients = entry.recipients;
+    leave(change, &Leaving { id, recipients }, departure)
+}
+
+fn find(index: &Connection, id: u64) -> Result<(Entry, i64), StoreError> {
+    let (json, blob): (String, i64) = index
+        .prepare_cached("SELECT entry, blob FROM quarantine WHERE id = ?1")?
+        .query_row([signed(id)], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?
+        .ok_or_else(|| missing(id))?;
+    Ok((entry(signed(id), &json)?, blob))
+}
+
+fn entry(id: i64, json: &str) -> Result<Entry, StoreError> {
+    let id = unsigned(id);
+    let entry: Entry = serde_json::from_str(json).map_err(|error| unreadable(id, &error))?;
+    Ok(Entry { id, ..entry })
+}
+
+fn missing(id: u64) -> StoreError {
+    StoreError::NotFound(format!("message {id} of the quarantine"))
+}
+
+fn unreadable(id: u64, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Failed(format!(
+        "message {id} of the quarantine cannot be read: {error}"
+    ))
+}
