@@ -4,7 +4,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use wasmilter::mail::{EnhancedCode, Replies, Reply};
-use wasmilter::proto::smtp::{Config, Piece, Receiving, Security, Server, Step};
+use wasmilter::proto::smtp::{Config, Piece, Receiving, Security, Server, Step, Trust};
 
 enum Machine {
     Commands(Server),
@@ -20,7 +20,10 @@ fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<Vec<u8>
         ..Config::default()
     });
     let yes = Replies::All(Reply::new(250, EnhancedCode(2, 0, 0), "Taken"));
-    let mut machine = Machine::Commands(Server::new(config, Security::Plain));
+    let mut machine = Machine::Commands(Server::new(config, Security::Plain).trusting(Trust {
+        xclient: true,
+        xforward: true,
+    }));
     let (mut sent, mut content, mut messages) = (Vec::new(), Vec::new(), Vec::new());
     for mut input in pieces {
         loop {
@@ -39,6 +42,8 @@ fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<Vec<u8>
                             content.clear();
                             Machine::Commands(asked.accept())
                         }
+                        Step::Xclient(asked) => Machine::Commands(asked.accept()),
+                        Step::Xforward(asked) => Machine::Commands(asked.accept()),
                         Step::Mail(asked) => Machine::Commands(asked.accept()),
                         Step::Rcpt(asked) => Machine::Commands(asked.accept()),
                         Step::Data(asked) => Machine::Message(asked.accept()),
@@ -48,7 +53,7 @@ fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<Vec<u8>
                             Machine::Commands(server)
                         }
                         Step::StartTls(_) => unreachable!("it is not offered"),
-                        Step::Close(rest) => {
+                        Step::Close(rest, _) => {
                             sent.extend(rest);
                             Machine::Gone
                         }

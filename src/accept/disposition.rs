@@ -60,7 +60,6 @@ pub(super) async fn settle(
 
     let mut sorter = Sorter {
         report: &report,
-        content: &content,
         run: &mut run,
         draft: &mut draft,
         authentication: authentication.unwrap_or_default(),

@@ -44,7 +44,9 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
     .await?;
     let junk = checked.ruling.junk.clone();
     let mut filed = junk.map(|why| (JUNK.to_owned(), why));
-    let verdict = match checked.ruling.refusal {
+    let hygiene = services.config.hygiene;
+    let unclean = hygiene.refusal(&received, &transaction.session.server_name);
+    let verdict = match unclean.or(checked.ruling.refusal) {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),
         None => match transaction

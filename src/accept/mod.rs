@@ -3,6 +3,7 @@
 
 mod disposition;
 mod expiry;
+mod hygiene;
 mod judge;
 mod places;
 mod release;
@@ -12,6 +13,7 @@ mod trace;
 mod transaction;
 
 pub use expiry::{Expiry, expire};
+pub use hygiene::Hygiene;
 pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::Transaction;
@@ -34,6 +36,7 @@ pub struct Config {
     pub memory: usize,
     /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 wants at least 100).
     pub recipients: usize,
+    pub hygiene: Hygiene,
 }
 
 /// What the client can be told at the end of data.

@@ -4,7 +4,7 @@
 use super::report::{Group, Report};
 use super::trace;
 use crate::chain::{Draft, Run};
-use crate::mail::{Address, Aside, Content, Disposition, Reply, Stop, Verdict};
+use crate::mail::{Address, Aside, Disposition, Reply, Stop, Verdict};
 use crate::store::{AccountId, DeliveryCopy, MailboxName};
 use jiff::Timestamp;
 use std::io;
@@ -12,7 +12,6 @@ use std::io;
 /// A message on its way to its recipients.
 pub(super) struct Sorter<'t> {
     pub report: &'t Report,
-    pub content: &'t Content,
     pub run: &'t mut Run,
     pub draft: &'t mut Draft,
     /// The field Authentication-Results, or nothing.
@@ -91,7 +90,6 @@ impl Sorter<'_> {
         account: AccountId,
         mailbox: MailboxName,
     ) -> io::Result<DeliveryCopy> {
-        let header = self.draft.message_for(recipient).header;
         let fields = trace::fields(
             &self.report.id,
             &self.report.session,
@@ -105,7 +103,7 @@ impl Sorter<'_> {
             account,
             mailbox,
             flags: self.draft.filing(recipient).flags,
-            content: trace::render(self.content, &header, &fields)?,
+            content: trace::render(&self.draft.message_for(recipient), &fields)?,
         })
     }
 }

@@ -312,7 +312,6 @@ impl Going<'_> {
         };
         let mut sorter = Sorter {
             report: &report,
-            content: &content,
             run: &mut run,
             draft: &mut draft,
             authentication,

@@ -1,28 +1,21 @@
 //! The fields that every server adds on top: Return-Path, Delivered-To, Authentication-Results, Received (RFC 5321 §4.4).
 
-use crate::mail::{Address, Content, Envelope, Header, Line, Session, Splice, TransactionId};
+use crate::mail::{Address, Content, Envelope, How, Line, Message, Session, Splice, TransactionId};
 use bytes::Bytes;
 use jiff::Timestamp;
 use std::fmt::Write;
 use std::io;
 
-/// The message with the edits in `header` and the trace fields for one recipient on top.
-pub fn render(content: &Content, header: &Header, trace: &str) -> io::Result<Content> {
-    let mut splices = header.splices();
-    match splices.first_mut() {
-        Some(first) if first.at == 0 => {
-            first.insert = [trace.as_bytes(), &first.insert].concat().into();
-        }
-        _ => splices.insert(
-            0,
-            Splice {
-                at: 0,
-                remove: 0,
-                insert: Bytes::copy_from_slice(trace.as_bytes()),
-            },
-        ),
-    }
-    content.with_splices(splices)
+/// The message with its edits and the trace fields for one recipient on top.
+pub fn render(message: &Message, trace: &str) -> io::Result<Content> {
+    let mut splices = message.splices()?;
+    let top = Splice {
+        at: 0,
+        remove: 0,
+        insert: Bytes::copy_from_slice(trace.as_bytes()).into(),
+    };
+    splices.insert(0, top);
+    message.content.with_splices(splices)
 }
 
 /// `authentication` is a whole field or nothing; it stands above Received (RFC 8601 §4).
@@ -34,20 +27,25 @@ pub fn fields(
     authentication: &str,
     at: Timestamp,
 ) -> String {
+    // Of a message that a server of ours hands on it is that server that it came from; its own field says where it had it from.
+    let (helo, address, name) = match &session.via {
+        Some(via) if via.how == How::Xforward => (via.helo.as_str(), via.address, None),
+        _ => (
+            session.helo.as_str(),
+            session.client_address,
+            session.client_name.as_deref(),
+        ),
+    };
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
         out,
         "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\n{authentication}Received: from {}",
         envelope.sender,
-        Line::lossy(if session.helo.is_empty() {
-            "unknown"
-        } else {
-            &session.helo
-        }),
+        Line::lossy(if helo.is_empty() { "unknown" } else { helo }),
     );
-    if let Some(address) = session.client_address {
-        let name = session.client_name.as_deref().unwrap_or("unknown");
+    if let Some(address) = address {
+        let name = name.unwrap_or("unknown");
         let tag = if address.is_ipv6() { "IPv6:" } else { "" };
         let _ = write!(out, " ({} [{tag}{address}])", Line::lossy(name));
     }
@@ -92,14 +90,14 @@ mod tests {
         let id = TransactionId::new(0, 0);
         let at = "2026-11-23T05:06:07Z".parse().unwrap();
         let content = Content::from_bytes("A: 1\r\nB: 2\r\n\r\nbody\r\n");
-        let mut header = Header::read(&content).unwrap();
-        header.apply(&HeaderEdit::Remove {
+        let mut message = Message::new(content).unwrap();
+        message.header.apply(&HeaderEdit::Remove {
             name: FieldName::new("A").unwrap(),
             nth: 1,
             was: String::new(),
         });
         let trace = fields(&id, &session, &envelope, &alice, "", at);
-        let message = render(&content, &header, &trace).unwrap().bytes().unwrap();
+        let message = render(&message, &trace).unwrap().bytes().unwrap();
         assert_eq!(
             std::str::from_utf8(&message).unwrap(),
             "Return-Path: <>\r\nDelivered-To: alice@example.test\r\n\

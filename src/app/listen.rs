@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, Listener as ListenerConfig, TlsFiles, T
 use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
 use crate::metrics::Registry;
-use crate::net::{Access, Endpoint, Limits, Listener, Tls, TlsError};
+use crate::net::{Access, Endpoint, Limits, Listener, Proxies, Tls, TlsError};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -116,10 +116,18 @@ pub fn smtp_tls(mode: TlsMode, tls: &Option<Tls>) -> TlsUse {
     }
 }
 
+/// None if the listener's clients come by themselves.
+pub fn proxies(config: &Config, listener: &ListenerConfig) -> Option<Proxies> {
+    listener
+        .proxy_protocol
+        .then(|| Proxies::new(config.trusted.proxies.clone()))
+}
+
 pub async fn imap(
     bound: Bound,
     mailboxes: Mailboxes,
     tls: Option<Tls>,
+    proxies: Option<Proxies>,
     connections: usize,
     stop: CancellationToken,
 ) {
@@ -134,15 +142,25 @@ pub async fn imap(
         },
         drain: super::DRAIN,
     };
-    let shared = Arc::new((mailboxes, tls));
+    let shared = Arc::new((mailboxes, tls, proxies));
     let token = stop.clone();
     bound
         .listener
-        .serve(limits, stop, move |stream| {
+        .serve(limits, stop, move |mut stream| {
             let shared = Arc::clone(&shared);
             let stop = token.clone();
             async move {
-                let (mailboxes, tls) = &*shared;
+                let (mailboxes, tls, proxies) = &*shared;
+                if let Some(proxies) = proxies {
+                    let peer = stream.peer();
+                    stream = match Box::pin(proxies.accept(stream)).await {
+                        Ok(stream) => stream,
+                        Err(error) => {
+                            tracing::info!(%peer, %error, "turned away: no PROXY header to be believed");
+                            return;
+                        }
+                    };
+                }
                 match (mode, tls) {
                     (TlsMode::None, _) | (_, None) => mailboxes.serve(stream, None, stop).await,
                     (TlsMode::Starttls, tls) => mailboxes.serve(stream, tls.as_ref(), stop).await,

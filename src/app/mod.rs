@@ -13,6 +13,7 @@ use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
+use crate::net::guard::{Guard, System};
 use crate::net::{Endpoint, Listener, Tls};
 use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
@@ -118,6 +119,7 @@ impl App {
                 staging: store.staging().to_owned(),
                 memory: IN_MEMORY,
                 recipients: config.limits.recipients,
+                hygiene: config.limits.hygiene,
             },
             chains,
             Arc::clone(&directory),
@@ -143,6 +145,12 @@ impl App {
             directory,
             clock,
             tls,
+            guard: Arc::new(Guard::new(
+                config.limits.guard.clone(),
+                Some(Box::new(System {
+                    data_dir: config.data_dir.clone(),
+                })),
+            )),
             metrics,
         };
         app.serve_commands(config, commands, &services);
@@ -194,9 +202,18 @@ impl App {
                             .clone(),
                         size: config.limits.message_size,
                         recipients: config.limits.recipients,
+                        smuggling: config.limits.smuggling,
+                        line: config.limits.line_length,
+                        errors: config.limits.errors,
+                        commands: config.limits.commands,
+                        idle_commands: config.limits.idle_commands,
                         ..Default::default()
                     },
                     tls: listen::smtp_tls(bound.config.tls, &services.tls),
+                    proxies: listen::proxies(config, &bound.config),
+                    xclient: config.trusted.xclient.clone(),
+                    xforward: config.trusted.xforward.clone(),
+                    guard: Arc::clone(&services.guard),
                     connections,
                     drain: DRAIN,
                     ..Default::default()
@@ -218,8 +235,15 @@ impl App {
                     Arc::clone(&services.clock),
                 );
                 let tls = services.tls.clone();
-                self.tasks
-                    .spawn(listen::imap(bound, mailboxes, tls, connections, stop));
+                let proxies = listen::proxies(config, &bound.config);
+                self.tasks.spawn(listen::imap(
+                    bound,
+                    mailboxes,
+                    tls,
+                    proxies,
+                    connections,
+                    stop,
+                ));
             }
             Protocol::Http => {
                 let metrics = services.metrics.clone();
@@ -284,6 +308,7 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+    guard: Arc<Guard>,
     metrics: Registry,
 }
 

@@ -1,6 +1,6 @@
-//! The message with the edits so far, for each recipient. A recipient gets a header of its own only when an edit is not for all.
+//! The message with the edits so far, for each recipient. A recipient gets a message of its own only when an edit is not for all.
 
-use crate::mail::{Address, Edit, Header, Message, Recipient, Scoped};
+use crate::mail::{Address, Edit, Message, Recipient, Scoped};
 use std::collections::BTreeSet;
 
 /// Where and how a recipient's copy is to be filed.
@@ -21,7 +21,7 @@ pub struct Draft {
 struct Copy {
     address: Address,
     /// Present once it differs from that of the others.
-    header: Option<Header>,
+    own: Option<Message>,
     filing: Filing,
 }
 
@@ -31,7 +31,7 @@ impl Draft {
             .iter()
             .map(|recipient| Copy {
                 address: recipient.address.clone(),
-                header: None,
+                own: None,
                 filing: Filing::default(),
             })
             .collect();
@@ -48,15 +48,11 @@ impl Draft {
 
     /// As it stands for this recipient.
     pub fn message_for(&self, recipient: &Address) -> Message {
-        let own = self
-            .recipients
+        self.recipients
             .iter()
             .find(|copy| copy.address == *recipient)
-            .and_then(|copy| copy.header.clone());
-        own.map_or_else(
-            || self.message.clone(),
-            |header| self.message.with_header(header),
-        )
+            .and_then(|copy| copy.own.clone())
+            .unwrap_or_else(|| self.message.clone())
     }
 
     pub fn filing(&self, recipient: &Address) -> Filing {
@@ -78,23 +74,22 @@ impl Draft {
 
     pub fn apply(&mut self, edits: &[Scoped]) {
         for Scoped { edit, scope } in edits {
-            if let (Edit::Header(edit), true) = (edit, scope.is_all()) {
-                self.message.header.apply(edit);
+            if scope.is_all() {
+                edit_message(&mut self.message, edit);
             }
             for copy in &mut self.recipients {
                 if !scope.covers(&copy.address) {
                     continue;
                 }
                 match edit {
-                    Edit::Header(edit) if scope.is_all() => {
-                        if let Some(header) = &mut copy.header {
-                            header.apply(edit);
+                    Edit::Header(_) | Edit::Body(_) if scope.is_all() => {
+                        if let Some(own) = &mut copy.own {
+                            edit_message(own, edit);
                         }
                     }
-                    Edit::Header(edit) => {
-                        copy.header
-                            .get_or_insert_with(|| self.message.header.clone())
-                            .apply(edit);
+                    Edit::Header(_) | Edit::Body(_) => {
+                        let own = copy.own.get_or_insert_with(|| self.message.clone());
+                        edit_message(own, edit);
                     }
                     Edit::FileInto { mailbox, why } => {
                         copy.filing.mailbox = Some((mailbox.clone(), why.clone()));
@@ -102,14 +97,20 @@ impl Draft {
                     Edit::AddFlag(flag) => {
                         copy.filing.flags.insert(flag.clone());
                     }
-                    Edit::Body(_)
-                    | Edit::Envelope(_)
-                    | Edit::Hold { .. }
-                    | Edit::Via(_)
-                    | Edit::Tag { .. } => {}
+                    Edit::Envelope(_) | Edit::Hold { .. } | Edit::Via(_) | Edit::Tag { .. } => {}
                 }
             }
         }
+    }
+}
+
+fn edit_message(message: &mut Message, edit: &Edit) {
+    match edit {
+        Edit::Header(edit) => {
+            message.header.apply(edit);
+        }
+        Edit::Body(edit) => message.edit_body(edit),
+        _ => {}
     }
 }
 

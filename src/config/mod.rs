@@ -2,13 +2,17 @@
 //! Opens no sockets and starts nothing.
 
 mod error;
+mod limits;
 mod raw;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod trusted;
 mod units;
 
 pub use error::ConfigError;
+pub use limits::Limits;
+pub use trusted::Trusted;
 pub use units::ByteSize;
 
 use crate::chain::Policy;
@@ -31,6 +35,7 @@ pub struct Config {
     pub dns: crate::dns::Config,
     /// None: senders are not checked.
     pub authentication: Option<Authentication>,
+    pub trusted: Trusted,
     pub limits: Limits,
     pub quarantine: crate::accept::Expiry,
     /// For errors that show only when things are started.
@@ -78,6 +83,8 @@ pub struct Listener {
     pub allow_plaintext_auth: bool,
     /// Of a Unix socket.
     pub access: crate::net::Access,
+    /// All its connections come over `[trusted] proxies`.
+    pub proxy_protocol: bool,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }
@@ -103,16 +110,6 @@ pub struct Plugins {
 #[derive(Debug, Clone)]
 pub struct Authentication {
     pub policy: crate::verify::Policy,
-}
-
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// Octets of one message (RFC 1870).
-    pub message_size: u64,
-    /// Recipients of one transaction.
-    pub recipients: usize,
-    /// Connections at once, for each listener.
-    pub connections: usize,
 }
 
 /// The file as it was read.

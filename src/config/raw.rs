@@ -1,6 +1,6 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode};
+use super::{ByteSize, Protocol, TlsMode, limits, trusted};
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -26,7 +26,9 @@ pub struct Config {
     #[serde(default)]
     pub authentication: Authentication,
     #[serde(default)]
-    pub limits: Limits,
+    pub trusted: trusted::Raw,
+    #[serde(default)]
+    pub limits: limits::Raw,
     #[serde(default)]
     pub quarantine: Quarantine,
 }
@@ -40,6 +42,7 @@ pub struct Listener {
     pub allow_plaintext_auth: Option<Spanned<bool>>,
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
+    pub proxy_protocol: Option<Spanned<bool>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -87,14 +90,6 @@ pub struct Authentication {
     pub dkim: Action,
     #[serde(default)]
     pub dmarc: Action,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Limits {
-    pub message_size: Option<Spanned<ByteSize>>,
-    pub recipients: Option<Spanned<usize>>,
-    pub connections: Option<Spanned<usize>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

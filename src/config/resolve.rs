@@ -1,8 +1,8 @@
 //! From raw values to a `Config`: defaults, paths, and the rules that a type cannot say.
 
 use super::{
-    Authentication, ByteSize, Config, ConfigError, Limits, Listener, Plugins, Protocol, Source,
-    TlsFiles, TlsMode, raw,
+    Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
+    TlsMode, Trusted, limits, raw, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -40,10 +40,11 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
             })
         })
         .transpose()?;
+    let trusted = trusted::resolve(&source, &raw.trusted)?;
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, raw))
+        .map(|raw| listener(&source, raw, &trusted))
         .collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() {
         return Err(source.error(
@@ -61,7 +62,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
             key_span,
         }
     });
-    let limits = limits(&source, &raw.limits)?;
+    let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
@@ -75,6 +76,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         authentication: authentication(&source, raw.authentication)?,
         quarantine: quarantine(&source, &raw.quarantine, limits.message_size)?,
         limits,
+        trusted,
         source,
     })
 }
@@ -90,7 +92,11 @@ fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError
     }
 }
 
-fn listener(source: &Source, raw: raw::Listener) -> Result<Listener, ConfigError> {
+fn listener(
+    source: &Source,
+    raw: raw::Listener,
+    trusted: &Trusted,
+) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if protocol == Protocol::Submission {
         return Err(source.error(
@@ -152,12 +158,29 @@ fn listener(source: &Source, raw: raw::Listener) -> Result<Listener, ConfigError
             "remove the line; it is for imap",
         ));
     }
+    if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
+        if let Protocol::Http | Protocol::Milter = protocol {
+            return Err(source.error(
+                flag.span(),
+                format!("{} does not take the PROXY protocol", protocol.name()),
+                "smtp, lmtp and imap do",
+            ));
+        }
+        if trusted.proxies.is_empty() {
+            return Err(source.error(
+                flag.span(),
+                "no proxy is trusted, so nobody could connect",
+                "name them: [trusted] proxies = [\"192.0.2.1\"]",
+            ));
+        }
+    }
     let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
         tls,
         access,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
+        proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })
@@ -346,36 +369,6 @@ fn dns_server(source: &Source, text: &Spanned<String>) -> Result<SocketAddr, Con
             format!("{written:?} is not the address of a DNS server"),
             "write IP or IP:PORT, such as \"127.0.0.1\" or \"[::1]:5353\"",
         )
-    })
-}
-
-fn limits(source: &Source, raw: &raw::Limits) -> Result<Limits, ConfigError> {
-    let at_least =
-        |value: &Option<Spanned<usize>>, default: usize, least: usize, why: &str| match value {
-            None => Ok(default),
-            Some(value) if *value.get_ref() >= least => Ok(*value.get_ref()),
-            Some(value) => Err(source.error(value.span(), format!("at least {least}: {why}"), "")),
-        };
-    let message_size = match &raw.message_size {
-        None => ByteSize::mib(50).0,
-        Some(size) if size.get_ref().0 >= 64 * 1024 => size.get_ref().0,
-        Some(size) => {
-            return Err(source.error(
-                size.span(),
-                "at least 64 KiB: RFC 5321 §4.5.3.1.7 has every server take that much",
-                "",
-            ));
-        }
-    };
-    Ok(Limits {
-        message_size,
-        recipients: at_least(
-            &raw.recipients,
-            1000,
-            100,
-            "RFC 5321 §4.5.3.1.8 has every server take that many",
-        )?,
-        connections: at_least(&raw.connections, 10_000, 1, "a listener needs one")?,
     })
 }
 

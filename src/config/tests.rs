@@ -122,6 +122,26 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:6:9",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[trusted]\nproxies = [\"192.0.2.1/24\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "\"192.0.2.1/24\" is not a network",
+            "wasmilter.toml:4:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nproxy-protocol = true\n",
+            "no proxy is trusted",
+            "wasmilter.toml:6:18",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[limits]\ngreeting-delay-ms = 600000\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "at most 60000",
+            "wasmilter.toml:4:21",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[limits.address]\nmessages-a-minute = 5\n",
+            "unknown field `messages-a-minute`",
+            "wasmilter.toml:4:1",
+        ),
+        (
             "hostname = \"mx.example.test\"\n[[listener]\n",
             "",
             "wasmilter.toml:2:",
@@ -145,6 +165,23 @@ fn paths_are_relative_to_the_file() {
     let text = LEAST.to_owned();
     let config = Config::parse(Path::new("/etc/wasmilter/wasmilter.toml"), text).unwrap();
     assert_eq!(config.data_dir, Path::new("/etc/wasmilter/data"));
+}
+
+#[test]
+fn limits_are_read_and_the_others_keep_their_defaults() {
+    let text = format!(
+        "{LEAST}[limits]\nleast-rate = \"1 KiB\"\nipv6-network = 48\nban-offences = 0\n\
+         [limits.network]\nbytes-per-hour = \"1 GiB\"\n[trusted]\nnetworks = []\n"
+    );
+    let guard = parse(&text).unwrap().limits.guard;
+    assert_eq!(guard.slowest.rate, 1024);
+    assert_eq!(guard.prefixes, (24, 48));
+    assert_eq!(guard.ban.offences, 0);
+    assert_eq!(guard.network.hour.bytes, 1 << 30);
+    assert_eq!(guard.network.connections, 200);
+    assert!(guard.exempt.is_empty());
+    let local = "127.0.0.1".parse().unwrap();
+    assert!(parse(LEAST).unwrap().limits.guard.exempt.contains(local));
 }
 
 #[test]

@@ -1,13 +1,18 @@
 //! SMTP and LMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
 //! Knows neither the order of commands nor what becomes of a message.
 
+use super::door::{self, Guest};
+use super::handover;
 use crate::accept::{Acceptor, Telling, Transaction};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Reply, Session};
-use crate::net::{Input, Limits, Listener, Stream, Tls};
-use crate::proto::smtp::{self, Dialect, Hello, Mail, Piece, Receiving, Security, Server, Step};
+use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
+use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
+use crate::proto::smtp::{
+    self, Dialect, Farewell, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
+};
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +30,12 @@ pub struct Config {
     pub tls: TlsUse,
     /// How long a client may take to send or to read anything at all.
     pub idle: Duration,
+    /// Set where all connections come over proxies.
+    pub proxies: Option<Proxies>,
+    /// Who may say XCLIENT.
+    pub xclient: Networks,
+    pub xforward: Networks,
+    pub guard: Arc<Guard>,
     /// At once.
     pub connections: usize,
     /// How long transactions have to end after the stop.
@@ -49,6 +60,10 @@ impl Default for Config {
             core: smtp::Config::default(),
             tls: TlsUse::None,
             idle: IDLE,
+            proxies: None,
+            xclient: Networks::default(),
+            xforward: Networks::default(),
+            guard: Arc::new(Guard::new(guard::Config::default(), None)),
             connections,
             drain,
         }
@@ -79,6 +94,10 @@ pub async fn serve(
         core: Arc::new(config.core),
         tls: config.tls,
         idle: config.idle,
+        proxies: config.proxies,
+        xclient: config.xclient,
+        xforward: config.xforward,
+        guard: config.guard,
         acceptor,
         stop: stop.clone(),
     });
@@ -93,14 +112,21 @@ struct Shared {
     core: Arc<smtp::Config>,
     tls: TlsUse,
     idle: Duration,
+    proxies: Option<Proxies>,
+    xclient: Networks,
+    xforward: Networks,
+    guard: Arc<Guard>,
     acceptor: Acceptor,
     stop: CancellationToken,
 }
 
 async fn converse(shared: Arc<Shared>, stream: Stream) {
-    let peer = stream.peer();
-    tracing::debug!(%peer, "connected");
-    match Connection::open(shared, stream).await {
+    let silent = matches!(shared.tls, TlsUse::Implicit(_));
+    let admitted = door::admit(stream, shared.proxies.as_ref(), &shared.guard, silent).await;
+    let Some(guest) = admitted else { return };
+    let (peer, proxy) = (guest.stream.peer(), guest.proxy);
+    tracing::debug!(%peer, proxy = proxy.map(tracing::field::display), "connected");
+    match Connection::open(shared, guest).await {
         Ok(connection) => match connection.run().await {
             Ok(()) => tracing::debug!(%peer, "closed"),
             Err(error) => tracing::debug!(%peer, %error, "lost"),
@@ -114,6 +140,14 @@ struct Connection {
     stream: Stream,
     input: Input,
     session: Arc<Session>,
+    ticket: Ticket,
+    /// As the core has counted them.
+    errors: u32,
+    command_pace: Pace,
+    /// From MAIL on.
+    message_pace: Pace,
+    /// What XFORWARD said of the next transaction's client.
+    forwarded: Option<Box<Told>>,
     /// Boxed: most connections have none most of the time.
     transaction: Option<Box<Transaction>>,
     /// What the chunks so far brought of its message.
@@ -132,11 +166,16 @@ enum Waited {
 }
 
 impl Connection {
-    async fn open(shared: Arc<Shared>, mut stream: Stream) -> io::Result<Self> {
+    async fn open(shared: Arc<Shared>, guest: Guest) -> io::Result<Self> {
+        let Guest {
+            mut stream,
+            proxy,
+            ticket,
+        } = guest;
         if let TlsUse::Implicit(tls) = &shared.tls {
             stream = Box::pin(tls.accept(stream)).await?;
         }
-        let session = Session {
+        let mut session = Session {
             server_name: shared.core.hostname.clone(),
             client_address: stream.peer().ip(),
             protocol: match shared.core.dialect {
@@ -147,17 +186,31 @@ impl Connection {
             tls: stream.tls(),
             ..Session::default()
         };
+        if let Some(proxy) = proxy {
+            handover::proxied(&mut session, proxy);
+        }
         Ok(Self {
             shared,
             stream,
             input: Input::new(),
             session: Arc::new(session),
+            ticket,
+            errors: 0,
+            command_pace: Pace::default(),
+            message_pace: Pace::default(),
+            forwarded: None,
             transaction: None,
             chunks: None,
         })
     }
 
     async fn run(mut self) -> io::Result<()> {
+        let early = door::early_talk(&mut self.stream, &mut self.input, &self.ticket);
+        if let Some(reply) = Box::pin(early).await? {
+            let mut last = Vec::new();
+            reply.write_to(&mut last);
+            return self.close(&last).await;
+        }
         let mut server = self.greet().await;
         loop {
             let (used, step) = server.next(self.input.octets());
@@ -166,7 +219,15 @@ impl Connection {
                 Step::Read(mut server) => {
                     // Octets that are left are no reason to wait: the core only wants its output sent.
                     let idle = self.transaction.is_none() && !server.in_line();
-                    match self.exchange(server.output(), idle).await? {
+                    let message = server.is_draining();
+                    if !server.in_line() {
+                        self.command_pace = Pace::default();
+                    }
+                    if server.errors() > self.errors {
+                        Box::pin(door::tarpit(server.errors(), &self.ticket)).await;
+                    }
+                    self.errors = server.errors();
+                    match self.exchange(server.output(), idle, message).await? {
                         Waited::Octets => server,
                         Waited::Gone => return Ok(()),
                         Waited::Enough(reply) => return self.close(&server.close(&reply)).await,
@@ -181,9 +242,28 @@ impl Connection {
                     Ok(()) => asked.accept(),
                     Err(reply) => asked.refuse(&reply),
                 },
+                Step::Xclient(asked) => {
+                    self.forget();
+                    let told = Told::clone(&asked.command.0);
+                    handover::xclient(Arc::make_mut(&mut self.session), told);
+                    tracing::debug!(peer = %self.stream.peer(), client = ?self.session.client_address, "XCLIENT");
+                    match self.connect_again().await {
+                        Ok(()) => asked.accept(),
+                        Err(reply) => asked.turn_away(&reply),
+                    }
+                }
+                Step::Xforward(asked) => {
+                    let told = Told::clone(&asked.command.0);
+                    self.forwarded.get_or_insert_default().merge(told);
+                    asked.accept()
+                }
                 Step::Rcpt(asked) => match &mut self.transaction {
                     Some(transaction) => {
-                        match Box::pin(transaction.recipient(asked.command.clone())).await {
+                        let taken = match self.ticket.recipient() {
+                            Ok(()) => Box::pin(transaction.recipient(asked.command.clone())).await,
+                            Err(reply) => Err(reply),
+                        };
+                        match taken {
                             Ok(()) => asked.accept(),
                             Err(reply) => asked.refuse(&reply),
                         }
@@ -207,7 +287,14 @@ impl Connection {
                     self = self.start_tls().await?;
                     server.secured()
                 }
-                Step::Close(rest) => return self.close(&rest).await,
+                Step::Close(rest, farewell) => {
+                    match farewell {
+                        Farewell::Said => {}
+                        Farewell::Errors => self.ticket.offence(Limit::Errors),
+                        Farewell::Commands => self.ticket.offence(Limit::Commands),
+                    }
+                    return self.close(&rest).await;
+                }
             };
         }
     }
@@ -219,10 +306,23 @@ impl Connection {
             (TlsUse::StartTls(_), false) => Security::StartTls,
             (TlsUse::None | TlsUse::Implicit(_), false) => Security::Plain,
         };
+        let peer = self.stream.peer();
+        let trust = Trust {
+            xclient: self.shared.xclient.contains_peer(peer),
+            xforward: self.shared.xforward.contains_peer(peer),
+        };
         match self.shared.acceptor.connect(&self.session).await {
-            Ok(()) => Server::new(core, security),
+            Ok(()) => Server::new(core, security).trusting(trust),
             Err(reply) => Server::refused(core, security, &reply),
         }
+    }
+
+    /// The connection is another client's now.
+    async fn connect_again(&mut self) -> Result<(), Reply> {
+        if let Some(address) = self.session.client_address {
+            self.ticket = self.shared.guard.connect(Peer::Tcp((address, 0).into()))?;
+        }
+        Box::pin(self.shared.acceptor.connect(&self.session)).await
     }
 
     fn hello(&mut self, hello: &Hello) {
@@ -241,11 +341,14 @@ impl Connection {
 
     /// The transaction is over.
     fn forget(&mut self) {
+        self.forwarded = None;
         self.transaction = None;
         self.chunks = None;
     }
 
     async fn begin(&mut self, mail: &Mail) -> Result<(), Reply> {
+        self.ticket.mail()?;
+        self.message_pace = Pace::default();
         let mut session = Arc::clone(&self.session);
         if mail.utf8 {
             // RFC 6531 §4.3
@@ -257,11 +360,15 @@ impl Connection {
             };
             Arc::make_mut(&mut session).protocol = protocol.to_owned();
         }
+        if let Some(told) = self.forwarded.take() {
+            handover::xforward(Arc::make_mut(&mut session), *told);
+        }
         let envelope = Envelope {
             sender: mail.sender.clone(),
             recipients: Vec::new(),
             body: mail.body,
             utf8: mail.utf8,
+            require_tls: mail.require_tls,
             ret: mail.ret,
             envid: mail.envid.clone(),
         };
@@ -288,7 +395,7 @@ impl Connection {
                 }
                 Piece::Read(mut receiving) => {
                     self.input.consume(used);
-                    match self.exchange(receiving.output(), false).await? {
+                    match self.exchange(receiving.output(), false, true).await? {
                         Waited::Octets => receiving,
                         Waited::Gone => return Ok(None),
                         Waited::Enough(reply) => {
@@ -322,6 +429,7 @@ impl Connection {
                     };
                     let replies = match (content, transaction) {
                         (Ok(content), Ok(transaction)) => {
+                            self.ticket.bytes(content.len());
                             Box::pin(transaction.finish(content, telling)).await
                         }
                         (Err(reply), _) | (_, Err(reply)) => reply.into(),
@@ -357,18 +465,44 @@ impl Connection {
     }
 
     /// Sends what there is, then waits for octets if there are none. While `idle`, the stop ends the wait.
-    async fn exchange(&mut self, output: &mut Vec<u8>, idle: bool) -> io::Result<Waited> {
+    /// `message`: the octets are a message's, or are taken for one.
+    async fn exchange(
+        &mut self,
+        output: &mut Vec<u8>,
+        idle: bool,
+        message: bool,
+    ) -> io::Result<Waited> {
         self.send(output).await?;
         if !self.input.is_empty() {
             return Ok(Waited::Octets);
         }
-        let read = timeout(self.shared.idle, self.input.fill(&mut self.stream));
+        let slowest = self.ticket.guard().config().slowest;
+        let left = match message {
+            true => self.message_pace.of_message(slowest),
+            false => self.command_pace.of_command(slowest),
+        };
+        let began = Instant::now();
+        let read = timeout(
+            left.min(self.shared.idle),
+            self.input.fill(&mut self.stream),
+        );
         let waited = tokio::select! {
             biased;
             read = read => match read {
                 Ok(Ok(0)) => Waited::Gone,
-                Ok(Ok(_)) => Waited::Octets,
+                Ok(Ok(count)) => {
+                    let pace = match message {
+                        true => &mut self.message_pace,
+                        false => &mut self.command_pace,
+                    };
+                    pace.add(count, began.elapsed());
+                    Waited::Octets
+                }
                 Ok(Err(error)) => return Err(error),
+                Err(_) if left < self.shared.idle => {
+                    self.ticket.offence(Limit::Slow);
+                    Waited::Enough(parting((4, 4, 2), &self.shared, "Too slow"))
+                }
                 Err(_) => Waited::Enough(parting((4, 4, 2), &self.shared, "Nothing heard for too long")),
             },
             () = self.shared.stop.cancelled(), if idle => {

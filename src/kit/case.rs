@@ -127,6 +127,7 @@ impl Case {
         } = self.session.clone();
         let play = Play {
             session: Session {
+                via: None,
                 server_name: "localhost".to_owned(),
                 client_address,
                 client_name,

@@ -1,5 +1,6 @@
 //! What a case expects, what was observed, and where the two differ. Doesn't run anything.
 
+use super::body::ObservedBody;
 use super::play::Done;
 use crate::mail::{Address, Edit, Message, Verdict};
 use serde::Deserialize;
@@ -73,6 +74,15 @@ pub struct Expect {
     pub header_removed: BTreeSet<String>,
     /// Fields that the copy of a recipient has besides.
     pub header_added_for: BTreeMap<Address, Fields>,
+    /// Exactly these, in order: `"replace"`, `"replace-part 2 text/plain"`, `"drop-part 2"`, each with `for` and recipients if not for all.
+    pub body_edits: Vec<String>,
+    /// Texts that are in a text part of the message afterwards, or in none.
+    pub body_contains: Vec<String>,
+    pub body_lacks: Vec<String>,
+    /// The same, in the copy of a recipient.
+    pub body_contains_for: BTreeMap<Address, Vec<String>>,
+    /// Media types of all parts afterwards, in order.
+    pub parts: Option<Vec<String>>,
     /// By recipient; who is not named has none.
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
@@ -91,6 +101,7 @@ pub struct Observed {
     pub header_added: Fields,
     pub header_removed: BTreeSet<String>,
     pub header_added_for: BTreeMap<Address, Fields>,
+    pub body: ObservedBody,
     pub mailbox: BTreeMap<Address, String>,
     pub flags: BTreeMap<Address, BTreeSet<String>>,
     pub hold: BTreeMap<Address, String>,
@@ -153,6 +164,7 @@ impl Observed {
                 .filter(|name| !left.contains(name.as_str()))
                 .collect(),
             header_added_for: BTreeMap::new(),
+            body: ObservedBody::of(plugin, recipients, done),
             mailbox: BTreeMap::new(),
             flags: BTreeMap::new(),
             hold: BTreeMap::new(),
@@ -250,6 +262,7 @@ impl Expect {
         let recipients = self.recipients.keys().chain(self.mailbox.keys());
         recipients
             .chain(self.flags.keys())
+            .chain(self.body_contains_for.keys())
             .chain(self.hold.keys())
             .chain(self.header_added_for.keys())
     }
@@ -331,6 +344,33 @@ impl Expect {
             own(&self.header_added_for),
             own(&observed.header_added_for),
         );
+        compare(
+            "body-edits",
+            self.body_edits.clone(),
+            observed.body.edits.clone(),
+        );
+        let body = &observed.body;
+        let missing = |texts: &[String], of: Option<&Address>| -> Vec<String> {
+            let missing = texts.iter().filter(|text| !body.contains(of, text));
+            missing.cloned().collect()
+        };
+        compare(
+            "body-contains",
+            missing(&self.body_contains, None),
+            Vec::new(),
+        );
+        for (address, texts) in &self.body_contains_for {
+            let what = format!("body-contains-for {address}");
+            compare(&what, missing(texts, Some(address)), Vec::new());
+        }
+        let unwanted = self
+            .body_lacks
+            .iter()
+            .filter(|text| body.contains(None, text));
+        compare("body-lacks", Vec::new(), lines(unwanted));
+        if let Some(parts) = &self.parts {
+            compare("parts", parts.clone(), body.parts.clone());
+        }
         let filed = |all: &BTreeMap<Address, String>| -> Vec<String> {
             let each = all.iter();
             each.map(|(address, mailbox)| format!("{address}: {mailbox}"))
@@ -377,6 +417,29 @@ impl Expect {
             header_added: observed.header_added.clone(),
             header_removed: observed.header_removed.clone(),
             header_added_for: observed.header_added_for.clone(),
+            body_edits: observed.body.edits.clone(),
+            body_contains: {
+                let held = self.body_contains.iter();
+                held.filter(|text| observed.body.contains(None, text))
+                    .cloned()
+                    .collect()
+            },
+            body_lacks: {
+                let held = self.body_lacks.iter();
+                held.filter(|text| !observed.body.contains(None, text))
+                    .cloned()
+                    .collect()
+            },
+            body_contains_for: {
+                let held = self.body_contains_for.iter().map(|(address, texts)| {
+                    let held = texts
+                        .iter()
+                        .filter(|text| observed.body.contains(Some(address), text));
+                    (address.clone(), held.cloned().collect::<Vec<_>>())
+                });
+                held.filter(|(_, texts)| !texts.is_empty()).collect()
+            },
+            parts: self.parts.as_ref().map(|_| observed.body.parts.clone()),
             mailbox: observed.mailbox.clone(),
             flags: observed.flags.clone(),
             hold: observed.hold.clone(),
@@ -418,6 +481,16 @@ impl Expect {
         key("header-added", table(&self.header_added, values));
         key("header-removed", some_list(&self.header_removed));
         key("header-added-for", table(&self.header_added_for, fields));
+        let texts = |texts: &Vec<String>| {
+            let texts: Vec<_> = texts.iter().map(|text| quoted(text)).collect();
+            format!("[{}]", texts.join(", "))
+        };
+        let some_texts = |all: &Vec<String>| (!all.is_empty()).then(|| texts(all));
+        key("body-edits", some_texts(&self.body_edits));
+        key("body-contains", some_texts(&self.body_contains));
+        key("body-lacks", some_texts(&self.body_lacks));
+        key("body-contains-for", table(&self.body_contains_for, texts));
+        key("parts", self.parts.as_ref().map(texts));
         key("mailbox", table(&self.mailbox, |name| quoted(name)));
         key("flags", table(&self.flags, list));
         key("hold", table(&self.hold, |why| quoted(why)));

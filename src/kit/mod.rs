@@ -1,5 +1,6 @@
 //! What the author of a filter works with: cases, the builder, the folder to start from. Prints nothing, and knows nothing of servers.
 
+mod body;
 mod build;
 mod case;
 mod expect;
@@ -9,6 +10,7 @@ mod new;
 mod play;
 mod suite;
 
+pub use body::{body_diff, body_edits};
 pub use build::{BuildError, Built, build};
 pub use case::{Case, CaseError};
 pub use expect::{Difference, Expect, Observed};

@@ -2,7 +2,6 @@
 //! Knows nothing of what the octets mean.
 
 use bytes::{Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
@@ -10,11 +9,63 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// At `at` octets into the received message, leave out `remove` octets and put `insert` there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Splice {
     pub at: u64,
     pub remove: u64,
-    pub insert: Bytes,
+    pub insert: Insert,
+}
+
+/// Octets that a splice puts in, in memory or in a file. Clones share them.
+#[derive(Debug, Clone)]
+pub struct Insert(Base);
+
+impl Insert {
+    /// The octets of a file that is not changed any more.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(Content::open(path)?.base))
+    }
+
+    pub fn len(&self) -> u64 {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// As a message of its own, for those who store both alike.
+    pub fn content(&self) -> Content {
+        Content {
+            len: self.len(),
+            base: self.0.clone(),
+            splices: Arc::new([]),
+        }
+    }
+
+    /// None if they are in a file.
+    pub fn in_memory(&self) -> Option<&Bytes> {
+        match &self.0 {
+            Base::Memory(bytes) => Some(bytes),
+            Base::File(_) => None,
+        }
+    }
+}
+
+impl<B: Into<Bytes>> From<B> for Insert {
+    fn from(bytes: B) -> Self {
+        Self(Base::Memory(bytes.into()))
+    }
+}
+
+impl PartialEq for Insert {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Base::Memory(a), Base::Memory(b)) => a == b,
+            (Base::File(a), Base::File(b)) => a.path == b.path,
+            _ => false,
+        }
+    }
 }
 
 /// A message as it stands: the received octets with splices over them. Cheap to clone.
@@ -102,7 +153,7 @@ impl Content {
                     ));
                 }
             }
-            len = len - splice.remove + splice.insert.len() as u64;
+            len = len - splice.remove + splice.insert.len();
         }
         Ok(Self {
             base: self.base.clone(),
@@ -141,10 +192,7 @@ impl Content {
     }
 
     fn base_len(&self) -> u64 {
-        match &self.base {
-            Base::Memory(bytes) => bytes.len() as u64,
-            Base::File(base) => base.len,
-        }
+        self.base.len()
     }
 
     /// At most `length` octets from `offset`; fewer only at the end. Copies nothing where the octets lie in memory in one piece.
@@ -154,7 +202,7 @@ impl Content {
             return Ok(Bytes::new());
         }
         if self.splices.is_empty() {
-            return self.read_base(offset, end);
+            return self.base.read(offset, end);
         }
         let mut out = BytesMut::with_capacity((end - offset) as usize);
         let mut position = 0; // in the message as it stands
@@ -163,16 +211,11 @@ impl Content {
             let to = from + piece.len();
             let (start, stop) = (from.max(offset), to.min(end));
             if start < stop {
-                match piece {
-                    Piece::Inserted(bytes) => out.extend_from_slice(
-                        bytes
-                            .get((start - from) as usize..(stop - from) as usize)
-                            .unwrap_or_default(),
-                    ),
-                    Piece::Received { at, .. } => out.extend_from_slice(
-                        &self.read_base(at + (start - from), at + (stop - from))?,
-                    ),
-                }
+                let (base, at) = match piece {
+                    Piece::Inserted(insert) => (&insert.0, 0),
+                    Piece::Received { at, .. } => (&self.base, at),
+                };
+                out.extend_from_slice(&base.read(at + (start - from), at + (stop - from))?);
             }
             Ok(())
         };
@@ -187,7 +230,7 @@ impl Content {
             )?;
             position += kept;
             take(position, Piece::Inserted(&splice.insert))?;
-            position += splice.insert.len() as u64;
+            position += splice.insert.len();
             base = splice.at + splice.remove;
         }
         let len = self.base_len() - base;
@@ -199,11 +242,21 @@ impl Content {
     pub fn bytes(&self) -> io::Result<Bytes> {
         self.read(0, usize::MAX)
     }
+}
 
-    fn read_base(&self, from: u64, to: u64) -> io::Result<Bytes> {
-        match &self.base {
-            Base::Memory(bytes) => Ok(bytes.slice(from as usize..to as usize)),
-            Base::File(base) => {
+impl Base {
+    fn len(&self) -> u64 {
+        match self {
+            Self::Memory(bytes) => bytes.len() as u64,
+            Self::File(base) => base.len,
+        }
+    }
+
+    /// The range must lie within.
+    fn read(&self, from: u64, to: u64) -> io::Result<Bytes> {
+        match self {
+            Self::Memory(bytes) => Ok(bytes.slice(from as usize..to as usize)),
+            Self::File(base) => {
                 let mut out = BytesMut::zeroed((to - from) as usize);
                 base.file.read_exact_at(&mut out, from)?;
                 Ok(out.freeze())
@@ -213,14 +266,14 @@ impl Content {
 }
 
 enum Piece<'a> {
-    Inserted(&'a Bytes),
+    Inserted(&'a Insert),
     Received { at: u64, len: u64 },
 }
 
 impl Piece<'_> {
     fn len(&self) -> u64 {
         match self {
-            Self::Inserted(bytes) => bytes.len() as u64,
+            Self::Inserted(insert) => insert.len(),
             Self::Received { len, .. } => *len,
         }
     }
@@ -296,7 +349,7 @@ mod tests {
         let mut at = 0;
         for splice in splices {
             out.extend_from_slice(&base[at..splice.at as usize]);
-            out.extend_from_slice(&splice.insert);
+            out.extend_from_slice(splice.insert.in_memory().unwrap());
             at = (splice.at + splice.remove) as usize;
         }
         out.extend_from_slice(&base[at..]);
@@ -344,7 +397,7 @@ mod tests {
         let splice = |at, remove| Splice {
             at,
             remove,
-            insert: Bytes::new(),
+            insert: Bytes::new().into(),
         };
         let content = Content::from_bytes("0123456789");
         assert!(

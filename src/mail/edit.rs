@@ -52,23 +52,49 @@ pub enum HeaderEdit {
     },
 }
 
-/// A change of the body.
+/// Octets that an edit puts into a message. A journal has all of it but the octets themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NewOctets {
+    /// Of what the filter gave, before encoding.
+    pub size: u64,
+    /// Of the same, in hexadecimal.
+    pub sha256: String,
+    /// Content-Transfer-Encoding; empty where the filter has encoded.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub encoding: String,
+    /// As they stand in the message. Empty in an edit that was read from a journal.
+    #[serde(skip)]
+    pub octets: Bytes,
+}
+
+/// A change of the body. Paths are section numbers of the message as received.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum BodyEdit {
     /// All that follows the empty line.
-    Replace { octets: Bytes },
-    /// What the part with this section number holds, not encoded.
+    Replace { with: NewOctets },
+    /// What the part with this section number holds.
     ReplacePart {
         path: String,
+        /// The value of its Content-Type.
         media_type: String,
-        octets: Bytes,
+        with: NewOctets,
     },
     DropPart {
         path: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
+}
+
+impl BodyEdit {
+    /// What it puts in, if the filter gave octets.
+    pub fn inserted_mut(&mut self) -> Option<&mut NewOctets> {
+        match self {
+            Self::Replace { with } | Self::ReplacePart { with, .. } => Some(with),
+            Self::DropPart { .. } => None,
+        }
+    }
 }
 
 /// A change of the envelope; `arguments` are ESMTP parameters.

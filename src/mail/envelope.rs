@@ -33,6 +33,9 @@ pub struct Envelope {
     /// SMTPUTF8 was given (RFC 6531).
     #[serde(default)]
     pub utf8: bool,
+    /// REQUIRETLS was given: it goes on under TLS that is verified, or not at all (RFC 8689).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_tls: bool,
     /// RET (RFC 3461 §4.3)
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ret: Option<Ret>,

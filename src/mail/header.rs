@@ -81,6 +81,7 @@ pub struct Header {
     fields: Vec<Field>,
     received: Arc<[Range<u64>]>,
     end: u64,
+    cut: bool,
 }
 
 impl Header {
@@ -106,6 +107,7 @@ impl Header {
 
     /// Leaves out a field that is not all there, so that no edit lands in the middle of it.
     fn forget_last(&mut self) {
+        self.cut = true;
         self.fields.pop();
         let received = self.received.split_last().map(|(_, rest)| rest.into());
         self.received = received.unwrap_or_default();
@@ -135,7 +137,18 @@ impl Header {
             fields,
             received: received.into(),
             end: start as u64,
+            cut: false,
         }
+    }
+
+    /// Octets of the fields as received.
+    pub fn size(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether there is more of it than is looked at.
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     pub fn fields(&self) -> &[Field] {
@@ -198,6 +211,18 @@ impl Header {
             }
         }
         true
+    }
+
+    /// Where the received header ends: at the empty line, if there is one.
+    pub fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether its last line, edits applied, has no end.
+    pub fn is_line_open(&self) -> bool {
+        self.fields
+            .last()
+            .is_some_and(|field| !field.octets.ends_with(b"\n"))
     }
 
     /// What turns the received header into this one.

@@ -1,7 +1,8 @@
 //! A message as filters see it: its octets as received and its header as the edits so far leave it.
 
 use super::mime::Mime;
-use super::{Content, Header};
+use super::new_body::NewBody;
+use super::{BodyEdit, Content, Header, Splice};
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,6 +13,7 @@ pub struct Message {
     pub content: Content,
     /// With the edits so far.
     pub header: Header,
+    body: NewBody,
     mime: Arc<Mutex<Option<Arc<Mime>>>>,
 }
 
@@ -21,16 +23,24 @@ impl Message {
         Ok(Self {
             content,
             header,
+            body: NewBody::default(),
             mime: Arc::default(),
         })
     }
 
-    /// The same received message with other edits.
-    pub fn with_header(&self, header: Header) -> Self {
-        Self {
-            header,
-            ..self.clone()
-        }
+    /// Changes the body. Of a message that is not multipart the header's MIME fields change too: that is an edit of the header.
+    pub fn edit_body(&mut self, edit: &BodyEdit) {
+        self.body.apply(edit);
+    }
+
+    /// Whether an edit has taken the place of all that was received as body, parts and all.
+    pub fn is_body_replaced(&self) -> bool {
+        self.body.is_whole()
+    }
+
+    /// Whether any edit of the body has been made.
+    pub fn is_body_edited(&self) -> bool {
+        self.body.is_edited()
     }
 
     /// The MIME structure and the parts of the message as received. The first call reads the whole message.
@@ -45,8 +55,15 @@ impl Message {
         Ok(found)
     }
 
+    /// What turns the received message into this one, in order.
+    pub fn splices(&self) -> io::Result<Vec<Splice>> {
+        let mut splices = self.header.splices();
+        splices.extend(self.body.splices(self)?);
+        Ok(splices)
+    }
+
     /// The message with its edits.
     pub fn render(&self) -> io::Result<Content> {
-        self.content.with_splices(self.header.splices())
+        self.content.with_splices(self.splices()?)
     }
 }

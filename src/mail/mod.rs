@@ -13,6 +13,7 @@ mod journal;
 mod mailbox_name;
 mod message;
 pub mod mime;
+mod new_body;
 mod quarantine;
 mod reply;
 mod session;
@@ -22,8 +23,8 @@ mod verdict;
 
 pub use address::{Address, AddressError, ReversePath};
 pub use clock::{Clock, SystemClock};
-pub use content::{Content, ContentBuilder, Splice};
-pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, Scope, Scoped};
+pub use content::{Content, ContentBuilder, Insert, Splice};
+pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, NewOctets, Scope, Scoped};
 pub use envelope::{Body, Envelope, Recipient, Ret};
 pub use filter::{
     Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Moved, OnError,
@@ -36,6 +37,6 @@ pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use message::Message;
 pub use quarantine::{Aside, Departure, Entry, Held, Release, Released, Stop};
 pub use reply::{EnhancedCode, Replies, Reply};
-pub use session::{Session, Tls};
+pub use session::{How, Session, Tls, Via};
 pub use text::{FieldName, Line, TextError};
 pub use verdict::{AuthenticationResult, Symbol, Verdict};

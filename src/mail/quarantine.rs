@@ -60,6 +60,7 @@ pub struct Held {
     pub envelope: Envelope,
     pub authentication: Vec<AuthenticationResult>,
     /// All calls of filters so far: their symbols, tags and edits.
+    #[serde(with = "whole_turns")]
     pub turns: Vec<Turn>,
     pub stop: Stop,
     /// The policy has not been asked yet what the score means.
@@ -67,6 +68,60 @@ pub struct Held {
     /// Where it is filed unless a filter files it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filed: Option<(String, String)>,
+}
+
+/// Turns with the octets that edits put into the body, which a journal leaves out: they are needed to go on.
+mod whole_turns {
+    use crate::mail::{BodyEdit, Edit, Turn};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+    #[derive(Serialize)]
+    struct Out<'a> {
+        turns: &'a [Turn],
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        inserted: Vec<String>,
+    }
+
+    #[derive(Deserialize)]
+    struct In {
+        turns: Vec<Turn>,
+        /// In the order of the edits.
+        #[serde(default)]
+        inserted: Vec<String>,
+    }
+
+    pub fn serialize<S: Serializer>(turns: &[Turn], to: S) -> Result<S::Ok, S::Error> {
+        let edits = turns.iter().flat_map(|turn| &turn.edits);
+        let inserted = edits.filter_map(|scoped| match &scoped.edit {
+            Edit::Body(BodyEdit::Replace { with } | BodyEdit::ReplacePart { with, .. }) => {
+                Some(STANDARD.encode(&with.octets))
+            }
+            _ => None,
+        });
+        let inserted = inserted.collect();
+        Out { turns, inserted }.serialize(to)
+    }
+
+    pub fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Vec<Turn>, D::Error> {
+        let In {
+            mut turns,
+            inserted,
+        } = In::deserialize(from)?;
+        let mut inserted = inserted.into_iter();
+        for scoped in turns.iter_mut().flat_map(|turn| &mut turn.edits) {
+            if let Edit::Body(edit) = &mut scoped.edit
+                && let Some(with) = edit.inserted_mut()
+            {
+                let octets = inserted
+                    .next()
+                    .ok_or_else(|| D::Error::custom("octets of an edit are missing"))?;
+                with.octets = STANDARD.decode(octets).map_err(D::Error::custom)?.into();
+            }
+        }
+        Ok(turns)
+    }
 }
 
 impl Held {

@@ -24,4 +24,24 @@ pub struct Session {
     pub protocol: String,
     pub tls: Option<Tls>,
     pub authenticated: Option<String>,
+    /// Set where the client is told of by a proxy or mail server of ours, which is this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
+}
+
+/// Who handed a client's connection or message on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Via {
+    pub how: How,
+    pub address: Option<IpAddr>,
+    /// What it calls itself; empty where it says nothing of itself.
+    pub helo: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum How {
+    Proxy,
+    Xclient,
+    Xforward,
 }

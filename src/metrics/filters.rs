@@ -113,6 +113,9 @@ pub struct Call {
     pub refused: usize,
 }
 
+/// A hook and how its call ended.
+type HookResult = (&'static str, &'static str);
+
 /// Counts for one filter.
 pub struct Meter {
     filters: Filters,
@@ -121,7 +124,7 @@ pub struct Meter {
     symbols: Counter,
     refused: Counter,
     /// By hook and result: a handful.
-    known: Mutex<HashMap<(&'static str, &'static str), (Counter, Histogram)>>,
+    known: Mutex<HashMap<HookResult, (Counter, Histogram)>>,
 }
 
 impl Meter {

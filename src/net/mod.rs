@@ -1,14 +1,20 @@
 //! Sockets: listeners, streams, TLS, and the reading side of a driver that runs a protocol core over a connection.
 //! Speaks no protocol itself.
 
+pub mod guard;
+
 mod access;
 mod input;
 mod listener;
+mod networks;
+mod proxy;
 mod stream;
 mod tls;
 
 pub use access::{Access, Owner, OwnerError};
 pub use input::Input;
 pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
+pub use networks::Networks;
+pub use proxy::Proxies;
 pub use stream::{Peer, Stream};
 pub use tls::{Tls, TlsError};

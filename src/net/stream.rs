@@ -82,6 +82,11 @@ impl Stream {
         self.peer
     }
 
+    /// The same connection of another client: a proxy said whose it is.
+    pub(super) fn with_peer(self, peer: Peer) -> Self {
+        Self { peer, ..self }
+    }
+
     pub fn is_tls(&self) -> bool {
         matches!(self.io, Io::Tls(_))
     }

@@ -15,8 +15,8 @@ use wasmtime::component::{ComponentExportIndex, Instance, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-/// The most octets that a guest hands over in one call into the host.
-const MAX_HANDED_OVER: usize = 2 * 1024 * 1024;
+/// The most octets that a guest hands over in one call into the host: a part of a message (`body-edit`), and some.
+const MAX_HANDED_OVER: usize = 17 * 1024 * 1024;
 
 /// An instance and the store that it lives in. After a failure it is to be dropped.
 pub struct Guest {

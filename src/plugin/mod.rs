@@ -2,6 +2,7 @@
 
 mod abi;
 mod asks;
+mod body_edits;
 mod calls;
 mod capability;
 mod component;

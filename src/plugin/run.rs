@@ -245,8 +245,12 @@ async fn transaction(
             let outcome = run.call(&call, view).await;
             symbols.extend(outcome.symbols.iter().cloned());
             for scoped in outcome.edits.iter().filter(|scoped| scoped.scope.is_all()) {
-                if let Edit::Header(edit) = &scoped.edit {
-                    message.header.apply(edit);
+                match &scoped.edit {
+                    Edit::Header(edit) => {
+                        message.header.apply(edit);
+                    }
+                    Edit::Body(edit) => message.edit_body(edit),
+                    _ => {}
                 }
             }
             let goes_on = match &outcome.result {

@@ -1,6 +1,7 @@
 //! What the host knows about the call in hand, and what the filter has asked for in it: the data of a WASM store.
 //! Holds no generated types: those stay in `abi`.
 
+use super::body_edits::{self, Replacing};
 use super::calls::Calls;
 use super::capability::{Ability, Asked, Capabilities};
 use super::limits::{Limits, MemoryCount};
@@ -23,6 +24,7 @@ const MAX_EDIT_OCTETS: usize = 1024 * 1024;
 const MAX_SYMBOLS: usize = 500;
 const MAX_LOG_OCTETS: usize = 16 * 1024;
 const MAX_REFUSALS: usize = 100;
+const MAX_REFUSAL: usize = 1000;
 /// What it holds of the host's at a time: streams, requests, header fields.
 const MAX_RESOURCES: usize = 1000;
 /// Octets of the header fields of one request, as the library counts them.
@@ -85,13 +87,15 @@ pub struct Record {
     pub host_calls: u32,
     pub calls: Vec<HostCall>,
     log_dropped: usize,
+    pub(super) replacing: Vec<Replacing>,
 }
 
 /// What it has used up in the transaction.
 #[derive(Debug, Default)]
-struct Used {
+pub(super) struct Used {
     edits: usize,
     edit_octets: usize,
+    pub body_octets: usize,
     symbols: usize,
     log_octets: usize,
     refusals: usize,
@@ -103,8 +107,8 @@ pub struct State {
     capabilities: Arc<Capabilities>,
     /// None while `on-load` runs.
     current: Option<(Call, View)>,
-    record: Record,
-    used: Used,
+    pub(super) record: Record,
+    pub(super) used: Used,
     pub memory: MemoryCount,
     /// Ticks that the filter may still run for in this call.
     pub ticks: u64,
@@ -161,6 +165,7 @@ impl State {
         self.current = None;
         let calls = self.calls().take();
         let mut record = std::mem::take(&mut self.record);
+        body_edits::complete(&mut record.edits, std::mem::take(&mut record.replacing));
         record.calls = calls;
         if record.log_dropped > 0 {
             record.log.push(LogLine {
@@ -219,6 +224,10 @@ impl State {
         self.view()?.message.as_ref()
     }
 
+    pub(super) fn message_mut(&mut self) -> Option<&mut Message> {
+        self.current.as_mut()?.1.message.as_mut()
+    }
+
     pub fn header(&self) -> Option<&Header> {
         Some(&self.message()?.header)
     }
@@ -241,6 +250,7 @@ impl State {
     /// Notes a refusal, which is journalled whether or not the filter looks at it.
     pub fn refused(&mut self, call: &str, refused: &Refused) {
         let (kind, text) = refused.parts();
+        let text: String = text.chars().take(MAX_REFUSAL).collect();
         self.used.refusals += 1;
         match self.used.refusals {
             n if n <= MAX_REFUSALS => self.record.refused.push(format!("{call}: {kind}: {text}")),
@@ -346,11 +356,8 @@ impl State {
             HeaderEdit::Remove { .. } => 0,
         };
         self.spend(octets)?;
-        let deliver = matches!(self.hook(), Some(Hook::Deliver | Hook::Relay));
-        if let Some((_, view)) = &mut self.current
-            && let Some(message) = &mut view.message
-            && (scope.is_all() || deliver)
-        {
+        let shown = self.shows(&scope);
+        if let Some(message) = self.message_mut().filter(|_| shown) {
             message.header.apply(&edit);
         }
         self.record.edits.push(Scoped {
@@ -358,6 +365,11 @@ impl State {
             scope,
         });
         Ok(())
+    }
+
+    /// Whether the filter sees an edit of this scope in the message that it is shown.
+    pub(super) fn shows(&self, scope: &Scope) -> bool {
+        scope.is_all() || matches!(self.hook(), Some(Hook::Deliver | Hook::Relay))
     }
 
     pub fn edit_filing(&mut self, edit: Edit, scope: Scope) -> Result<(), Refused> {
@@ -377,7 +389,7 @@ impl State {
         Ok(())
     }
 
-    fn spend(&mut self, octets: usize) -> Result<(), Refused> {
+    pub(super) fn spend(&mut self, octets: usize) -> Result<(), Refused> {
         if self.used.edits >= MAX_EDITS {
             return Err(Refused::TooMuch(format!(
                 "a filter may make {MAX_EDITS} edits to a message"

@@ -2,4 +2,5 @@
 
 pub mod imap;
 pub mod milter;
+pub mod proxy;
 pub mod smtp;

@@ -128,7 +128,7 @@ fn check_says_what_to_change() {
     fs::write(folder.join("scripted.wasm"), future).unwrap();
     said(
         &plugin(&["check", path(&folder)], 1),
-        &["wasmilter:filter@0.9.0", "build it with the SDK"],
+        &["wasmilter:filter@0.9.1", "build it with the SDK"],
     );
     scripted(home.path(), "load = [\"reject 550 5 no words given\"]");
     said(
@@ -204,6 +204,48 @@ fn cases_pass_fail_and_are_blessed() {
     said(
         &plugin(&["test", path(&folder)], 0),
         &["scripted: 3 passed\n"],
+    );
+}
+
+#[test]
+fn edits_of_the_body_are_shown_and_expected() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = scripted(
+        home.path(),
+        "message = [\"replace-part 1 text/html <p>new</p>\"]",
+    );
+    case(
+        &folder,
+        "body",
+        "[expect]\nheader-added = { Content-Type = \"text/html; charset=utf-8\", Content-Transfer-Encoding = \"7bit\", MIME-Version = \"1.0\" }\n\
+         body-edits = [\"replace-part 1 text/html\"]\nbody-contains = [\"<p>new\"]\nbody-lacks = [\"hello\"]\n\
+         body-contains-for = { \"alice@example.test\" = [\"new\"] }\nparts = [\"text/html\"]\n",
+    );
+    plugin(&["test", path(&folder)], 0);
+    case(
+        &folder,
+        "body",
+        "[expect]\nbody-contains = [\"hello\"]\nparts = [\"text/plain\"]\n",
+    );
+    said(
+        &plugin(&["test", path(&folder)], 1),
+        &[
+            "body-edits\n      + replace-part 1 text/html",
+            "body-contains\n      - hello",
+            "parts\n      - text/plain\n      + text/html",
+        ],
+    );
+    plugin(&["test", path(&folder), "--bless"], 0);
+    plugin(&["test", path(&folder)], 0);
+    let message = folder.join("cases/body.eml");
+    said(
+        &plugin(&["run", path(&folder), path(&message)], 0),
+        &[
+            "body: replace part 1 with text/html; charset=utf-8, 10 octets in 7bit",
+            "Body, received (-) and as the plugin left it for everybody (+)",
+            "-hello",
+            "+<p>new</p>",
+        ],
     );
 }
 

@@ -6,6 +6,7 @@
     clippy::indexing_slicing,
     clippy::string_slice
 )]
+mod body;
 mod cases;
 mod cli;
 mod control;

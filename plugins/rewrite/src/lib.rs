@@ -1,10 +1,13 @@
-//! Adds, replaces and removes header fields by rule, and tags the subject.
+//! Adds, replaces and removes header fields by rule, tags the subject, removes attachments and puts a banner in front of the text.
 //! Gives no points and files nothing; `rules` knows no host functions.
 
 pub mod rules;
 
-use rules::{Config, Edit, Facts};
-use wasmilter_sdk::{State, config, export, header, results};
+use rules::{Config, Edit, Facts, Part, PartEdit};
+use wasmilter_sdk::{State, body, config, export, header, results, session};
+
+/// Octets of a text that gets a banner; a longer one stays as it is.
+const MAX_TEXT: usize = 1024 * 1024;
 
 static CONFIG: State<Config> = State::new();
 
@@ -27,13 +30,53 @@ fn rewrite() {
             .into_iter()
             .map(|field| field.name)
             .collect(),
+        external: session::authenticated().is_none(),
     };
-    for edit in CONFIG.get().edits(&facts, &header::get) {
+    // What the rules look at is the message as it came.
+    let wants_parts = CONFIG.get().wants_parts(&facts, &header::get);
+    let edits = CONFIG.get().edits(&facts, &header::get);
+    if wants_parts {
+        rewrite_parts(&facts);
+    }
+    for edit in edits {
         // A refusal is in the journal; the other edits stand for themselves.
         match edit {
             Edit::Add { name, value } => header::add(&name, &value),
             Edit::Change { name, nth, value } => header::change(&name, nth, &value),
             Edit::Remove { name, nth } => header::remove(&name, nth),
         };
+    }
+}
+
+fn rewrite_parts(facts: &Facts) {
+    let found = body::parts();
+    let parts: Vec<_> = found
+        .iter()
+        .map(|part| Part {
+            path: part.path.clone(),
+            media_type: part.media_type.clone(),
+            name: part.name.clone(),
+            is_attachment: part.is_attachment(),
+        })
+        .collect();
+    for edit in CONFIG.get().part_edits(facts, &parts, &header::get) {
+        match edit {
+            PartEdit::Drop { path, note } => drop(body::drop_part(&path, Some(&note))),
+            PartEdit::Banner {
+                path,
+                is_html,
+                text,
+            } => {
+                let part = found.iter().find(|part| part.path == path);
+                let old = part.and_then(|part| part.text(MAX_TEXT).ok());
+                let Some(old) = old.filter(|old| old.len() < MAX_TEXT - 4) else {
+                    continue;
+                };
+                if let Some(new) = rules::with_banner(&old, &text, is_html) {
+                    let media_type = if is_html { "text/html" } else { "text/plain" };
+                    body::replace_part(&path, media_type, new.as_bytes());
+                }
+            }
+        }
     }
 }

@@ -1,6 +1,10 @@
 //! Rules: on which messages which fields change, worked out from what is known of the message.
 //! Asks the host for nothing: the values of fields come from the function that it is given.
 
+mod parts;
+
+pub use parts::{Part, PartEdit, with_banner};
+
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +15,10 @@ pub struct Config {
     pub remove: Vec<String>,
     /// Symbols that `{symbols}` leaves out: those with fewer points than this, either way.
     pub least: f32,
+    /// Endings of file names, such as "exe": parts with such a name are replaced by a note.
+    pub blocked_attachments: Vec<String>,
+    /// `{name}` stands for the file's.
+    pub blocked_note: Option<String>,
     pub rules: Vec<Rule>,
 }
 
@@ -22,6 +30,8 @@ pub struct Rule {
     pub add: BTreeMap<String, String>,
     pub replace: BTreeMap<String, String>,
     pub subject_tag: Option<String>,
+    /// Text in front of the message's text.
+    pub banner: Option<String>,
 }
 
 /// All that is named must hold; nothing named holds always.
@@ -35,6 +45,8 @@ pub struct When {
     pub header: Option<String>,
     /// In the value of `header`, whatever the case. Without it the field need only be there.
     pub contains: Option<String>,
+    /// Whether it comes from a client that has not logged in.
+    pub external: Option<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +55,8 @@ pub struct Facts {
     pub symbols: Vec<(String, f32)>,
     /// Names of all fields, in order.
     pub names: Vec<String>,
+    /// The client has not logged in.
+    pub external: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,9 +128,10 @@ impl Config {
                 && rule.add.is_empty()
                 && rule.replace.is_empty()
                 && rule.subject_tag.is_none()
+                && rule.banner.is_none()
             {
                 return Err(format!(
-                    "[[config.rules]], the {nth}. one changes nothing: it wants `add`, `replace`, `remove` or `subject-tag`"
+                    "[[config.rules]], the {nth}. one changes nothing: it wants `add`, `replace`, `remove`, `subject-tag` or `banner`"
                 ));
             }
             if rule.when.contains.is_some() && rule.when.header.is_none() {
@@ -252,6 +267,9 @@ impl When {
         self.score_at_least
             .is_none_or(|least| facts.score() >= least)
             && self.score_below.is_none_or(|bound| facts.score() < bound)
+            && self
+                .external
+                .is_none_or(|external| external == facts.external)
             && (self.symbols.is_empty()
                 || facts
                     .symbols

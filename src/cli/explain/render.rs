@@ -1,8 +1,8 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
 use crate::mail::{
-    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, Journal, Release, Ret, Scope,
-    Scoped, Turn,
+    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, How, Journal, NewOctets,
+    Release, Ret, Scope, Scoped, Turn,
 };
 use std::fmt::Write;
 use std::time::Duration;
@@ -60,6 +60,18 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
         "  client   {client} ({}), {}, {tls}",
         session.helo, session.protocol
     )?;
+    if let Some(via) = &session.via {
+        let how = match via.how {
+            How::Proxy => "PROXY",
+            How::Xclient => "XCLIENT",
+            How::Xforward => "XFORWARD",
+        };
+        let address = via.address.map_or_else(
+            || "a local socket".to_owned(),
+            |address| address.to_string(),
+        );
+        writeln!(out, "  via      {address} by {how}")?;
+    }
     write!(out, "  from     <{}>", envelope.sender)?;
     if let Some(ret) = envelope.ret {
         let ret = match ret {
@@ -67,6 +79,9 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
             Ret::Headers => "HDRS",
         };
         write!(out, " RET={ret}")?;
+    }
+    if envelope.require_tls {
+        write!(out, " REQUIRETLS")?;
     }
     if let Some(envid) = &envelope.envid {
         write!(out, " ENVID={envid}")?;
@@ -208,20 +223,25 @@ fn change(edit: &HeaderEdit) -> String {
 
 fn body_change(edit: &BodyEdit) -> String {
     match edit {
-        BodyEdit::Replace { octets } => format!("replace, {} octets", octets.len()),
+        BodyEdit::Replace { with } => format!("replace, {}", octets(with)),
         BodyEdit::ReplacePart {
             path,
             media_type,
-            octets,
-        } => format!(
-            "replace part {path} with {media_type}, {} octets",
-            octets.len()
-        ),
+            with,
+        } => format!("replace part {path} with {media_type}, {}", octets(with)),
         BodyEdit::DropPart { path, note: None } => format!("drop part {path}"),
         BodyEdit::DropPart {
             path,
             note: Some(note),
         } => format!("drop part {path}, leaving {note:?}"),
+    }
+}
+
+fn octets(with: &NewOctets) -> String {
+    let digest = with.sha256.get(..16).unwrap_or_default();
+    match with.encoding.as_str() {
+        "" => format!("{} octets, SHA-256 {digest}…", with.size),
+        encoding => format!("{} octets in {encoding}, SHA-256 {digest}…", with.size),
     }
 }
 

@@ -74,9 +74,14 @@ impl Run {
             return Ok(ExitCode::SUCCESS);
         }
         print!("{}", describe(&ran.plugin));
+        let body = kit::body_diff(&ran.message)?;
         let turns = turns(ran);
         let failed = turns.iter().any(|turn| turn.result.is_err());
         print!("\n{}", explain::turns(&turns));
+        if !body.is_empty() {
+            println!("\nBody, received (-) and as the plugin left it for everybody (+)");
+            print!("{body}");
+        }
         Ok(status(failed))
     }
 

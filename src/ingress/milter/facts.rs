@@ -21,6 +21,7 @@ pub fn session(macros: &Macros, connect: Option<&Connect>, helo: &str, hostname:
         protocol: protocol(macros.get("r"), tls.is_some(), authenticated.is_some()),
         tls,
         authenticated,
+        ..Session::default()
     }
 }
 
@@ -101,6 +102,7 @@ pub fn envelope(path: &Path, server: &str) -> Result<Envelope, AddressError> {
             None
         },
         envid: path.parameter("ENVID").map(str::to_owned),
+        require_tls: path.parameter("REQUIRETLS").is_some(),
     })
 }
 

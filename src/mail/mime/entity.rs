@@ -140,6 +140,11 @@ impl Entity {
         format!("{}/{}", self.media_type, self.subtype)
     }
 
+    /// The numbers of a section number such as "1.2".
+    pub fn section(path: &str) -> Option<Vec<u32>> {
+        path.split('.').map(|number| number.parse().ok()).collect()
+    }
+
     /// The entity that an IMAP section number names (RFC 3501 §6.4.5); the message itself for no number. `BODY[2]` is the body of
     /// `find(&[2])`, `BODY[2.MIME]` its header, `BODY[2.HEADER]` and `BODY[2.TEXT]` header and body of its `message()`.
     pub fn find(&self, section: &[u32]) -> Option<&Self> {

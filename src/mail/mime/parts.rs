@@ -67,11 +67,7 @@ impl Mime {
     /// The part with this section number, such as "1.2", if it is not multipart. Parts of attached messages are found too.
     pub fn leaf(&self, path: &str) -> Result<&Entity, PartError> {
         let no_such_part = || PartError::NoSuchPart(path.to_owned());
-        let section: Vec<u32> = path
-            .split('.')
-            .map(str::parse)
-            .collect::<Result<_, _>>()
-            .map_err(|_| no_such_part())?;
+        let section = Entity::section(path).ok_or_else(no_such_part)?;
         self.root
             .find(&section)
             .filter(|entity| !entity.is_multipart())

@@ -21,6 +21,8 @@ mod generated {
             "wasmilter:filter/body.parts": async | trappable,
             "wasmilter:filter/body.text": async,
             "wasmilter:filter/body.octets": async,
+            "wasmilter:filter/body-edit.replace-part": async,
+            "wasmilter:filter/body-edit.drop-part": async,
             "wasmilter:filter/dns.lookup": async,
             "wasmilter:filter/dns.listed": async,
         },

@@ -5,11 +5,11 @@
 //! follow in the transaction get the same reply, for the client may have sent them already (RFC 2920).
 
 use super::command;
-use super::data::{Ended, Fault, Got, Piece, Receiving};
-use super::refusal;
+use super::data::{Bad, Ended, Fault, Got, Piece, Receiving};
 use super::server::{Next, Phase, Server, Step};
+use super::{Config, Smuggling, refusal};
 use crate::mail::{Body, Replies, Reply};
-use memchr::memchr2;
+use memchr::memchr3;
 
 /// How far a message has come by the chunks that were taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +23,9 @@ pub(super) struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct LineEnds {
     at: At,
+    /// Octets of this line, and of the longest so far.
+    line: u64,
+    longest: u64,
     /// Of BODY=BINARYMIME only the header has lines (RFC 3030 §3).
     header_only: bool,
 }
@@ -39,37 +42,60 @@ enum At {
 }
 
 impl LineEnds {
-    /// False if there is a CR or LF that stands alone.
-    fn pass(&mut self, octets: &[u8]) -> bool {
+    /// How many octets are sound, and what comes behind them if that isn't all. Goes on behind it as if it had been a line end, or nothing.
+    fn pass(&mut self, octets: &[u8]) -> (usize, Option<Bad>) {
         let mut rest = octets;
         loop {
+            let passed = octets.len() - rest.len();
             match (self.at, rest.split_first()) {
-                (At::Anything, _) | (_, None) => return true,
+                (At::Anything, _) | (_, None) => return (octets.len(), None),
                 (At::AfterCr { empty_line }, Some((b'\n', behind))) => {
-                    self.at = if empty_line && self.header_only {
-                        At::Anything
-                    } else {
-                        At::LineStart
-                    };
+                    self.line_end(empty_line);
                     rest = behind;
                 }
-                (At::AfterCr { .. }, _) => return false,
+                (At::AfterCr { empty_line }, _) => {
+                    self.line_end(empty_line);
+                    return (passed, Some(Bad::CrBefore));
+                }
                 (At::LineStart | At::Text, _) => {
-                    let Some(found) = memchr2(b'\r', b'\n', rest) else {
+                    let Some(found) = memchr3(b'\r', b'\n', 0, rest) else {
+                        self.line += rest.len() as u64;
                         self.at = At::Text;
-                        return true;
+                        return (octets.len(), None);
                     };
                     let empty_line = self.at == At::LineStart && found == 0;
+                    self.line += found as u64;
+                    self.longest = self.longest.max(self.line);
                     match rest.get(found..).and_then(<[u8]>::split_first) {
                         Some((b'\r', behind)) => {
                             self.at = At::AfterCr { empty_line };
                             rest = behind;
                         }
-                        _ => return false,
+                        Some((0, _)) => {
+                            self.at = At::Text;
+                            return (passed + found, Some(Bad::Nul));
+                        }
+                        _ => {
+                            self.line_end(empty_line);
+                            return (passed + found, Some(Bad::LineEnd));
+                        }
                     }
                 }
             }
         }
+    }
+
+    fn line_end(&mut self, empty_line: bool) {
+        self.line = 0;
+        self.at = if empty_line && self.header_only {
+            At::Anything
+        } else {
+            At::LineStart
+        };
+    }
+
+    fn longest(&self) -> u64 {
+        self.longest.max(self.line)
     }
 }
 
@@ -83,34 +109,67 @@ pub(super) struct Chunk {
     last: bool,
     /// Of the message, this chunk included as far as it was read.
     progress: Progress,
-    sound: bool,
+    /// What goes out before more is looked at.
+    pending: &'static [u8],
+    fault: Option<Fault>,
 }
 
 impl Chunk {
-    pub fn next<'i>(&mut self, input: &'i [u8]) -> (usize, Got<'i>) {
-        let count = within(input.len(), self.left);
-        let (octets, _) = input.split_at(count);
-        self.left -= count as u64;
-        if self.sound && count > 0 {
-            self.progress.size += count as u64;
-            self.sound = self.progress.lines.pass(octets);
-            if self.sound {
-                return (count, Got::Content(octets));
+    pub fn next<'i>(&mut self, input: &'i [u8], config: &Config) -> (usize, Got<'i>) {
+        let mut used = 0;
+        loop {
+            if !self.pending.is_empty() {
+                return (used, Got::Content(std::mem::take(&mut self.pending)));
             }
-        }
-        match self.left {
-            0 => (count, Got::End),
-            _ => (count, Got::More),
+            let rest = input.get(used..).unwrap_or_default();
+            let count = within(rest.len(), self.left);
+            if count == 0 {
+                if self.left > 0 {
+                    return (used, Got::More);
+                }
+                // A CR at the very end has no LF to come.
+                let lines = &mut self.progress.lines;
+                if self.last
+                    && let At::AfterCr { empty_line } = lines.at
+                {
+                    lines.line_end(empty_line);
+                    self.bad(Bad::CrBefore, config);
+                    continue;
+                }
+                return (used, Got::End);
+            }
+            let (octets, _) = rest.split_at(count);
+            let (good, bad) = self.progress.lines.pass(octets);
+            let taken = good + bad.map_or(0, Bad::len);
+            self.left -= taken as u64;
+            self.progress.size += taken as u64;
+            used += taken;
+            if let Some(bad) = bad {
+                self.bad(bad, config);
+            }
+            if self.progress.lines.longest() > config.line {
+                self.fault = self.fault.max(Some(Fault::LongLine));
+            }
+            if self.fault.is_none() && good > 0 {
+                let (octets, _) = octets.split_at(good);
+                return (used, Got::Content(octets));
+            }
         }
     }
 
-    pub fn end(mut self, server: Server) -> Piece<'static> {
-        // A CR at the very end has no LF to come.
-        if self.last && matches!(self.progress.lines.at, At::AfterCr { .. }) {
-            self.sound = false;
+    fn bad(&mut self, bad: Bad, config: &Config) {
+        match config.smuggling {
+            Smuggling::Reject => self.fault = self.fault.max(Some(bad.fault())),
+            Smuggling::Normalise => {
+                self.pending = bad.normalised();
+                self.progress.size += self.pending.len().saturating_sub(bad.len()) as u64;
+            }
         }
-        if !self.sound {
-            let reply = Fault::BareLineEnd.reply(&server);
+    }
+
+    pub fn end(self, server: Server) -> Piece<'static> {
+        if let Some(fault) = self.fault {
+            let reply = fault.reply(&server);
             Piece::Refused(server.chunk_failed(reply, self.last))
         } else if self.last {
             Piece::End(Ended::new(server))
@@ -211,6 +270,8 @@ impl Server {
             size: 0,
             lines: LineEnds {
                 at: At::LineStart,
+                line: 0,
+                longest: 0,
                 header_only: open.body == Body::Binary,
             },
         });
@@ -222,7 +283,8 @@ impl Server {
             size,
             last,
             progress,
-            sound: true,
+            pending: b"",
+            fault: None,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Command lines into commands (RFC 5321 §4.1.1), or into the reply that says what is wrong with them.
 //! Whether a command is in order at this point is for `server` to say.
 
+use super::handover::{self, Told, Verb};
 use super::{Config, Dialect, dsn, path, refusal, syntax};
 use crate::mail::{Address, AddressError, Body, Recipient, Reply, Ret, ReversePath};
 
@@ -19,6 +20,8 @@ pub(super) enum Command {
         size: u64,
         last: Result<bool, Reply>,
     },
+    /// XCLIENT, XFORWARD.
+    Handover(Verb, Result<Box<Told>, Reply>),
     Rset,
     Noop,
     Vrfy,
@@ -46,12 +49,26 @@ pub struct Mail {
     pub size: Option<u64>,
     pub body: Body,
     pub utf8: bool,
+    /// REQUIRETLS (RFC 8689)
+    pub require_tls: bool,
     pub ret: Option<Ret>,
     /// In xtext.
     pub envid: Option<String>,
 }
 
 impl Command {
+    /// Whether it brings no message nearer.
+    pub fn is_idle(&self) -> bool {
+        match self {
+            Self::Hello(_) | Self::Handover(..) | Self::Rset | Self::Noop | Self::Vrfy => true,
+            Self::Expn | Self::Help => true,
+            Self::StartTls | Self::Mail(_) | Self::Rcpt(_) | Self::Data | Self::Bdat { .. } => {
+                false
+            }
+            Self::Quit | Self::Http => false,
+        }
+    }
+
     pub fn parse(line: &[u8], config: &Config) -> Result<Self, Reply> {
         let line = std::str::from_utf8(line).map_err(|_| match line.get(..4) {
             Some(verb) if verb.eq_ignore_ascii_case(b"BDAT") => no_chunk_size(),
@@ -100,6 +117,12 @@ impl Command {
             Ok(Self::Expn)
         } else if is("HELP") {
             Ok(Self::Help)
+        } else if is("XFORWARD") {
+            let told = handover::attributes(Verb::Xforward, arguments);
+            Ok(Self::Handover(Verb::Xforward, told))
+        } else if is("XCLIENT") {
+            let told = handover::attributes(Verb::Xclient, arguments);
+            Ok(Self::Handover(Verb::Xclient, told))
         } else if ["GET", "POST", "PUT", "HEAD", "OPTIONS", "CONNECT"].contains(&verb) {
             Ok(Self::Http)
         } else if ["AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML"]
@@ -122,10 +145,7 @@ fn hello(name: &str, extended: bool) -> Result<Hello, Reply> {
             "Syntax error: say who you are, as in EHLO mail.example.com",
         ));
     }
-    let fine = |c: char| {
-        (c.is_ascii_graphic() && !"()<>\",;\\".contains(c)) || !(c.is_ascii() || c.is_control())
-    };
-    if name.len() > NAME_MAX || !name.chars().all(fine) {
+    if !is_name(name) {
         return Err(syntax(
             "Syntax error: that is neither a domain nor an address literal",
         ));
@@ -134,6 +154,14 @@ fn hello(name: &str, extended: bool) -> Result<Hello, Reply> {
         name: name.to_owned(),
         extended,
     })
+}
+
+/// Whether it can stand in a Received field.
+pub(super) fn is_name(name: &str) -> bool {
+    let fine = |c: char| {
+        (c.is_ascii_graphic() && !"()<>\",;\\".contains(c)) || !(c.is_ascii() || c.is_control())
+    };
+    !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(fine)
 }
 
 /// RFC 3030 §2: `BDAT size`, `BDAT size LAST`.
@@ -188,6 +216,11 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
                 return Err(syntax("Syntax error: SMTPUTF8 takes no value"));
             }
             std::mem::replace(&mut mail.utf8, true)
+        } else if is("REQUIRETLS") {
+            if value.is_some() {
+                return Err(syntax("Syntax error: REQUIRETLS takes no value"));
+            }
+            std::mem::replace(&mut mail.require_tls, true)
         } else if is("RET") {
             mail.ret.replace(dsn::ret(value)?).is_some()
         } else if is("ENVID") {
@@ -277,7 +310,7 @@ fn given_twice() -> Reply {
 }
 
 /// RFC 5321 §4.1.1.11
-fn unknown_parameter(keyword: &str) -> Reply {
+pub(super) fn unknown_parameter(keyword: &str) -> Reply {
     refusal(
         555,
         (5, 5, 4),

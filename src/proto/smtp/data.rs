@@ -1,15 +1,15 @@
 //! The message behind DATA: where it ends, its dots unstuffed (RFC 5321 §4.5.2), and nothing but CRLF as a line end.
 //! Copies nothing and holds nothing back: what it gives out are slices of what it was given. Chunks are in `chunk`.
 //!
-//! A text line may be of any length. RFC 5321 §4.5.3.1.6 allows 1000 octets and more where the server can; Postfix takes them
-//! too. Nothing here is kept by the line, so a limit would save nothing, and refusing (or breaking lines, which breaks
-//! DKIM signatures) would cost mail that people want.
+//! A text line may be far longer than the 1000 octets of RFC 5321 §4.5.3.1.6, which allows more where the server can; Postfix takes
+//! them too. Refusing them (or breaking lines, which breaks DKIM signatures) would cost mail that people want, so the limit is only
+//! there for those behind us who hold a line in memory.
 
 use super::chunk::{Chunk, Taken};
 use super::server::Server;
-use super::{command, refusal};
+use super::{Config, Smuggling, command, refusal};
 use crate::mail::{Replies, Reply};
-use memchr::memchr2;
+use memchr::memchr3;
 
 /// Between the 354 and the end of the message, or in a chunk of it.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ struct Text {
     at: At,
     /// Octets of the message so far.
     size: u64,
+    /// Octets since the last line end.
+    line: u64,
+    /// What goes out before more is looked at.
+    pending: &'static [u8],
     /// Why it will be refused at its end. RFC 5321 knows no other place to refuse it.
     fault: Option<Fault>,
 }
@@ -56,8 +60,46 @@ enum At {
 /// The later one weighs more, so that the reply doesn't depend on how the network cut the octets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
+    LongLine,
     TooLarge,
+    Nul,
     BareLineEnd,
+}
+
+/// What a text message must not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// A CR alone, the last of the octets before.
+    CrBefore,
+    /// A CR or LF alone.
+    LineEnd,
+    Nul,
+}
+
+impl Bad {
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::CrBefore | Self::LineEnd => Fault::BareLineEnd,
+            Self::Nul => Fault::Nul,
+        }
+    }
+
+    /// How many octets it is that have not gone out yet.
+    pub fn len(self) -> usize {
+        match self {
+            Self::CrBefore => 0,
+            Self::LineEnd | Self::Nul => 1,
+        }
+    }
+
+    /// What goes out in its place.
+    pub fn normalised(self) -> &'static [u8] {
+        match self {
+            Self::CrBefore => b"\n",
+            Self::LineEnd => b"\r\n",
+            Self::Nul => b"",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -99,6 +141,8 @@ impl Receiving {
                 // The CRLF of the DATA line begins the first line (RFC 5321 §4.1.1.4): "." CRLF at once is an empty message.
                 at: At::LineStart,
                 size: 0,
+                line: 0,
+                pending: b"",
                 fault: None,
             }),
         }
@@ -123,10 +167,10 @@ impl Receiving {
 
     /// How many octets were used, and what they gave.
     pub fn next<'i>(mut self, input: &'i [u8]) -> (usize, Piece<'i>) {
-        let limit = self.server.config().size;
+        let config = self.server.config();
         let (used, got) = match &mut self.form {
-            Form::Text(text) => text.next(input, limit),
-            Form::Chunk(chunk) => chunk.next(input),
+            Form::Text(text) => text.next(input, config),
+            Form::Chunk(chunk) => chunk.next(input, config),
         };
         let piece = match got {
             Got::More => Piece::Read(self),
@@ -155,6 +199,15 @@ impl Fault {
     pub fn reply(self, server: &Server) -> Reply {
         match self {
             Self::TooLarge => command::too_large(server.config()),
+            Self::LongLine => refusal(
+                554,
+                (5, 6, 0),
+                &format!(
+                    "The message holds a line of more than {} octets",
+                    server.config().line
+                ),
+            ),
+            Self::Nul => refusal(554, (5, 6, 0), "The message holds a NUL (RFC 5322 2.2)"),
             Self::BareLineEnd => refusal(
                 554,
                 (5, 6, 0),
@@ -165,9 +218,12 @@ impl Fault {
 }
 
 impl Text {
-    fn next<'i>(&mut self, input: &'i [u8], limit: u64) -> (usize, Got<'i>) {
+    fn next<'i>(&mut self, input: &'i [u8], config: &Config) -> (usize, Got<'i>) {
         let mut used = 0;
         loop {
+            if !self.pending.is_empty() && self.fault.is_none() {
+                return (used, Got::Content(std::mem::take(&mut self.pending)));
+            }
             let rest = input.get(used..).unwrap_or_default();
             let Some(first) = rest.first() else {
                 return (used, Got::More);
@@ -183,22 +239,24 @@ impl Text {
                 }
                 (At::AfterDotCr, b'\n') => return (used + 1, Got::End),
                 (At::AfterDotCr, _) => {
-                    // Dot, CR, and no LF. The CR was not given out, but nobody will get this message.
-                    self.fault = self.fault.max(Some(Fault::BareLineEnd));
+                    // Dot, CR, and no LF. The CR was not given out.
+                    self.bad(Bad::LineEnd, config);
                     self.at = At::Text;
                 }
                 _ => {
-                    let (count, sound) = self.text(rest);
+                    let (count, bad) = self.text(rest, config.line);
                     used += count;
-                    if !sound {
-                        self.fault = self.fault.max(Some(Fault::BareLineEnd));
-                    }
                     self.size += count as u64;
-                    if self.size > limit {
+                    let mut good = count;
+                    if let Some(bad) = bad {
+                        good -= bad.len();
+                        self.bad(bad, config);
+                    }
+                    if self.size > config.size {
                         self.fault = self.fault.max(Some(Fault::TooLarge));
                     }
-                    if self.fault.is_none() && count > 0 {
-                        let (content, _) = rest.split_at(count);
+                    if self.fault.is_none() && good > 0 {
+                        let (content, _) = rest.split_at(good);
                         return (used, Got::Content(content));
                     }
                 }
@@ -206,46 +264,69 @@ impl Text {
         }
     }
 
-    /// How many octets can go out in one piece: up to a dot that begins a line, a bare CR or LF, or the end of what is there.
-    /// False if the last of them is a bare CR or LF.
-    fn text(&mut self, octets: &[u8]) -> (usize, bool) {
+    fn bad(&mut self, bad: Bad, config: &Config) {
+        self.line = 0;
+        match config.smuggling {
+            Smuggling::Reject => self.fault = self.fault.max(Some(bad.fault())),
+            Smuggling::Normalise => {
+                self.pending = bad.normalised();
+                self.size += bad.normalised().len().saturating_sub(bad.len()) as u64;
+            }
+        }
+    }
+
+    fn long(&mut self, octets: usize, limit: u64) {
+        self.line += octets as u64;
+        if self.line > limit {
+            self.fault = self.fault.max(Some(Fault::LongLine));
+        }
+    }
+
+    /// How many octets can go out in one piece: up to a dot that begins a line, something bad, or the end of what is there.
+    /// What is bad is the last of them.
+    fn text(&mut self, octets: &[u8], limit: u64) -> (usize, Option<Bad>) {
         let mut from = 0;
         if self.at == At::AfterCr {
             if octets.first() != Some(&b'\n') {
                 // The bare CR went out with the octets before. None of these is used yet.
                 self.at = At::Text;
-                return (0, false);
+                return (0, Some(Bad::CrBefore));
             }
             self.at = At::LineStart;
+            self.line = 0;
             from = 1;
             if octets.get(from) == Some(&b'.') {
-                return (from, true);
+                return (from, None);
             }
         }
         loop {
             let rest = octets.get(from..).unwrap_or_default();
             if rest.is_empty() {
-                return (from, true);
+                return (from, None);
             }
             self.at = At::Text;
-            let Some(found) = memchr2(b'\r', b'\n', rest) else {
-                return (octets.len(), true);
+            let Some(found) = memchr3(b'\r', b'\n', 0, rest) else {
+                self.long(rest.len(), limit);
+                return (octets.len(), None);
             };
+            self.long(found, limit);
             let line_end = from + found;
             match (rest.get(found), rest.get(found + 1)) {
                 (Some(b'\r'), Some(b'\n')) => {
                     self.at = At::LineStart;
+                    self.line = 0;
                     from = line_end + 2;
                     if octets.get(from) == Some(&b'.') {
-                        return (from, true);
+                        return (from, None);
                     }
                 }
                 (Some(b'\r'), None) => {
                     self.at = At::AfterCr;
-                    return (octets.len(), true);
+                    return (octets.len(), None);
                 }
+                (Some(0), _) => return (line_end + 1, Some(Bad::Nul)),
                 // A CR with something else behind it, or an LF with no CR before it.
-                _ => return (line_end + 1, false),
+                _ => return (line_end + 1, Some(Bad::LineEnd)),
             }
         }
     }

@@ -7,12 +7,13 @@
 //! the message out in slices of the very octets that it was fed. LMTP is the same machine with another [`Dialect`].
 //!
 //! Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8 (RFC 6531), ENHANCEDSTATUSCODES (RFC 2034),
-//! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422).
+//! STARTTLS (RFC 3207), CHUNKING and BINARYMIME (RFC 3030), DSN (RFC 3461), LIMITS (RFC 9422), REQUIRETLS (RFC 8689); XCLIENT and XFORWARD (Postfix).
 
 mod chunk;
 mod command;
 mod data;
 mod dsn;
+mod handover;
 mod line;
 mod path;
 mod server;
@@ -20,7 +21,8 @@ mod server;
 pub use chunk::Taken;
 pub use command::{Hello, Mail};
 pub use data::{Ended, Piece, Receiving};
-pub use server::{Asked, Data, Security, Server, Step};
+pub use handover::{Told, Trust, Xclient, Xforward};
+pub use server::{Asked, Data, Farewell, Security, Server, Step};
 
 use crate::mail::{EnhancedCode, Reply};
 
@@ -36,8 +38,16 @@ pub struct Config {
     pub size: u64,
     /// Recipients of one message; RFC 5321 §4.5.3.1.8 wants at least 100.
     pub recipients: usize,
-    /// Refusals after which the client is sent away; a message that was taken sets the count back.
+    /// What becomes of a message that another server could read otherwise than we do.
+    pub smuggling: Smuggling,
+    /// Octets of the longest line of a message.
+    pub line: u64,
+    /// Refusals after which the client is sent away; a message that was taken sets these three counts back.
     pub errors: u32,
+    /// Commands after which it is.
+    pub commands: u32,
+    /// Commands after which it is, of those that bring no message: HELO, RSET, NOOP, VRFY, EXPN, HELP and their like.
+    pub idle_commands: u32,
 }
 
 impl Default for Config {
@@ -48,9 +58,22 @@ impl Default for Config {
             postmaster_domain: "localhost".to_owned(),
             size: 50 * 1024 * 1024,
             recipients: 1000,
+            smuggling: Smuggling::Reject,
+            line: 1024 * 1024,
             errors: 20,
+            commands: 10_000,
+            idle_commands: 100,
         }
     }
+}
+
+/// A CR or LF that is not part of a CRLF, and a NUL, in a text message. None of them ever ends a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Smuggling {
+    /// The message is refused.
+    Reject,
+    /// The message is taken with each such CR and LF made a CRLF, and each NUL left out.
+    Normalise,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,8 +2,9 @@
 //! Does not decide who may send what to whom.
 
 use super::chunk::{Drain, Progress};
-use super::command::{Command, Hello, Mail, needs_utf8};
+use super::command::{Command, Hello, Mail, needs_utf8, unknown_parameter};
 use super::data::Receiving;
+use super::handover::{Trust, Verb, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
 use super::{Config, Dialect, refusal, syntax};
 use crate::mail::{Body, Recipient, Replies, Reply};
@@ -19,14 +20,32 @@ const OUTPUT_MAX: usize = 8 * 1024;
 pub struct Server {
     config: Arc<Config>,
     security: Security,
+    trust: Trust,
     pub(super) phase: Phase,
     lines: Lines,
     pub(super) output: Vec<u8>,
-    errors: u32,
+    counts: Counts,
     /// Octets of a chunk that nobody wants.
     pub(super) drain: Option<Box<Drain>>,
     /// The reply to the chunk that failed in this transaction. Those behind it get the same.
     pub(super) failed: Option<Box<Reply>>,
+}
+
+/// Since the last message that was taken.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    errors: u32,
+    commands: u32,
+    idle: u32,
+}
+
+/// Why the machine ends the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Farewell {
+    /// QUIT, or the caller's 421.
+    Said,
+    Errors,
+    Commands,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +67,7 @@ pub(super) enum Phase {
     Ready,
     /// After MAIL.
     Transaction(Open),
-    Closing,
+    Closing(Farewell),
 }
 
 /// The transaction that is open.
@@ -72,6 +91,10 @@ pub enum Step {
     /// EHLO or HELO. A transaction that was open is over (RFC 5321 §4.1.4).
     Hello(Asked<Hello>),
     Mail(Asked<Mail>),
+    /// Another client's session takes the place of this one, from its greeting on.
+    Xclient(Asked<Xclient>),
+    /// What the next transaction's client is.
+    Xforward(Asked<Xforward>),
     Rcpt(Asked<Recipient>),
     Data(Asked<Data>),
     /// BDAT: a chunk of the message follows, the first or another (RFC 3030 §2).
@@ -82,7 +105,7 @@ pub enum Step {
     /// command: those could be an attacker's (RFC 3207 §4.2).
     StartTls(Server),
     /// Send these octets and close.
-    Close(Vec<u8>),
+    Close(Vec<u8>, Farewell),
 }
 
 /// DATA.
@@ -97,6 +120,10 @@ pub struct Asked<C> {
 }
 
 impl<C> Asked<C> {
+    pub(super) fn into_server(self) -> Server {
+        self.server
+    }
+
     /// Turns the command down; 421 ends the connection too (RFC 5321 §3.8).
     pub fn refuse(self, reply: &Reply) -> Server {
         let mut server = self.server;
@@ -157,30 +184,49 @@ pub(super) enum Next {
 impl Server {
     /// The greeting is in `output`.
     pub fn new(config: Arc<Config>, security: Security) -> Self {
-        let mut server = Self::silent(config, security, Phase::Connected);
+        Self::silent(config, security, Phase::Connected).anew()
+    }
+
+    /// This client may speak for others.
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust, ..self }
+    }
+
+    pub(super) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// From the greeting on.
+    pub(super) fn anew(mut self) -> Self {
+        self.phase = Phase::Connected;
         let Config {
             hostname, dialect, ..
-        } = server.config.as_ref();
+        } = self.config.as_ref();
         let greeting = format!("220 {hostname} {} wasmilter\r\n", dialect.name());
-        server.say(greeting.as_bytes());
-        server
+        self.say(greeting.as_bytes());
+        self
+    }
+
+    pub(super) fn turned_away(mut self, reply: &Reply) -> Self {
+        self.phase = Phase::Refused;
+        self.refuse(reply);
+        self
     }
 
     /// A server that turns this client away: `reply` is its greeting.
     pub fn refused(config: Arc<Config>, security: Security, reply: &Reply) -> Self {
-        let mut server = Self::silent(config, security, Phase::Refused);
-        server.refuse(reply);
-        server
+        Self::silent(config, security, Phase::Refused).turned_away(reply)
     }
 
     fn silent(config: Arc<Config>, security: Security, phase: Phase) -> Self {
         Self {
             config,
             security,
+            trust: Trust::default(),
             phase,
             lines: Lines::default(),
             output: Vec::new(),
-            errors: 0,
+            counts: Counts::default(),
             drain: None,
             failed: None,
         }
@@ -198,7 +244,8 @@ impl Server {
     /// After the handshake all that was known of the client is forgotten (RFC 3207 §4.2).
     pub fn secured(self) -> Self {
         Self {
-            errors: self.errors,
+            counts: self.counts,
+            trust: self.trust,
             ..Self::silent(self.config, Security::Tls, Phase::Connected)
         }
     }
@@ -207,6 +254,16 @@ impl Server {
     pub fn close(mut self, reply: &Reply) -> Vec<u8> {
         reply.write_to(&mut self.output);
         self.output
+    }
+
+    /// Refusals since the last message that was taken.
+    pub fn errors(&self) -> u32 {
+        self.counts.errors
+    }
+
+    /// Whether a chunk is being read for nothing.
+    pub fn is_draining(&self) -> bool {
+        self.drain.is_some()
     }
 
     /// Whether a command has begun and not ended.
@@ -218,8 +275,8 @@ impl Server {
     pub fn next(mut self, input: &[u8]) -> (usize, Step) {
         let mut used = 0;
         loop {
-            if self.phase == Phase::Closing {
-                return (used, Step::Close(self.output));
+            if let Phase::Closing(farewell) = self.phase {
+                return (used, Step::Close(self.output, farewell));
             }
             if self.output.len() > OUTPUT_MAX {
                 return (used, Step::Read(self));
@@ -261,10 +318,22 @@ impl Server {
     }
 
     fn command(mut self, command: Command) -> Next {
+        self.counts.commands += 1;
+        self.counts.idle += u32::from(command.is_idle());
+        let Config {
+            commands,
+            idle_commands,
+            ..
+        } = *self.config;
+        if self.counts.commands > commands || self.counts.idle > idle_commands {
+            refusal(421, (4, 7, 0), "Too many commands and no message").write_to(&mut self.output);
+            self.phase = Phase::Closing(Farewell::Commands);
+            return Next::Line(self);
+        }
         match (command, self.phase) {
             (Command::Quit, _) => {
                 self.say(b"221 2.0.0 Bye\r\n");
-                self.phase = Phase::Closing;
+                self.phase = Phase::Closing(Farewell::Said);
             }
             (Command::Http, _) => {
                 // A web page can make a browser send a form here; none of its lines gets a second chance.
@@ -276,6 +345,7 @@ impl Server {
                 self.reset();
                 return self.ask(hello, Step::Hello);
             }
+            (Command::Handover(verb, told), _) => return self.handover(verb, told),
             (Command::Rset, phase) => {
                 self.reset();
                 self.say(b"250 2.0.0 Ok\r\n");
@@ -307,6 +377,10 @@ impl Server {
             }
             (Command::Mail(_), Phase::Transaction(_)) => {
                 self.out_of_order("A transaction is open; end it or say RSET first");
+            }
+            // RFC 8689 §2: elsewhere there is no such parameter.
+            (Command::Mail(mail), _) if mail.require_tls && self.security != Security::Tls => {
+                self.refuse(&unknown_parameter("REQUIRETLS"));
             }
             (Command::Mail(mail), _) => return self.ask(mail, Step::Mail),
             (Command::Rcpt(_) | Command::Data, Phase::Transaction(open))
@@ -367,7 +441,7 @@ impl Server {
         Next::Line(self)
     }
 
-    fn ask<C>(self, command: C, step: impl FnOnce(Asked<C>) -> Step) -> Next {
+    pub(super) fn ask<C>(self, command: C, step: impl FnOnce(Asked<C>) -> Step) -> Next {
         Next::Step(step(Asked {
             command,
             server: self,
@@ -418,7 +492,7 @@ impl Server {
             closing |= reply.code == 421;
         }
         if positive {
-            self.errors = 0;
+            self.counts = Counts::default();
         } else if permanent {
             self.count(500);
         }
@@ -439,15 +513,16 @@ impl Server {
     /// What a refusal means for the session.
     fn count(&mut self, code: u16) {
         if code == 421 {
-            self.phase = Phase::Closing;
+            self.phase = Phase::Closing(Farewell::Said);
         }
         // What is temporary may be our fault; a client that hears 5xx over and over is guessing or broken.
         if code >= 500 {
-            self.errors += 1;
+            self.counts.errors += 1;
         }
-        if self.errors >= self.config.errors && self.phase != Phase::Closing {
+        let closing = matches!(self.phase, Phase::Closing(_));
+        if self.counts.errors >= self.config.errors && !closing {
             refusal(421, (4, 7, 0), "Too many errors").write_to(&mut self.output);
-            self.phase = Phase::Closing;
+            self.phase = Phase::Closing(Farewell::Errors);
         }
     }
 
@@ -466,13 +541,24 @@ impl Server {
         let recipients = recipients.min(&999_999);
         // Writing to memory doesn't fail.
         let _ = if extended {
-            let starttls = match self.security {
-                Security::StartTls => "250-STARTTLS\r\n",
-                Security::Plain | Security::Tls => "",
+            // What depends on the client.
+            let mut offered = match self.security {
+                Security::StartTls => "250-STARTTLS\r\n".to_owned(),
+                // RFC 8689 §2
+                Security::Tls => "250-REQUIRETLS\r\n".to_owned(),
+                Security::Plain => String::new(),
             };
+            for (verb, trusted) in [
+                (Verb::Xclient, self.trust.xclient),
+                (Verb::Xforward, self.trust.xforward),
+            ] {
+                if trusted {
+                    offered.push_str(&format!("250-{}\r\n", verb.keyword()));
+                }
+            }
             write!(
                 self.output,
-                "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{starttls}250-8BITMIME\r\n\
+                "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{offered}250-8BITMIME\r\n\
                  250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n\
                  250-LIMITS RCPTMAX={recipients}\r\n250 ENHANCEDSTATUSCODES\r\n"
             )

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 mod chunks;
 mod dsn;
+mod handover;
+mod hygiene;
 mod lmtp;
 mod message;
 mod oracle;
@@ -16,6 +18,8 @@ mod splits;
 enum Event {
     Hello(Hello),
     Mail(Mail),
+    Xclient(Told),
+    Xforward(Told),
     Rcpt(String),
     Data,
     Chunk,
@@ -40,6 +44,7 @@ struct Caller {
     content: Vec<u8>,
     events: Vec<Event>,
     sent: Vec<u8>,
+    farewell: Option<Farewell>,
 }
 
 fn config() -> Config {
@@ -49,7 +54,11 @@ fn config() -> Config {
         postmaster_domain: "example.test".into(),
         size: 1000,
         recipients: 3,
+        smuggling: Smuggling::Reject,
+        line: 5000,
         errors: 5,
+        commands: 100_000,
+        idle_commands: 50_000,
     }
 }
 
@@ -65,6 +74,7 @@ impl Caller {
             content: Vec::new(),
             events: Vec::new(),
             sent: Vec::new(),
+            farewell: None,
         }
     }
 
@@ -109,6 +119,20 @@ impl Caller {
                 self.given.clear();
                 asked.accept()
             }
+            Step::Xclient(asked) => {
+                let told = Told::clone(&asked.command.0);
+                let refused = told.name == Some(Some("bad.test".into()));
+                self.events.push(Event::Xclient(told));
+                match refused {
+                    true => asked.turn_away(&refusal(554, (5, 7, 1), "Not you")),
+                    false => asked.accept(),
+                }
+            }
+            Step::Xforward(asked) => {
+                self.events
+                    .push(Event::Xforward(Told::clone(&asked.command.0)));
+                asked.accept()
+            }
             Step::Rcpt(asked) => {
                 let address = asked.command.address.to_string();
                 let refused = address.ends_with("@no.test");
@@ -139,7 +163,8 @@ impl Caller {
                 self.sent.append(server.output());
                 server.secured()
             }
-            Step::Close(rest) => {
+            Step::Close(rest, farewell) => {
+                self.farewell = Some(farewell);
                 self.events.push(Event::Close);
                 self.sent.extend(rest);
                 return false;
@@ -389,7 +414,7 @@ fn ehlo_lists_what_there_is() {
     for (security, starttls) in [
         (Security::Plain, ""),
         (Security::StartTls, "250-STARTTLS\r\n"),
-        (Security::Tls, ""),
+        (Security::Tls, "250-REQUIRETLS\r\n"),
     ] {
         let mut caller = Caller::new(security);
         caller.feed(b"EHLO c.test\r\n");
@@ -422,6 +447,7 @@ fn a_pipelined_transaction_is_asked_in_order_and_answered_in_one_batch() {
                 size: Some(12),
                 body: Body::EightBit,
                 utf8: true,
+                require_tls: false,
                 ret: None,
                 envid: None,
             }),
@@ -501,12 +527,46 @@ fn too_many_errors_end_the_connection_and_a_good_message_forgives() {
     assert_eq!(caller.codes().len(), 6);
     assert_eq!(caller.codes()[5], "421 4.7.0");
     assert_eq!(caller.events, [Event::Close]);
+    assert_eq!(caller.farewell, Some(Farewell::Errors));
 
     let round = b"WHAT\r\nWHAT\r\nWHAT\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\n.\r\n";
     let mut caller = Caller::new(Security::Plain);
     caller.feed(b"EHLO c.test\r\n");
     caller.feed(&round.repeat(5));
     assert!(!caller.events.contains(&Event::Close));
+}
+
+#[test]
+fn too_many_commands_end_the_connection_and_a_good_message_forgives() {
+    let message = b"MAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\n.\r\n";
+    let idle = b"NOOP\r\nRSET\r\nVRFY a\r\nEXPN a\r\nHELP\r\nHELO a.test\r\n";
+    for (commands, idle_commands, said, replies) in [
+        (100, 13, idle.repeat(3), 14),
+        (
+            13,
+            100,
+            b"MAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nNOOP\r\nRSET\r\n".repeat(4),
+            14,
+        ),
+    ] {
+        let config = Config {
+            errors: 100,
+            commands,
+            idle_commands,
+            ..config()
+        };
+        let mut caller = Caller::with(config, Security::Plain);
+        caller.feed(b"EHLO c.test\r\n");
+        for _ in 0..9 {
+            caller.feed(message);
+        }
+        let before = caller.codes().len();
+        assert!(caller.farewell.is_none());
+        caller.feed(&said);
+        assert_eq!(caller.farewell, Some(Farewell::Commands));
+        assert_eq!(caller.codes().len() - before, replies);
+        assert_eq!(caller.codes().last().unwrap(), "421 4.7.0");
+    }
 }
 
 #[test]
@@ -525,7 +585,7 @@ fn a_client_turned_away_can_only_quit() {
 
     let reply = refusal(421, (4, 7, 0), "Later");
     let (_, step) = Server::refused(config, Security::Plain, &reply).next(b"");
-    assert!(matches!(step, Step::Close(text) if text == b"421 4.7.0 Later\r\n"));
+    assert!(matches!(step, Step::Close(text, Farewell::Said) if text == b"421 4.7.0 Later\r\n"));
 }
 
 /// CVE-2011-0411: what stood behind STARTTLS in the same packet was taken for the first command under TLS.
@@ -558,6 +618,44 @@ fn nothing_said_before_tls_counts_after_it() {
         ]
     );
     assert_eq!(caller.sent().matches("STARTTLS").count(), 1);
+}
+
+/// RFC 8689 §2: offered, and known, under TLS only.
+#[test]
+fn tls_can_be_required_where_there_is_tls() {
+    for (security, said, code) in [
+        (
+            Security::Tls,
+            "MAIL FROM:<a@x.test> REQUIRETLS",
+            "250 2.1.0",
+        ),
+        (
+            Security::Tls,
+            "MAIL FROM:<a@x.test> REQUIRETLS=yes",
+            "501 5.5.4",
+        ),
+        (
+            Security::Tls,
+            "MAIL FROM:<a@x.test> requiretls REQUIRETLS",
+            "501 5.5.4",
+        ),
+        (
+            Security::StartTls,
+            "MAIL FROM:<a@x.test> REQUIRETLS",
+            "555 5.5.4",
+        ),
+        (
+            Security::Plain,
+            "MAIL FROM:<a@x.test> REQUIRETLS",
+            "555 5.5.4",
+        ),
+    ] {
+        let mut caller = Caller::new(security);
+        caller.feed(format!("EHLO c.test\r\n{said}\r\n").as_bytes());
+        assert_eq!(caller.codes()[1], code, "{said}");
+        let required = |event: &Event| matches!(event, Event::Mail(mail) if mail.require_tls);
+        assert_eq!(caller.events.iter().any(required), code.starts_with('2'));
+    }
 }
 
 #[test]

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+/// The most octets that go into the index; more go into a file.
+const MAX_IN_INDEX: usize = 1024 * 1024;
+
 /// The received octets of a message, where the index can take them over.
 #[derive(Debug)]
 pub enum Landed {
@@ -43,6 +46,12 @@ impl Drop for Landing {
     }
 }
 
+/// Where octets that land in a file come from.
+enum Source<'a> {
+    File(&'a Path, &'a File),
+    Memory(&'a Bytes),
+}
+
 pub struct Blobs {
     directory: PathBuf,
     staging: PathBuf,
@@ -62,17 +71,27 @@ impl Blobs {
         self.directory.join(shelf).join(name)
     }
 
-    /// The received octets of each content, those in files linked into the directory and synced.
+    /// The received octets of each content, those in files linked into the directory and synced, and long ones written there.
     pub async fn land(self: &Arc<Self>, contents: Vec<Content>) -> Result<Vec<Landed>, StoreError> {
-        let here = |content: &Content| content.in_memory().cloned().map(Landed::Memory);
+        let here = |content: &Content| {
+            let octets = content
+                .in_memory()
+                .filter(|octets| octets.len() <= MAX_IN_INDEX);
+            octets.cloned().map(Landed::Memory)
+        };
         if let Some(landed) = contents.iter().map(here).collect() {
             return Ok(landed);
         }
         let blobs = self.clone();
         let work = move || {
-            let land = |content: &Content| match content.in_file() {
-                Some((path, file)) => blobs.land_file(path, file).map(Landed::File),
-                None => here(content)
+            let land = |content: &Content| match (content.in_file(), content.in_memory()) {
+                (Some((path, file)), _) => {
+                    blobs.land_file(Source::File(path, file)).map(Landed::File)
+                }
+                (None, Some(octets)) if octets.len() > MAX_IN_INDEX => {
+                    blobs.land_file(Source::Memory(octets)).map(Landed::File)
+                }
+                _ => here(content)
                     .ok_or_else(|| StoreError::Failed("a message has no octets".into())),
             };
             contents.iter().map(land).collect()
@@ -82,7 +101,7 @@ impl Blobs {
             .map_err(|error| StoreError::Failed(format!("a write was broken off: {error}")))?
     }
 
-    fn land_file(&self, from: &Path, file: &File) -> Result<Arc<Landing>, StoreError> {
+    fn land_file(&self, source: Source<'_>) -> Result<Arc<Landing>, StoreError> {
         let mut random = [0; 16];
         getrandom::fill(&mut random)
             .map_err(|error| StoreError::Failed(format!("no random numbers: {error}")))?;
@@ -94,19 +113,28 @@ impl Blobs {
             kept: AtomicBool::new(false),
         };
         // A file of ours does not change any more; of another one only the octets as they are now are wanted.
-        let ours = from.starts_with(&self.staging) || from.starts_with(&self.directory);
+        let ours =
+            |from: &Path| from.starts_with(&self.staging) || from.starts_with(&self.directory);
         let write = || -> io::Result<()> {
             let shelf = path.parent().unwrap_or(&self.directory);
             if !shelf.is_dir() {
                 fs::create_dir_all(shelf)?;
                 File::open(&self.directory)?.sync_all()?;
             }
-            if ours && fs::hard_link(from, &path).is_ok() {
-                file.sync_all()?;
-            } else {
-                let mut copy = File::create_new(&path)?;
-                io::copy(&mut File::open(from)?, &mut copy)?;
-                copy.sync_all()?;
+            match source {
+                Source::File(from, file) if ours(from) && fs::hard_link(from, &path).is_ok() => {
+                    file.sync_all()?;
+                }
+                Source::File(from, _) => {
+                    let mut copy = File::create_new(&path)?;
+                    io::copy(&mut File::open(from)?, &mut copy)?;
+                    copy.sync_all()?;
+                }
+                Source::Memory(octets) => {
+                    let mut file = File::create_new(&path)?;
+                    file.write_all(octets)?;
+                    file.sync_all()?;
+                }
             }
             File::open(shelf)?.sync_all()
         };
@@ -174,8 +202,12 @@ pub fn known_files(index: &Connection) -> Result<HashSet<String>, StoreError> {
     Ok(names.collect::<Result<_, _>>()?)
 }
 
-/// Its id in the index.
-pub fn insert(change: &mut Change<'_>, landed: &Landed) -> Result<i64, StoreError> {
+/// Its id in the index. `laid_over`: the received message whose splices put it in.
+pub fn insert(
+    change: &mut Change<'_>,
+    landed: &Landed,
+    laid_over: Option<i64>,
+) -> Result<i64, StoreError> {
     let (file, octets) = match landed {
         Landed::Memory(bytes) => (None, Some(bytes.as_ref())),
         Landed::File(landing) => {
@@ -185,8 +217,10 @@ pub fn insert(change: &mut Change<'_>, landed: &Landed) -> Result<i64, StoreErro
     };
     change
         .index
-        .prepare_cached("INSERT INTO blob (file, octets) VALUES (:file, :octets)")?
-        .execute(named_params! { ":file": file, ":octets": octets })?;
+        .prepare_cached(
+            "INSERT INTO blob (file, octets, laid_over) VALUES (:file, :octets, :laid_over)",
+        )?
+        .execute(named_params! { ":file": file, ":octets": octets, ":laid_over": laid_over })?;
     Ok(change.index.last_insert_rowid())
 }
 
@@ -195,10 +229,13 @@ pub fn insert_splices(
     blob: i64,
     version: i64,
     splices: &[u8],
+    long: Option<&[u8]>,
 ) -> Result<(), StoreError> {
     index
-        .prepare_cached("INSERT INTO splices (blob, version, splices) VALUES (?1, ?2, ?3)")?
-        .execute((blob, version, splices))?;
+        .prepare_cached(
+            "INSERT INTO splices (blob, version, splices, long) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute((blob, version, splices, long))?;
     Ok(())
 }
 
@@ -211,9 +248,17 @@ pub fn release(change: &mut Change<'_>, mut blobs: Vec<i64>) -> Result<(), Store
         "DELETE FROM blob WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE blob = ?1)
              AND NOT EXISTS (SELECT 1 FROM quarantine WHERE blob = ?1) RETURNING file",
     )?;
+    let mut laid_over =
+        index.prepare_cached("DELETE FROM blob WHERE laid_over = ?1 RETURNING file")?;
     for blob in blobs {
         let file: Option<Option<String>> = delete.query_row([blob], |row| row.get(0)).optional()?;
-        if let Some(Some(file)) = file {
+        let Some(file) = file else {
+            continue;
+        };
+        let long: Vec<Option<String>> = laid_over
+            .query_map([blob], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for file in long.into_iter().chain([file]).flatten() {
             change.unlink(file);
         }
     }

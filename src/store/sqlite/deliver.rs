@@ -2,7 +2,7 @@
 //! Does not know what the chain decided, only where the copies go.
 
 use super::blobs::{self, Landed};
-use super::encoding::{encode_splices, signed, to_millis};
+use super::encoding::{encode_long, encode_splices, signed, to_millis};
 use super::flags::Marks;
 use super::journal::Entry;
 use super::messages::{self, Item};
@@ -22,9 +22,11 @@ struct Draft {
     /// Index of its received octets among those of the same change.
     octets: usize,
     splices: Vec<u8>,
+    /// Which splices put in long octets, and the index of these among those of the change.
+    long: Vec<(u64, usize)>,
 }
 
-/// The contents of a change, each received message once.
+/// The octets of a change, received or put in by splices, each once.
 #[derive(Default)]
 struct Distinct {
     contents: Vec<Content>,
@@ -37,12 +39,17 @@ impl Distinct {
         flags: &crate::store::Flags,
         date: Timestamp,
     ) -> Result<Draft, StoreError> {
+        let octets = self.octets(content);
+        let splices = encode_splices(content.splices());
+        let long = splices.long.iter();
+        let long = long.map(|(nth, insert)| (*nth, self.octets(&insert.content())));
         Ok(Draft {
+            long: long.collect(),
             marks: Marks::new(flags)?,
             date: to_millis(date),
             size: signed(content.len()),
-            octets: self.octets(content),
-            splices: encode_splices(content.splices()),
+            octets,
+            splices: splices.octets,
         })
     }
 
@@ -56,7 +63,7 @@ impl Distinct {
     }
 }
 
-/// Whether they are the same received octets: the same ones in memory, not equal ones.
+/// Whether they are the same octets: the same ones in memory, not equal ones.
 fn same(a: &Content, b: &Content) -> bool {
     match (a.in_memory(), b.in_memory()) {
         (Some(a), Some(b)) => a.as_ptr() == b.as_ptr() && a.len() == b.len(),
@@ -69,14 +76,20 @@ fn same(a: &Content, b: &Content) -> bool {
 struct Shelf<'s> {
     landed: &'s [Landed],
     blobs: Vec<Option<i64>>,
-    versions: HashMap<(i64, &'s [u8]), i64>,
+    /// By the received message that they are laid over, and their index.
+    long: HashMap<(i64, usize), i64>,
+    versions: HashMap<Version<'s>, i64>,
 }
+
+/// What is laid over which received message.
+type Version<'s> = (i64, &'s [u8], &'s [(u64, usize)]);
 
 impl<'s> Shelf<'s> {
     fn new(landed: &'s [Landed]) -> Self {
         Self {
             landed,
             blobs: vec![None; landed.len()],
+            long: HashMap::new(),
             versions: HashMap::new(),
         }
     }
@@ -88,7 +101,7 @@ impl<'s> Shelf<'s> {
         draft: &'s Draft,
     ) -> Result<u32, StoreError> {
         let blob = self.blob(change, draft.octets)?;
-        let version = self.version(change, blob, &draft.splices)?;
+        let version = self.version(change, blob, draft)?;
         let item = Item {
             marks: draft.marks.clone(),
             date: draft.date,
@@ -100,33 +113,51 @@ impl<'s> Shelf<'s> {
     }
 
     fn blob(&mut self, change: &mut Change<'_>, at: usize) -> Result<i64, StoreError> {
-        let absent = || StoreError::Failed("a message has no octets".into());
-        let slot = self.blobs.get_mut(at).ok_or_else(absent)?;
-        match slot {
-            Some(blob) => Ok(*blob),
-            None => {
-                let landed = self.landed.get(at).ok_or_else(absent)?;
-                Ok(*slot.insert(blobs::insert(change, landed)?))
-            }
+        if let Some(Some(blob)) = self.blobs.get(at) {
+            return Ok(*blob);
         }
+        let blob = blobs::insert(change, self.landed(at)?, None)?;
+        if let Some(slot) = self.blobs.get_mut(at) {
+            *slot = Some(blob);
+        }
+        Ok(blob)
+    }
+
+    fn landed(&self, at: usize) -> Result<&'s Landed, StoreError> {
+        let landed = self.landed.get(at);
+        landed.ok_or_else(|| StoreError::Failed("a message has no octets".into()))
     }
 
     fn version(
         &mut self,
-        change: &Change<'_>,
+        change: &mut Change<'_>,
         blob: i64,
-        splices: &'s [u8],
+        draft: &'s Draft,
     ) -> Result<i64, StoreError> {
-        if splices.is_empty() {
+        if draft.splices.is_empty() {
             return Ok(0);
         }
-        if let Some(version) = self.versions.get(&(blob, splices)) {
+        let key = (blob, draft.splices.as_slice(), draft.long.as_slice());
+        if let Some(version) = self.versions.get(&key) {
             return Ok(*version);
         }
-        let others = self.versions.keys().filter(|(of, _)| *of == blob).count();
+        let mut long = Vec::with_capacity(draft.long.len());
+        for (nth, at) in &draft.long {
+            let laid = match self.long.get(&(blob, *at)) {
+                Some(laid) => *laid,
+                None => {
+                    let laid = blobs::insert(change, self.landed(*at)?, Some(blob))?;
+                    self.long.insert((blob, *at), laid);
+                    laid
+                }
+            };
+            long.push((*nth, laid));
+        }
+        let others = self.versions.keys().filter(|(of, ..)| *of == blob).count();
         let version = signed(others as u64 + 1);
-        blobs::insert_splices(change.index, blob, version, splices)?;
-        self.versions.insert((blob, splices), version);
+        let long = encode_long(&long);
+        blobs::insert_splices(change.index, blob, version, &draft.splices, long.as_deref())?;
+        self.versions.insert(key, version);
         Ok(version)
     }
 }

@@ -1,27 +1,47 @@
 //! Splices and times as the index holds them.
 //! Does not check that splices fit the message: `Content` does.
 
-use crate::mail::Splice;
+use crate::mail::{Insert, Splice};
 use crate::store::StoreError;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-/// For each splice: octets since the end of the last one, octets to leave out, octets to put in, and these. Numbers in LEB128.
-pub fn encode_splices(splices: &[Splice]) -> Vec<u8> {
-    let mut out = Vec::new();
+/// Octets of an insert past which it is kept apart from the splices, once for all copies of a message.
+const LONG: u64 = 16 * 1024;
+
+/// Splices as the index holds them.
+#[derive(Debug, Default, PartialEq)]
+pub struct Encoded {
+    pub octets: Vec<u8>,
+    /// Which of them put in octets that are kept apart, and these.
+    pub long: Vec<(u64, Insert)>,
+}
+
+/// For each splice: octets since the end of the last one, octets to leave out, octets to put in, and these. Numbers in LEB128. Long
+/// octets are not among them.
+pub fn encode_splices(splices: &[Splice]) -> Encoded {
+    let mut out = Encoded::default();
     let mut end = 0;
-    for splice in splices {
-        put_number(&mut out, splice.at.saturating_sub(end));
-        put_number(&mut out, splice.remove);
-        put_number(&mut out, splice.insert.len() as u64);
-        out.extend_from_slice(&splice.insert);
+    for (nth, splice) in (0..).zip(splices) {
+        put_number(&mut out.octets, splice.at.saturating_sub(end));
+        put_number(&mut out.octets, splice.remove);
+        match splice.insert.in_memory() {
+            Some(insert) if insert.len() as u64 <= LONG => {
+                put_number(&mut out.octets, insert.len() as u64);
+                out.octets.extend_from_slice(insert);
+            }
+            _ => {
+                put_number(&mut out.octets, 0);
+                out.long.push((nth, splice.insert.clone()));
+            }
+        }
         end = splice.at.saturating_add(splice.remove);
     }
     out
 }
 
 /// None if it is not what `encode_splices` writes.
-pub fn decode_splices(octets: Vec<u8>) -> Option<Vec<Splice>> {
+pub fn decode_splices(octets: Vec<u8>, long: Vec<(u64, Insert)>) -> Option<Vec<Splice>> {
     let mut rest = Bytes::from(octets);
     let mut splices = Vec::new();
     let mut end = 0u64;
@@ -32,11 +52,35 @@ pub fn decode_splices(octets: Vec<u8>) -> Option<Vec<Splice>> {
         if length > rest.len() {
             return None;
         }
-        let insert = rest.split_to(length);
+        let insert = rest.split_to(length).into();
         end = at.checked_add(remove)?;
         splices.push(Splice { at, remove, insert });
     }
+    for (nth, insert) in long {
+        splices.get_mut(usize::try_from(nth).ok()?)?.insert = insert;
+    }
     Some(splices)
+}
+
+/// Pairs of the number of a splice and the blob that it puts in. None for none.
+pub fn encode_long(long: &[(u64, i64)]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for (nth, blob) in long {
+        put_number(&mut out, *nth);
+        put_number(&mut out, unsigned(*blob));
+    }
+    (!out.is_empty()).then_some(out)
+}
+
+/// None if it is not what `encode_long` writes.
+pub fn decode_long(octets: Vec<u8>) -> Option<Vec<(u64, i64)>> {
+    let mut rest = Bytes::from(octets);
+    let mut long = Vec::new();
+    while !rest.is_empty() {
+        let nth = take_number(&mut rest)?;
+        long.push((nth, signed(take_number(&mut rest)?)));
+    }
+    Some(long)
 }
 
 fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -86,24 +130,33 @@ mod tests {
 
     proptest! {
         #[test]
-        fn splices_come_back(steps in proptest::collection::vec((0u64..1 << 40, 0u64..1 << 40, "[a-z]{0,200}"), 0..9)) {
+        fn splices_come_back(steps in proptest::collection::vec((0u64..1 << 40, 0u64..1 << 40, "[a-z]{0,200}", 0usize..200), 0..9)) {
             let mut end = 0;
-            let splices: Vec<_> = steps.into_iter().map(|(gap, remove, insert)| {
+            let splices: Vec<_> = steps.into_iter().map(|(gap, remove, insert, times)| {
                 let at = end + gap;
                 end = at + remove;
-                Splice { at, remove, insert: insert.into() }
+                Splice { at, remove, insert: insert.repeat(times).into() }
             }).collect();
-            prop_assert_eq!(decode_splices(encode_splices(&splices)), Some(splices));
+            let encoded = encode_splices(&splices);
+            prop_assert!(encoded.octets.len() < 9 * 17 * 1024);
+            prop_assert_eq!(decode_splices(encoded.octets, encoded.long), Some(splices));
         }
 
         #[test]
         fn any_octets_are_decoded_or_refused(octets: Vec<u8>) {
-            let _ = decode_splices(octets);
+            let _ = decode_splices(octets.clone(), vec![(3, "x".into())]);
+            let _ = decode_long(octets);
+        }
+
+        #[test]
+        fn long_inserts_come_back(long in proptest::collection::vec((0u64..1 << 40, 0i64..1 << 40), 0..9)) {
+            prop_assert_eq!(decode_long(encode_long(&long).unwrap_or_default()), Some(long));
         }
     }
 
     #[test]
     fn no_splices_take_no_room() {
-        assert!(encode_splices(&[]).is_empty());
+        assert_eq!(encode_splices(&[]), Encoded::default());
+        assert_eq!(encode_long(&[]), None);
     }
 }

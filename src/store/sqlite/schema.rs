@@ -94,6 +94,13 @@ CREATE INDEX journal_message ON journal (message_key) WHERE message_key IS NOT N
 ",
 super::quarantine::SCHEMA,
 "
+-- Long octets that splices put in are blobs too, once for all versions of the received message that they are laid over.
+ALTER TABLE blob ADD COLUMN laid_over INTEGER;
+CREATE INDEX blob_laid_over ON blob (laid_over) WHERE laid_over IS NOT NULL;
+-- Pairs of the number of a splice and of its blob.
+ALTER TABLE splices ADD COLUMN long BLOB;
+",
+"
 -- What the mail server before this one calls the message.
 ALTER TABLE journal ADD COLUMN queue_id TEXT;
 CREATE INDEX journal_queue ON journal (queue_id) WHERE queue_id IS NOT NULL;

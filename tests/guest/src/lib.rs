@@ -242,6 +242,35 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
                 .collect::<Vec<_>>()
                 .join("|"),
         ),
+        // `replace[-for ADDRESS] TEXT`, `replace-part[-for ADDRESS] PATH TYPE TEXT`, `drop-part[-for ADDRESS] PATH [NOTE]`
+        "replace" => drop(body::replace(&text(rest))),
+        "replace-for" => {
+            let (address, rest) = rest.split_once(' ').unwrap();
+            body::replace_for(&[address], &text(rest));
+        }
+        "replace-part" => {
+            let [path, media_type, rest] = words(rest);
+            body::replace_part(path, media_type, &text(rest));
+        }
+        "replace-part-for" => {
+            let (address, rest) = rest.split_once(' ').unwrap();
+            let [path, media_type, rest] = words(rest);
+            body::replace_part_for(&[address], path, media_type, &text(rest));
+        }
+        "drop-part" => {
+            let (path, note) = rest.split_once(' ').unwrap_or((rest, ""));
+            body::drop_part(path, Some(note).filter(|note| !note.is_empty()));
+        }
+        "drop-part-for" => {
+            let [address, path, note] = words(rest);
+            body::drop_part_for(&[address], path, Some(note).filter(|note| !note.is_empty()));
+        }
+        // So many KiB.
+        "replace-long" => drop(body::replace(
+            "0123456789abcde\n"
+                .repeat(64 * rest.parse::<usize>().unwrap())
+                .as_bytes(),
+        )),
         "text" => log::info(body::text(rest.parse().unwrap())),
         "environment" => log::info(format!(
             "{:?} {:?} {}",
@@ -263,6 +292,25 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         _ => panic!("no such step: {step}"),
     }
     None
+}
+
+fn words(rest: &str) -> [&str; 3] {
+    let mut words = rest.splitn(3, ' ');
+    std::array::from_fn(|_| words.next().unwrap_or_default())
+}
+
+/// With `\n` for LF, `\r` for CR, `\0` for NUL and `\x` for an octet that is not UTF-8.
+fn text(rest: &str) -> Vec<u8> {
+    let text = rest
+        .replace("\\n", "\n")
+        .replace("\\r", "\r")
+        .replace("\\0", "\0");
+    let mut octets = Vec::new();
+    for (index, piece) in text.split("\\x").enumerate() {
+        octets.extend((index > 0).then_some(0xff));
+        octets.extend_from_slice(piece.as_bytes());
+    }
+    octets
 }
 
 /// `get KEY`, `set KEY VALUE`, `set-for SECONDS KEY VALUE`, `delete KEY`, `increment KEY BY`, `swap KEY OLD NEW`, `scan PREFIX`, `fill KEY OCTETS`

@@ -105,6 +105,7 @@ pub async fn start(act: impl Act, change: impl FnOnce(&mut Config)) -> Running {
             staging,
             memory: 1024,
             recipients: 100,
+            hygiene: accept::Hygiene::default(),
         },
         Arc::new(chain),
         Arc::new(Directory::new(users, Arc::clone(&store))),

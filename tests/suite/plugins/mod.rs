@@ -1,6 +1,7 @@
 //! The plugin host from outside: one scripted guest, loaded from a directory as a server does it, asked as the chain asks.
 
 mod abilities;
+mod body_edits;
 mod contract;
 mod failures;
 mod grants;

@@ -83,6 +83,7 @@ impl FilterRun for Guard {
             elapsed: Duration::ZERO,
             memory: 0,
             host_calls: 0,
+            calls: Vec::new(),
         }
     }
 }
@@ -119,6 +120,7 @@ fn acceptor(store: &Arc<SqliteStore>) -> Acceptor {
             staging: store.staging().to_owned(),
             memory: 1 << 20,
             recipients: 100,
+            hygiene: accept::Hygiene::default(),
         },
         Arc::new(Chain {
             generation: 1,

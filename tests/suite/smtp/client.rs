@@ -82,6 +82,14 @@ impl Client {
         String::from_utf8(rest).unwrap()
     }
 
+    /// What comes until the connection ends, however it ends.
+    pub async fn end(&mut self) -> String {
+        let mut rest = std::mem::take(&mut self.received);
+        // One that is cut with octets unread is reset.
+        let _ = soon(self.socket.read_to_end(&mut rest)).await;
+        String::from_utf8(rest).unwrap()
+    }
+
     pub async fn say(&mut self, line: &str) -> String {
         self.write(format!("{line}\r\n").as_bytes()).await;
         self.reply().await

@@ -3,9 +3,13 @@
 mod abuse;
 mod chunks;
 mod client;
+mod handover;
+mod hygiene;
 mod kept;
+mod limits;
 mod lmtp;
 mod programs;
+mod relay;
 mod tls;
 mod transactions;
 
@@ -86,6 +90,7 @@ impl Server {
                 staging,
                 memory: MEMORY,
                 recipients: 100,
+                hygiene: accept::Hygiene::default(),
             },
             Arc::new(Chain {
                 generation: 1,

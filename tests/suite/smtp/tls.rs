@@ -8,16 +8,20 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_rustls::TlsConnector;
 use wasmilter::net::Tls;
 
-async fn server(mode: fn(Tls) -> TlsUse) -> Server {
+pub async fn server(mode: fn(Tls) -> TlsUse, change: impl FnOnce(&mut Config)) -> Server {
     let directory = tempfile::tempdir().unwrap();
     let tls = Tls::self_signed("mx.example.test", directory.path()).unwrap();
     let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap())
         .await
         .unwrap();
-    Server::on(listener, directory, |config| config.tls = mode(tls)).await
+    Server::on(listener, directory, |config| {
+        config.tls = mode(tls);
+        change(config);
+    })
+    .await
 }
 
-async fn handshake(server: &Server, socket: Box<dyn Socket>) -> Client {
+pub async fn handshake(server: &Server, socket: Box<dyn Socket>) -> Client {
     let certificate = server.directory.path().join("self-signed-certificate.pem");
     let mut roots = RootCertStore::empty();
     roots
@@ -37,7 +41,7 @@ async fn handshake(server: &Server, socket: Box<dyn Socket>) -> Client {
 
 #[tokio::test]
 async fn starttls_begins_anew_under_tls() {
-    let server = server(TlsUse::StartTls).await;
+    let server = server(TlsUse::StartTls, |_| ()).await;
     let mut client = server.client().await;
     let offered = client.say("EHLO before.test").await;
     assert!(offered.contains("\n250-STARTTLS\n"), "{offered}");
@@ -65,7 +69,7 @@ async fn starttls_begins_anew_under_tls() {
 
 #[tokio::test]
 async fn tls_from_the_first_octet() {
-    let server = server(TlsUse::Implicit).await;
+    let server = server(TlsUse::Implicit, |_| ()).await;
     let socket = Client::silent(&server.endpoint).await.into_socket();
     let mut client = handshake(&server, socket).await;
     assert_eq!(client.reply().await, "220 mx.example.test ESMTP wasmilter");
@@ -82,7 +86,7 @@ async fn tls_from_the_first_octet() {
 /// CVE-2011-0411
 #[tokio::test]
 async fn what_is_said_behind_starttls_in_the_clear_is_forgotten() {
-    let server = server(TlsUse::StartTls).await;
+    let server = server(TlsUse::StartTls, |_| ()).await;
     let mut client = server.client().await;
     client
         .write(b"EHLO c.test\r\nSTARTTLS\r\nEHLO evil.test\r\nMAIL FROM:<evil@x.test>\r\n")

@@ -124,7 +124,7 @@ pub fn splice(at: u64, remove: u64, insert: &str) -> Splice {
     Splice {
         at,
         remove,
-        insert: Bytes::copy_from_slice(insert.as_bytes()),
+        insert: Bytes::copy_from_slice(insert.as_bytes()).into(),
     }
 }
 

@@ -110,6 +110,55 @@ async fn octets_are_stored_once_and_go_with_the_last_message() {
 }
 
 #[tokio::test]
+async fn long_inserts_are_stored_once_and_go_with_the_last_message() {
+    // In the index, and in a file of their own.
+    for times in [10_000, 1_000_000] {
+        let place = Place::<Sqlite>::new().await;
+        let directory = place.directory.path();
+        let long: bytes::Bytes = "ab".repeat(times).into();
+        let received = Content::from_bytes("A: 1\r\n\r\nbody");
+        let copies = (0..20).map(|at| {
+            let trace = splice(0, 0, &format!("X: {at}\r\n"));
+            let body = wasmilter::mail::Splice {
+                at: 8,
+                remove: 4,
+                insert: long.clone().into(),
+            };
+            DeliveryCopy {
+                disposition: at,
+                account: place.alice,
+                mailbox: name("INBOX"),
+                flags: Flags::new(),
+                content: received.with_splices(vec![trace, body]).unwrap(),
+            }
+        });
+        let delivery = Delivery {
+            received_at: time(1),
+            journal: journal(1, &["alice@example.test"; 20]),
+            copies: copies.collect(),
+            aside: Vec::new(),
+        };
+        place.store.deliver(delivery).await.unwrap();
+        assert_eq!(rows(directory, "blob"), 2);
+        assert_eq!(files(directory), usize::from(times == 1_000_000));
+        let inbox = place.inbox().await.id;
+        let size = place.store.messages(inbox).await.unwrap()[4].size;
+        let text = place.text(inbox, 5).await;
+        assert!(text == format!("X: 4\r\nA: 1\r\n\r\n{}", "ab".repeat(times)));
+        assert_eq!(size, text.len() as u64);
+        let reading = place.store.content(inbox, 5).await.unwrap();
+        assert_eq!(&reading.read(14, 4).unwrap()[..], b"abab");
+        let uids: Vec<_> = (1..=20).collect();
+        place
+            .change_flags(inbox, &uids, FlagOp::Add, "\\Deleted")
+            .await;
+        place.store.expunge(inbox, None).await.unwrap();
+        assert_eq!((rows(directory, "blob"), files(directory)), (0, 0));
+        assert_eq!(reading.len(), size);
+    }
+}
+
+#[tokio::test]
 async fn removing_an_account_removes_the_octets() {
     let place = Place::<Sqlite>::new().await;
     let directory = place.directory.path();

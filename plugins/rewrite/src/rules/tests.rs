@@ -13,6 +13,7 @@ fn edits(toml: &str, symbols: &[(&str, f32)], fields: &[(&str, &str)]) -> Vec<St
             .map(|(name, points)| ((*name).to_owned(), *points))
             .collect(),
         names: fields.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        external: true,
     };
     let get = |name: &str| {
         fields

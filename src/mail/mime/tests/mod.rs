@@ -4,4 +4,5 @@
 mod corpus;
 mod fields;
 mod reading;
+mod rebuild;
 mod structure;

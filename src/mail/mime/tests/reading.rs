@@ -122,7 +122,8 @@ fn a_read_that_starts_inside_a_character_goes_on_to_the_next() {
 #[test]
 fn clones_of_a_message_share_its_structure() {
     let message = Message::new(Content::from_bytes("A: 1\r\n\r\nx")).unwrap();
-    let clone = message.with_header(Header::parse(&"B: 2\r\n\r\n".into()));
+    let mut clone = message.clone();
+    clone.header = Header::parse(&"B: 2\r\n\r\n".into());
     assert!(Arc::ptr_eq(
         &message.mime().unwrap(),
         &clone.mime().unwrap()

@@ -13,9 +13,10 @@ const MAX_READ: u32 = 1024 * 1024;
 const IN_PLACE: u64 = 256 * 1024;
 
 impl State {
-    /// Does something with the parsed message, elsewhere if that may take long.
-    async fn mime<T: Send + 'static>(
+    /// Does something with the parsed message and `more` octets, elsewhere if that may take long.
+    pub(super) async fn mime<T: Send + 'static>(
         &mut self,
+        more: u64,
         read: impl FnOnce(&Mime) -> Result<T, PartError> + Send + 'static,
     ) -> Result<T, Refused> {
         if self.view().is_none() {
@@ -24,7 +25,7 @@ impl State {
         let Some(message) = self.message().cloned() else {
             return Err(no_message());
         };
-        let large = message.content.len() > IN_PLACE;
+        let large = message.content.len().max(more) > IN_PLACE;
         let work = move || -> Result<T, PartError> {
             let mime: Arc<Mime> = message.mime()?;
             read(&mime)
@@ -64,7 +65,7 @@ impl Host for State {
         if self.message().is_none() {
             return Ok(Vec::new());
         }
-        let parts = self.mime(|mime| {
+        let parts = self.mime(0, |mime| {
             let leaves = mime.leaves().into_iter();
             Ok(leaves
                 .map(|(path, part)| Part {
@@ -88,7 +89,7 @@ impl Host for State {
     async fn text(&mut self, path: String, offset: u64, len: u32) -> Result<String, Refusal> {
         self.count();
         let text = self
-            .mime(move |mime| mime.text(&path, offset, length(len)))
+            .mime(0, move |mime| mime.text(&path, offset, length(len)))
             .await;
         self.answer("body.text", text)
     }
@@ -96,7 +97,9 @@ impl Host for State {
     async fn octets(&mut self, path: String, offset: u64, len: u32) -> Result<Vec<u8>, Refusal> {
         self.count();
         let octets = self
-            .mime(move |mime| Ok(mime.octets(&path, offset, length(len))?.to_vec()))
+            .mime(0, move |mime| {
+                Ok(mime.octets(&path, offset, length(len))?.to_vec())
+            })
             .await;
         self.answer("body.octets", octets)
     }

@@ -1,6 +1,7 @@
 //! The abilities, one file each: functions that a guest calls. They look at the [`State`] of the call in hand and nothing else.
 
 mod body;
+mod body_edit;
 mod config;
 mod dns;
 mod envelope;

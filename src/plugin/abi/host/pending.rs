@@ -1,7 +1,7 @@
 //! Abilities that are not there yet: each call is refused.
 
-use crate::plugin::abi::generated::types::{Refusal, Scope};
-use crate::plugin::abi::generated::{body_edit, envelope_edit, tags};
+use crate::plugin::abi::generated::types::Refusal;
+use crate::plugin::abi::generated::{envelope_edit, tags};
 use crate::plugin::state::State;
 
 fn pending<T>() -> Result<T, Refusal> {
@@ -18,18 +18,6 @@ impl tags::Host for State {
         Vec::new()
     }
     fn set(&mut self, _: String, _: String) -> Result<(), Refusal> {
-        pending()
-    }
-}
-
-impl body_edit::Host for State {
-    fn replace(&mut self, _: Vec<u8>, _: Scope) -> Result<(), Refusal> {
-        pending()
-    }
-    fn replace_part(&mut self, _: String, _: String, _: Vec<u8>, _: Scope) -> Result<(), Refusal> {
-        pending()
-    }
-    fn drop_part(&mut self, _: String, _: Option<String>, _: Scope) -> Result<(), Refusal> {
         pending()
     }
 }

@@ -1,0 +1,65 @@
+//! What a proxy or mail server of ours says of a client, made the session's facts (PROXY, XCLIENT, XFORWARD).
+//! Does not decide who is believed.
+
+use crate::mail::{How, Session, Via};
+use crate::net::Peer;
+use crate::proto::smtp::Told;
+
+/// The session of a client that came over a proxy.
+pub fn proxied(session: &mut Session, proxy: Peer) {
+    session.via = Some(Via {
+        how: How::Proxy,
+        address: proxy.ip(),
+        helo: String::new(),
+    });
+}
+
+/// The whole session is another's from here on.
+pub fn xclient(session: &mut Session, told: Told) {
+    if session
+        .via
+        .as_ref()
+        .is_none_or(|via| via.how != How::Xclient)
+    {
+        session.via = Some(this(session, How::Xclient));
+    }
+    set(session, told);
+}
+
+/// One transaction is another client's.
+pub fn xforward(session: &mut Session, told: Told) {
+    session.via = Some(this(session, How::Xforward));
+    session.client_name = None;
+    set(session, told);
+}
+
+fn this(session: &Session, how: How) -> Via {
+    Via {
+        how,
+        address: session.client_address,
+        helo: session.helo.clone(),
+    }
+}
+
+fn set(session: &mut Session, told: Told) {
+    let Told {
+        name,
+        address,
+        helo,
+        login,
+    } = told;
+    if let Some(address) = address {
+        session.client_address = address;
+        // That of another address.
+        session.client_name = None;
+    }
+    if let Some(name) = name {
+        session.client_name = name;
+    }
+    if let Some(helo) = helo {
+        session.helo = helo.unwrap_or_default();
+    }
+    if let Some(login) = login {
+        session.authenticated = login;
+    }
+}

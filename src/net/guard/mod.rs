@@ -1,0 +1,292 @@
+//! Abuse control: how much one address, one network and all clients together may take, who is banned, and when the machine has no room.
+//! Says yes, or no with a reply; reads no sockets and waits for nothing.
+
+mod ledger;
+mod limit;
+mod pace;
+mod resources;
+#[cfg(test)]
+mod tests;
+
+pub use ledger::{Amounts, Rates};
+pub use limit::{Counters, Limit};
+pub use pace::{Pace, Slowest};
+use resources::Machine;
+pub use resources::{Resources, Room, System, default_memory};
+
+use super::{Networks, Peer};
+use crate::mail::{EnhancedCode, Reply};
+use ledger::{Exceeded, Ledger, What};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Who is not counted. The machine's room and the slowest pace hold for them too.
+    pub exempt: Networks,
+    /// What is one network: that many bits of an IPv4 and of an IPv6 address.
+    pub prefixes: (u8, u8),
+    pub address: Rates,
+    pub network: Rates,
+    pub all: Rates,
+    pub ban: Ban,
+    /// Time before the greeting in which a client must not speak; none: it is not waited.
+    pub greeting_delay: Duration,
+    /// Time before the reply to each error behind the first few.
+    pub tarpit: Duration,
+    pub tarpit_after: u32,
+    pub slowest: Slowest,
+    pub room: Room,
+}
+
+/// An address that offends that often within that time is turned away for so long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ban {
+    /// 0: nobody is banned.
+    pub offences: u64,
+    pub within: Duration,
+    pub lasts: Duration,
+}
+
+impl Default for Config {
+    /// What no honest sender to a server of a few thousand people reaches. Large senders come from many addresses of many networks.
+    fn default() -> Self {
+        Self {
+            exempt: Networks::loopback(),
+            prefixes: (24, 64),
+            address: Rates {
+                connections: 50,
+                minute: Amounts {
+                    connections: 300,
+                    messages: 1_000,
+                    recipients: 5_000,
+                    bytes: 0,
+                },
+                hour: Amounts::default(),
+            },
+            network: Rates {
+                connections: 200,
+                minute: Amounts {
+                    connections: 1_200,
+                    messages: 4_000,
+                    recipients: 20_000,
+                    bytes: 0,
+                },
+                hour: Amounts::default(),
+            },
+            all: Rates::default(),
+            ban: Ban {
+                offences: 5,
+                within: Duration::from_secs(10 * 60),
+                lasts: Duration::from_secs(10 * 60),
+            },
+            greeting_delay: Duration::ZERO,
+            tarpit: Duration::from_secs(1),
+            tarpit_after: 5,
+            slowest: Slowest::default(),
+            room: Room::default(),
+        }
+    }
+}
+
+/// Time since some moment, never going back.
+pub type Ticks = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// One for all listeners.
+pub struct Guard {
+    config: Config,
+    ledger: Mutex<Ledger>,
+    machine: Machine,
+    counters: Counters,
+    ticks: Ticks,
+}
+
+impl fmt::Debug for Guard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Guard").finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    /// `resources`: where the machine's room is read off; none: it is not watched.
+    pub fn new(config: Config, resources: Option<Box<dyn Resources>>) -> Self {
+        let start = Instant::now();
+        Self::with_ticks(config, resources, Arc::new(move || start.elapsed()))
+    }
+
+    /// With a time of the caller's.
+    pub fn with_ticks(config: Config, resources: Option<Box<dyn Resources>>, ticks: Ticks) -> Self {
+        Self {
+            ledger: Mutex::new(Ledger::new(&config)),
+            machine: Machine::new(config.room, resources),
+            config,
+            counters: Counters::default(),
+            ticks,
+        }
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// How often each limit was hit.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// A connection from there begins; it ends when the ticket is dropped.
+    pub fn connect(self: &Arc<Self>, peer: Peer) -> Result<Ticket, Reply> {
+        let now = (self.ticks)();
+        if self.machine.lacks_memory(now) {
+            return Err(self.no_room(Limit::Memory, peer.ip()));
+        }
+        let who = peer
+            .ip()
+            .filter(|address| !self.config.exempt.contains(*address));
+        if let Some(address) = who {
+            let connected = self.ledger().connect(address, now);
+            connected.map_err(|exceeded| self.exceeded(exceeded, address))?;
+        }
+        Ok(Ticket {
+            guard: Arc::clone(self),
+            peer: peer.ip(),
+            who,
+        })
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        // Nothing is half done in there that matters: counts.
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn exceeded(&self, exceeded: Exceeded, address: IpAddr) -> Reply {
+        let Exceeded { limit, scope, told } = exceeded;
+        self.counters.count(limit);
+        if told {
+            tracing::info!(limit = limit.name(), of = scope.name(), client = %address, "limit reached");
+        }
+        let (code, enhanced, text) = match limit {
+            Limit::Banned => (
+                421,
+                EnhancedCode(4, 7, 0),
+                "Too many offences from your address; try again later",
+            ),
+            Limit::Connections if scope.is_all() => (
+                421,
+                EnhancedCode(4, 3, 2),
+                "Too many connections; try again later",
+            ),
+            Limit::Connections | Limit::ConnectionRate => (
+                421,
+                EnhancedCode(4, 7, 0),
+                "Too many connections from your address or network; try again later",
+            ),
+            _ => (
+                450,
+                EnhancedCode(4, 7, 1),
+                "Too much mail from your address or network; try again later",
+            ),
+        };
+        Reply::new(code, enhanced, text)
+    }
+
+    fn no_room(&self, limit: Limit, client: Option<IpAddr>) -> Reply {
+        if self.counters.count(limit).is_power_of_two() {
+            tracing::warn!(limit = limit.name(), ?client, "no room for new mail");
+        }
+        match limit {
+            Limit::Memory => Reply::new(
+                421,
+                EnhancedCode(4, 3, 2),
+                "The server is busy; try again later",
+            ),
+            _ => Reply::new(
+                452,
+                EnhancedCode(4, 3, 1),
+                "No room for new mail; try again later",
+            ),
+        }
+    }
+}
+
+/// A connection that was let in.
+#[derive(Debug)]
+pub struct Ticket {
+    guard: Arc<Guard>,
+    peer: Option<IpAddr>,
+    /// None: exempt.
+    who: Option<IpAddr>,
+}
+
+impl Ticket {
+    pub fn is_exempt(&self) -> bool {
+        self.who.is_none()
+    }
+
+    pub fn guard(&self) -> &Arc<Guard> {
+        &self.guard
+    }
+
+    /// MAIL.
+    pub fn mail(&self) -> Result<(), Reply> {
+        let now = (self.guard.ticks)();
+        for (lacks, limit) in [
+            (self.guard.machine.lacks_disk(now), Limit::Disk),
+            (self.guard.machine.lacks_memory(now), Limit::Memory),
+        ] {
+            if lacks {
+                return Err(self.guard.no_room(limit, self.peer));
+            }
+        }
+        self.charge(What::Messages, 1)
+    }
+
+    pub fn recipient(&self) -> Result<(), Reply> {
+        self.charge(What::Recipients, 1)
+    }
+
+    /// A message of that size came. What is too much counts against the next.
+    pub fn bytes(&self, count: u64) {
+        if let Some(address) = self.who {
+            let now = (self.guard.ticks)();
+            self.guard.ledger().owe(address, What::Bytes, count, now);
+        }
+    }
+
+    fn charge(&self, what: What, count: u64) -> Result<(), Reply> {
+        let Some(address) = self.who else {
+            return Ok(());
+        };
+        let now = (self.guard.ticks)();
+        let charged = self.guard.ledger().charge(address, what, count, now);
+        charged.map_err(|exceeded| self.guard.exceeded(exceeded, address))
+    }
+
+    /// This session went over a limit of its own. Enough of that, and the address is banned.
+    pub fn offence(&self, limit: Limit) {
+        self.guard.counters.count(limit);
+        let client = self.peer.map(tracing::field::display);
+        tracing::info!(
+            limit = limit.name(),
+            of = "session",
+            client,
+            "limit reached"
+        );
+        let now = (self.guard.ticks)();
+        if let Some(address) = self.who.filter(|_| limit.is_offence())
+            && self.guard.ledger().offence(address, now)
+        {
+            tracing::info!(client = %address, seconds = self.guard.config.ban.lasts.as_secs(), "banned");
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if let Some(address) = self.who {
+            self.guard.ledger().disconnect(address);
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! The limits, with a clock and a machine of the test's own.
+
+use super::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Milliseconds.
+#[derive(Clone, Default)]
+struct Time(Arc<AtomicU64>);
+
+impl Time {
+    fn pass(&self, time: Duration) {
+        let millis = u64::try_from(time.as_millis()).unwrap();
+        self.0.fetch_add(millis, Ordering::Relaxed);
+    }
+}
+
+fn guard(change: impl FnOnce(&mut Config)) -> (Arc<Guard>, Time) {
+    let mut config = Config {
+        exempt: Networks::parse(["127.0.0.1"]).unwrap(),
+        address: Rates::default(),
+        network: Rates::default(),
+        ..Config::default()
+    };
+    change(&mut config);
+    let time = Time::default();
+    let ticks = time.clone();
+    let ticks = Arc::new(move || Duration::from_millis(ticks.0.load(Ordering::Relaxed)));
+    (Arc::new(Guard::with_ticks(config, None, ticks)), time)
+}
+
+fn peer(address: &str) -> Peer {
+    Peer::Tcp((address.parse::<IpAddr>().unwrap(), 1025).into())
+}
+
+fn code(reply: &Reply) -> String {
+    reply
+        .to_string()
+        .split(' ')
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn connections_at_once_of_an_address_a_network_and_all() {
+    let (guard, _) = guard(|config| {
+        config.address.connections = 1;
+        config.network.connections = 2;
+        config.all.connections = 3;
+    });
+    let connect = |address| guard.connect(peer(address)).map_err(|reply| code(&reply));
+    let first = connect("192.0.2.1").unwrap();
+    assert_eq!(connect("192.0.2.1").unwrap_err(), "421 4.7.0");
+    let _second = connect("192.0.2.2").unwrap();
+    assert_eq!(connect("192.0.2.3").unwrap_err(), "421 4.7.0");
+    let _third = connect("2001:db8::1").unwrap();
+    assert_eq!(connect("198.51.100.1").unwrap_err(), "421 4.3.2");
+    // Trusted ones, and local sockets, are not counted.
+    let trusted = connect("127.0.0.1").unwrap();
+    assert!(trusted.is_exempt() && guard.connect(Peer::Unix).is_ok());
+    drop(first);
+    assert!(connect("192.0.2.1").is_ok());
+    assert_eq!(guard.counters().get(Limit::Connections), 3);
+}
+
+#[test]
+fn an_ipv6_network_is_64_bits_and_both_can_be_set() {
+    let (one, _) = guard(|config| config.network.connections = 1);
+    let _first = one.connect(peer("2001:db8:0:1::1")).unwrap();
+    assert!(one.connect(peer("2001:db8:0:1::2")).is_err());
+    assert!(one.connect(peer("2001:db8:0:2::2")).is_ok());
+    let (wide, _) = guard(|config| {
+        config.network.connections = 1;
+        config.prefixes = (16, 48);
+    });
+    let _first = wide.connect(peer("2001:db8:0:1::1")).unwrap();
+    assert!(wide.connect(peer("2001:db8:0:2::2")).is_err());
+    let _second = wide.connect(peer("192.0.2.1")).unwrap();
+    assert!(wide.connect(peer("192.0.99.1")).is_err());
+}
+
+/// Each: so many go, the next doesn't; when the time for one has passed, one more does.
+#[test]
+fn amounts_in_time() {
+    type Set = fn(&mut Rates);
+    type Take = fn(&Arc<Guard>, &Ticket) -> Result<(), Reply>;
+    let table: [(&str, Set, Take, Limit); 6] = [
+        (
+            "connections",
+            |rates| rates.minute.connections = 6,
+            |guard, _| guard.connect(peer("192.0.2.2")).map(drop),
+            Limit::ConnectionRate,
+        ),
+        (
+            "messages",
+            |rates| rates.minute.messages = 6,
+            |_, ticket| ticket.mail(),
+            Limit::Messages,
+        ),
+        (
+            "recipients",
+            |rates| rates.minute.recipients = 6,
+            |_, ticket| ticket.recipient(),
+            Limit::Recipients,
+        ),
+        (
+            "bytes",
+            |rates| rates.minute.bytes = 60,
+            |_, ticket| ticket.mail().inspect(|()| ticket.bytes(10)),
+            Limit::Bytes,
+        ),
+        (
+            "messages an hour",
+            |rates| rates.hour.messages = 6,
+            |_, ticket| ticket.mail(),
+            Limit::Messages,
+        ),
+        (
+            "recipients an hour",
+            |rates| rates.hour.recipients = 6,
+            |_, ticket| ticket.recipient(),
+            Limit::Recipients,
+        ),
+    ];
+    for (name, set, take, limit) in table {
+        let scopes: [fn(&mut Config) -> &mut Rates; 3] = [
+            |config| &mut config.address,
+            |config| &mut config.network,
+            |config| &mut config.all,
+        ];
+        for scope in scopes {
+            let (guard, time) = guard(|config| set(scope(config)));
+            let ticket = guard.connect(peer("192.0.2.2")).unwrap();
+            time.pass(60 * SECOND);
+            for turn in 0..6 {
+                assert!(take(&guard, &ticket).is_ok(), "{name} {turn}");
+            }
+            let refused = take(&guard, &ticket).unwrap_err();
+            assert!(refused.is_temporary(), "{name}");
+            assert_eq!(guard.counters().get(limit), 1, "{name}");
+            let one = if name.ends_with("hour") { 600 } else { 10 };
+            time.pass(one * SECOND);
+            assert!(take(&guard, &ticket).is_ok(), "{name}");
+            assert!(take(&guard, &ticket).is_err(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn offences_ban_an_address_for_a_time() {
+    let (guard, time) = guard(|config| {
+        config.ban = Ban {
+            offences: 3,
+            within: 60 * SECOND,
+            lasts: 100 * SECOND,
+        }
+    });
+    let offend = |limit| guard.connect(peer("192.0.2.1")).unwrap().offence(limit);
+    // Spread out, they are forgotten.
+    for _ in 0..9 {
+        offend(Limit::Errors);
+        time.pass(30 * SECOND);
+    }
+    time.pass(60 * SECOND);
+    // Slowness is no offence.
+    for _ in 0..9 {
+        offend(Limit::Slow);
+    }
+    offend(Limit::Errors);
+    offend(Limit::Commands);
+    offend(Limit::EarlyTalk);
+    let reply = guard.connect(peer("192.0.2.1")).unwrap_err();
+    assert_eq!(code(&reply), "421 4.7.0");
+    assert_eq!(guard.counters().get(Limit::Banned), 1);
+    // The neighbour is not.
+    assert!(guard.connect(peer("192.0.2.2")).is_ok());
+    time.pass(101 * SECOND);
+    assert!(guard.connect(peer("192.0.2.1")).is_ok());
+}
+
+struct Fixed {
+    resident: u64,
+    free: u64,
+}
+
+impl Resources for Fixed {
+    fn resident(&self) -> Option<u64> {
+        Some(self.resident)
+    }
+    fn free(&self) -> Option<u64> {
+        Some(self.free)
+    }
+}
+
+#[test]
+fn without_room_new_mail_is_put_off() {
+    let room = Room {
+        memory: 1000,
+        disk_free: 1000,
+    };
+    let guard = |resident, free| {
+        let config = Config {
+            room,
+            ..Config::default()
+        };
+        Arc::new(Guard::new(config, Some(Box::new(Fixed { resident, free }))))
+    };
+    let full = guard(1000, 999);
+    let ticket = full.connect(peer("127.0.0.1")).unwrap();
+    assert_eq!(code(&ticket.mail().unwrap_err()), "452 4.3.1");
+    assert_eq!(full.counters().get(Limit::Disk), 1);
+    let large = guard(1001, 1000);
+    assert_eq!(code(&large.connect(Peer::Unix).unwrap_err()), "421 4.3.2");
+    assert_eq!(large.counters().get(Limit::Memory), 1);
+    let fine = guard(1000, 1000);
+    assert!(fine.connect(Peer::Unix).unwrap().mail().is_ok());
+}
+
+#[test]
+fn the_real_machine_can_be_read() {
+    let system = resources::System {
+        data_dir: std::env::temp_dir(),
+    };
+    assert!(system.resident().unwrap() > 1 << 20);
+    assert!(system.free().is_some());
+    assert!(default_memory() > 0);
+}
+
+#[test]
+fn a_message_may_be_slow_for_a_while_and_a_command_takes_no_longer_than_it_may() {
+    let slowest = Slowest {
+        rate: 10,
+        grace: 60 * SECOND,
+        command: 100 * SECOND,
+    };
+    let mut pace = Pace::default();
+    assert_eq!(pace.of_message(slowest), 60 * SECOND);
+    pace.add(1, 50 * SECOND);
+    assert_eq!(pace.of_message(slowest), 10 * SECOND);
+    pace.add(100, 20 * SECOND);
+    assert_eq!(pace.of_message(slowest), Duration::ZERO);
+    assert_eq!(pace.of_command(slowest), 30 * SECOND);
+    let any = Slowest { rate: 0, ..slowest };
+    assert_eq!(pace.of_message(any), Duration::MAX);
+}
+
+#[test]
+fn a_flood_of_addresses_takes_no_more_than_its_memory() {
+    let (guard, time) = guard(|config| config.address.minute.messages = 5);
+    for network in 0..70_000_u32 {
+        let address = IpAddr::from((0x2a00_u128 << 112 | u128::from(network) << 64).to_be_bytes());
+        assert!(guard.connect(Peer::Tcp((address, 1).into())).is_ok());
+        if network % 1000 == 0 {
+            time.pass(SECOND);
+        }
+    }
+}
