@@ -76,6 +76,11 @@ pub struct Running {
 }
 
 pub async fn start(act: impl Act, change: impl FnOnce(&mut Config)) -> Running {
+    let uses = Uses::of(["header-edit", "body-edit", "envelope-edit"]);
+    start_using(act, uses, change).await
+}
+
+pub async fn start_using(act: impl Act, uses: Uses, change: impl FnOnce(&mut Config)) -> Running {
     let home = tempfile::tempdir().unwrap();
     let store = store::SqliteStore::open(store::Config::new(home.path())).unwrap();
     let staging = store.staging().to_owned();
@@ -84,7 +89,7 @@ pub async fn start(act: impl Act, change: impl FnOnce(&mut Config)) -> Running {
         name: "native".into(),
         version: "1".into(),
         hooks: [Hook::Message].into_iter().collect(),
-        uses: Uses::of(["header-edit", "body-edit", "envelope-edit"]),
+        uses,
         on_error: OnError::Tempfail,
     };
     let filter: Arc<dyn Filter> = Arc::new(Native(info, Arc::new(act)));
