@@ -108,6 +108,7 @@ fn message(caller: u64, number: u64, account: AccountId) -> Delivery {
         received_at: jiff::Timestamp::now(),
         journal: Journal {
             id: TransactionId::new(number, caller),
+            queue_id: None,
             at: "2026-11-23T05:00:00Z".into(),
             release: None,
             generation: 1,

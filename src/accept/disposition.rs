@@ -1,84 +1,44 @@
-//! From the chain's verdict to what becomes of the message, and the commit that makes it so.
+//! From the chain's verdict to what becomes of a message that is ours to keep, and the commit that makes it so.
+//! Doesn't ask the chain but at `deliver`.
 
 use super::admission;
+use super::judge::{Judged, judge};
 use super::places::{Places, Sorter};
-use super::report::{Progress, Report};
+use super::report::Progress;
 use super::transaction::{Finished, Transaction};
-use super::{Aftermath, Services, Telling, local_error, no_room};
-use crate::chain::{Draft, Ruling, Run};
+use super::{Aftermath, Telling, local_error, no_room};
 use crate::mail::{
-    Address, Content, Disposition, EnhancedCode, Hook, Journal, Message, Mode, Replies, Reply,
-    Session, TransactionId, Turn, Verdict,
+    Address, Content, Disposition, EnhancedCode, Hook, Journal, Replies, Reply, TransactionId,
+    Verdict,
 };
 use crate::store::{Delivery, StoreError};
-use crate::verify::{self, Checked};
 use std::io;
 use std::iter::repeat;
-use std::sync::Arc;
-use std::time::Instant;
-
-const JUNK: &str = "Junk";
 
 /// Runs the rest of the chain over the message and commits what comes of it. Only reading the message back can fail here.
 pub(super) async fn settle(
-    transaction: Transaction,
+    mut transaction: Transaction,
     content: Content,
     telling: Telling,
 ) -> io::Result<Finished> {
+    let Judged {
+        verdict,
+        mut draft,
+        filed,
+        authentication,
+        report,
+    } = judge(&mut transaction, &content).await?;
     let Transaction {
         services,
-        id,
-        session,
-        mut envelope,
-        original,
+        envelope,
         accounts,
         given,
         mut run,
-        sender,
+        ..
     } = transaction;
-    let message = Message::new(content.clone())?;
-    let received = message.header.clone();
-    let mut draft = Draft::new(message, &envelope.recipients);
-    let checked = authenticate(&services, &session, sender, &content, &mut draft, &mut run).await?;
-    // Where it is filed unless a filter files it.
-    let mut filed = checked
-        .ruling
-        .junk
-        .clone()
-        .map(|why| (JUNK.to_owned(), why));
-    let hygiene = services.config.hygiene;
-    let unclean = hygiene.refusal(&received, &session.server_name);
-    let verdict = match unclean.or(checked.ruling.refusal) {
-        Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
-        Some(reply) => Verdict::Reject(reply),
-        None => match run.message(&mut envelope, &mut draft).await {
-            Verdict::Continue => rule(&services, &id, run.score(), &mut filed),
-            other => other,
-        },
-    };
-    let nobody = envelope.recipients.is_empty();
-    let verdict = match verdict {
-        Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) if nobody => Verdict::Discard,
-        other => other,
-    };
     if let (Verdict::Continue, Some((mailbox, why))) = (&verdict, &filed) {
         draft.file_by_default(mailbox, why);
     }
-    let authentication = services
-        .verifier
-        .as_ref()
-        .map(|_| verify::field(&session.server_name, &checked.results));
-    let report = Report {
-        id,
-        session,
-        envelope: Arc::clone(&envelope),
-        original,
-        received,
-        size: content.len(),
-        authentication: checked.results,
-        at: services.clock.now(),
-        release: None,
-    };
     match &verdict {
         Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) => {}
         Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
@@ -198,74 +158,6 @@ pub(super) async fn settle(
         replies: Replies::Each { whole, each },
         aftermath,
     })
-}
-
-/// The built-in filter before all others: checks who the message is from, and removes what only pretends to be our word on that.
-async fn authenticate(
-    services: &Services,
-    session: &Session,
-    sender: Option<verify::Sender>,
-    content: &Content,
-    draft: &mut Draft,
-    run: &mut Run,
-) -> io::Result<Checked> {
-    let started = Instant::now();
-    let checked = match (&services.verifier, sender) {
-        (Some(verifier), Some(sender)) => verifier.message(sender, content).await?,
-        _ => Checked::default(),
-    };
-    let edits = verify::removals(&draft.message().header, &session.server_name);
-    if services.verifier.is_none() && edits.is_empty() {
-        return Ok(checked);
-    }
-    draft.apply(&edits);
-    let verdict = match &checked.ruling.refusal {
-        Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply.clone()),
-        Some(reply) => Verdict::Reject(reply.clone()),
-        None => Verdict::Continue,
-    };
-    run.authenticated(&checked.results);
-    run.built_in(Turn {
-        filter: verify::FILTER.to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        hook: Hook::Message,
-        mode: Mode::Active,
-        recipient: None,
-        about: None,
-        result: Ok(verdict.clone()),
-        verdict,
-        symbols: checked.ruling.symbols.clone(),
-        edits,
-        refused: Vec::new(),
-        log: Vec::new(),
-        elapsed: started.elapsed(),
-        memory: 0,
-        host_calls: 0,
-        calls: Vec::new(),
-    });
-    Ok(checked)
-}
-
-/// What the policy makes of the score; `filed` gets the mailbox that it asks for.
-pub(super) fn rule(
-    services: &Services,
-    id: &TransactionId,
-    score: f32,
-    filed: &mut Option<(String, String)>,
-) -> Verdict {
-    match services.config.policy.rule(score) {
-        Ruling::Deliver => Verdict::Continue,
-        Ruling::Junk => {
-            let why = format!("score {score:.1} reaches the policy's junk threshold");
-            *filed = Some((JUNK.to_owned(), why));
-            Verdict::Continue
-        }
-        Ruling::Reject => Verdict::Reject(Reply::new(
-            550,
-            EnhancedCode(5, 7, 1),
-            &format!("Refused as {id}: judged to be spam (score {score:.1})"),
-        )),
-    }
 }
 
 /// Says what went into the quarantine.

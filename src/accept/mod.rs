@@ -7,10 +7,12 @@ mod background;
 mod disposition;
 mod expiry;
 mod hygiene;
+mod judge;
 mod moves;
 mod places;
 mod release;
 mod report;
+mod screening;
 mod trace;
 mod transaction;
 
@@ -20,6 +22,7 @@ pub use expiry::{Expiry, expire};
 pub use hygiene::Hygiene;
 pub use moves::{Changed, Move, Moves};
 pub use release::{NotReleased, Request};
+pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
@@ -29,6 +32,7 @@ use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
 use std::sync::Arc;
+use transaction::Keeper;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -125,7 +129,14 @@ impl Acceptor {
         session: Arc<Session>,
         envelope: Envelope,
     ) -> Result<Transaction, Reply> {
-        Transaction::begin(Arc::clone(&self.0), session, envelope).await
+        let services = Arc::clone(&self.0);
+        let chain = services.chains.current();
+        Transaction::begin(services, Keeper::Us, chain, session, envelope).await
+    }
+
+    /// For messages that somebody else keeps, with the generation of plugins that is in force now.
+    pub fn screen(&self) -> Screen {
+        Screen::new(Arc::clone(&self.0))
     }
 }
 

@@ -1,7 +1,8 @@
 //! Lets a message out of the quarantine: the rest of the chain, the whole of it or none, and a commit in which it is delivered and leaves.
 //! What the chain refuses, or drops, stays where it is.
 
-use super::disposition::{log_aside, rule};
+use super::disposition::log_aside;
+use super::judge::rule;
 use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
 use super::{Acceptor, Services};
@@ -63,6 +64,7 @@ impl Acceptor {
         let message = Message::new(content.clone())?;
         let report = Report {
             id: services.clock.transaction_id(),
+            queue_id: None,
             session: Arc::new(held.session.clone()),
             envelope: Arc::clone(&envelope),
             original: Envelope::clone(&envelope),

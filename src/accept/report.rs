@@ -13,6 +13,8 @@ use std::sync::Arc;
 /// What is known of a transaction besides what the chain did.
 pub(super) struct Report {
     pub id: TransactionId,
+    /// What the mail server that keeps the message calls it, if one does.
+    pub queue_id: Option<String>,
     pub session: Arc<Session>,
     pub envelope: Arc<Envelope>,
     /// As the client gave it.
@@ -138,6 +140,7 @@ impl Report {
             message_id,
             subject,
             id: self.id,
+            queue_id: self.queue_id,
             at: self.at.to_string(),
             release: self.release,
             generation: ended.generation,

@@ -4,7 +4,7 @@ use super::admission::Admission;
 use super::disposition::settle;
 use super::{Aftermath, Services, Telling, local_error, refused};
 use crate::auth::Found;
-use crate::chain::Run;
+use crate::chain::{Chain, Run};
 use crate::mail::{
     Address, Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
     TransactionId,
@@ -14,8 +14,18 @@ use crate::verify;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Who has the message when all is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keeper {
+    /// It goes into mailboxes here.
+    Us,
+    /// Whoever asked: its recipients are no affair of ours.
+    Asker,
+}
+
 pub struct Transaction {
     pub(super) services: Arc<Services>,
+    pub(super) keeper: Keeper,
     pub(super) id: TransactionId,
     pub(super) session: Arc<Session>,
     /// As filters leave it.
@@ -49,22 +59,23 @@ impl From<Replies> for Finished {
 impl Transaction {
     pub(super) async fn begin(
         services: Arc<Services>,
+        keeper: Keeper,
+        chain: Chain,
         session: Arc<Session>,
         envelope: Envelope,
     ) -> Result<Self, Reply> {
         let id = services.clock.transaction_id();
-        let run = Run::new(
-            services.chains.current(),
-            Arc::clone(&session),
-            Some(id.clone()),
-        )
-        .admitting(Arc::new(Admission(Arc::clone(&services))));
+        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone()));
+        if keeper == Keeper::Us {
+            run = run.admitting(Arc::new(Admission(Arc::clone(&services))));
+        }
         let sender = match &services.verifier {
             Some(verifier) => Some(verifier.sender(&session, &envelope).await),
             None => None,
         };
         let mut transaction = Self {
             services,
+            keeper,
             id,
             session,
             original: envelope.clone(),
@@ -89,7 +100,7 @@ impl Transaction {
         &self.id
     }
 
-    /// RCPT TO: is it ours, does it exist, the `rcpt` hook.
+    /// RCPT TO: is it ours and does it exist, if we are to keep the message; the `rcpt` hook.
     pub async fn recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
         let address = &recipient.address;
         if self.envelope.recipients.len() >= self.services.config.recipients {
@@ -107,30 +118,15 @@ impl Transaction {
             }
             return Ok(());
         }
-        let account = match self.services.directory.find(address).await {
-            Ok(Found::Account(account)) => account,
-            Ok(Found::NoSuchUser) => {
-                return Err(Reply::new(
-                    550,
-                    EnhancedCode(5, 1, 1),
-                    &format!("<{address}> has no mailbox here"),
-                ));
-            }
-            Ok(Found::NotOurs) => {
-                return Err(Reply::new(
-                    550,
-                    EnhancedCode(5, 7, 1),
-                    &format!("<{address}> is not ours to deliver; this server does not relay"),
-                ));
-            }
-            Err(error) => {
-                tracing::error!(transaction = self.id.as_str(), %error, "looking up a recipient failed");
-                return Err(local_error());
-            }
+        let account = match self.keeper {
+            Keeper::Us => Some(account(&self.services, &self.id, address).await?),
+            Keeper::Asker => None,
         };
         refused(self.run.rcpt(address.clone(), &mut self.envelope).await)?;
         self.given.push(address.clone());
-        self.accounts.insert(address.clone(), account);
+        if let Some(account) = account {
+            self.accounts.insert(address.clone(), account);
+        }
         if !self.envelope.has(address) {
             let envelope = Arc::make_mut(&mut self.envelope);
             envelope.recipients.push(recipient.clone());
@@ -153,5 +149,30 @@ impl Transaction {
             tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
             Replies::from(local_error()).into()
         })
+    }
+}
+
+/// Whose mailbox it is.
+async fn account(
+    services: &Services,
+    id: &TransactionId,
+    address: &Address,
+) -> Result<AccountId, Reply> {
+    match services.directory.find(address).await {
+        Ok(Found::Account(account)) => Ok(account),
+        Ok(Found::NoSuchUser) => Err(Reply::new(
+            550,
+            EnhancedCode(5, 1, 1),
+            &format!("<{address}> has no mailbox here"),
+        )),
+        Ok(Found::NotOurs) => Err(Reply::new(
+            550,
+            EnhancedCode(5, 7, 1),
+            &format!("<{address}> is not ours to deliver; this server does not relay"),
+        )),
+        Err(error) => {
+            tracing::error!(transaction = id.as_str(), %error, "looking up a recipient failed");
+            Err(local_error())
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::config::{Config, ConfigError, Listener as ListenerConfig, TlsFiles, T
 use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
 use crate::metrics::Registry;
-use crate::net::{Endpoint, Limits, Listener, Proxies, Tls, TlsError};
+use crate::net::{Access, Endpoint, Limits, Listener, Proxies, Tls, TlsError};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -40,13 +40,15 @@ pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
         let endpoint = endpoint(config, listener)?;
-        let socket = Listener::bind(&endpoint).await.map_err(|error| {
-            config.source.error(
-                listener.span.clone(),
-                error.to_string(),
-                "stop what has it, or choose another address",
-            )
-        })?;
+        let socket = Listener::bind_for(&endpoint, &listener.access)
+            .await
+            .map_err(|error| {
+                config.source.error(
+                    listener.span.clone(),
+                    error.to_string(),
+                    "stop what has it, or choose another address",
+                )
+            })?;
         bound.push(Bound {
             config: listener.clone(),
             listener: socket,
@@ -59,7 +61,7 @@ pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
 pub async fn bind_control(config: &Config) -> Result<Listener, ConfigError> {
     let general = |error: &dyn std::fmt::Display| ConfigError::general(error.to_string());
     let path = control::socket(&config.data_dir).map_err(|error| general(&error))?;
-    Listener::bind_with_mode(&Endpoint::Unix(path), control::MODE)
+    Listener::bind_for(&Endpoint::Unix(path), &Access::new(control::MODE))
         .await
         .map_err(|error| general(&error))
 }

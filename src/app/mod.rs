@@ -262,8 +262,20 @@ impl App {
                 self.tasks
                     .spawn(listen::http(bound, metrics, connections, stop));
             }
-            // The configuration refuses them.
-            Protocol::Submission | Protocol::Milter => {}
+            Protocol::Milter => {
+                let milter = ingress::milter::Config {
+                    hostname: config.hostname.clone(),
+                    size: config.limits.message_size,
+                    connections,
+                    drain: DRAIN,
+                    ..Default::default()
+                };
+                let acceptor = services.acceptor.clone();
+                let serving = ingress::milter::serve(bound.listener, milter, acceptor, stop);
+                self.tasks.spawn(serving);
+            }
+            // The configuration refuses it.
+            Protocol::Submission => {}
         }
     }
 

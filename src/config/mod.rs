@@ -82,6 +82,8 @@ pub struct Listener {
     pub address: String,
     pub tls: TlsMode,
     pub allow_plaintext_auth: bool,
+    /// Of a Unix socket.
+    pub access: crate::net::Access,
     /// All its connections come over `[trusted] proxies`.
     pub proxy_protocol: bool,
     /// Where its address stands in the file.

@@ -40,6 +40,8 @@ pub struct Listener {
     pub address: Spanned<String>,
     pub tls: Option<Spanned<TlsMode>>,
     pub allow_plaintext_auth: Option<Spanned<bool>>,
+    pub mode: Option<Spanned<String>>,
+    pub owner: Option<Spanned<String>>,
     pub proxy_protocol: Option<Spanned<bool>>,
 }
 

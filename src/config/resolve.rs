@@ -7,6 +7,7 @@ use super::{
 use crate::accept::Expiry;
 use crate::chain::Policy;
 use crate::mail::Address;
+use crate::net::Access;
 use crate::{dns, verify};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -97,14 +98,14 @@ fn listener(
     trusted: &Trusted,
 ) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
-    if let Protocol::Submission | Protocol::Milter = protocol {
+    if protocol == Protocol::Submission {
         return Err(source.error(
             raw.protocol.span(),
             format!(
                 "protocol {:?} is not there yet in this version",
                 protocol.name()
             ),
-            "smtp, lmtp, imap and http are",
+            "smtp, lmtp, milter, imap and http are",
         ));
     }
     let address = raw.address.get_ref();
@@ -132,8 +133,15 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http) => TlsMode::None,
+        (None, Protocol::Http | Protocol::Milter) => TlsMode::None,
         (None, _) => TlsMode::default(),
+        (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
+            return Err(source.error(
+                mode.span(),
+                "the milter protocol has no TLS",
+                "remove the line; listen on a local socket or a loopback address, or go through a tunnel",
+            ));
+        }
         (Some(mode), Protocol::Http) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(
                 mode.span(),
@@ -151,10 +159,10 @@ fn listener(
         ));
     }
     if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
-        if protocol == Protocol::Http {
+        if let Protocol::Http | Protocol::Milter = protocol {
             return Err(source.error(
                 flag.span(),
-                "http does not take the PROXY protocol",
+                format!("{} does not take the PROXY protocol", protocol.name()),
                 "smtp, lmtp and imap do",
             ));
         }
@@ -166,14 +174,53 @@ fn listener(
             ));
         }
     }
+    let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
         tls,
+        access,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })
+}
+
+/// Who may connect to a Unix socket.
+fn access(source: &Source, raw: &raw::Listener, is_unix: bool) -> Result<Access, ConfigError> {
+    if let (Some(value), false) = (raw.mode.as_ref().or(raw.owner.as_ref()), is_unix) {
+        return Err(source.error(
+            value.span(),
+            "mode and owner are those of a socket file, and this listener has none",
+            "remove the line, or listen on \"unix:/run/wasmilter/milter.sock\"",
+        ));
+    }
+    let mut access = Access::default();
+    if let Some(mode) = &raw.mode {
+        let number = u32::from_str_radix(mode.get_ref(), 8).ok();
+        access.mode = number.filter(|mode| *mode <= 0o777).ok_or_else(|| {
+            source.error(
+                mode.span(),
+                format!("{:?} is not a file mode", mode.get_ref()),
+                "write it in octal, such as \"0660\" for this user and group",
+            )
+        })?;
+    }
+    if let Some(owner) = &raw.owner {
+        access.owner = Some(
+            owner
+                .get_ref()
+                .parse()
+                .map_err(|error: crate::net::OwnerError| {
+                    source.error(
+                        owner.span(),
+                        error.to_string(),
+                        "write USER, USER:GROUP or :GROUP, by name or number",
+                    )
+                })?,
+        );
+    }
+    Ok(access)
 }
 
 fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, ConfigError> {

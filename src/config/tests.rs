@@ -102,6 +102,26 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:4:16",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"127.0.0.1:1\"\ntls = \"starttls\"\n",
+            "the milter protocol has no TLS",
+            "wasmilter.toml:6:7",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"127.0.0.1:1\"\nmode = \"0660\"\n",
+            "this listener has none",
+            "wasmilter.toml:6:8",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"unix:/run/m\"\nmode = \"rw\"\n",
+            "\"rw\" is not a file mode",
+            "wasmilter.toml:6:8",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"unix:/run/m\"\nowner = \"no-such-user\"\n",
+            "no user \"no-such-user\" in /etc/passwd",
+            "wasmilter.toml:6:9",
+        ),
+        (
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[trusted]\nproxies = [\"192.0.2.1/24\"]\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
             "\"192.0.2.1/24\" is not a network",
             "wasmilter.toml:4:12",
@@ -168,4 +188,14 @@ fn limits_are_read_and_the_others_keep_their_defaults() {
 fn a_missing_file_is_named() {
     let error = Config::load(Path::new("/nonexistent/w.toml")).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/w.toml"), "{error}");
+}
+
+#[test]
+fn a_milter_socket_says_who_may_connect() {
+    let text = "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"milter\"\naddress = \"unix:/run/m\"\nmode = \"0666\"\nowner = \":0\"\n";
+    let config = parse(text).unwrap();
+    let access = config.listeners[0].access;
+    assert_eq!(access.mode, 0o666);
+    assert_eq!(access.owner, Some(":0".parse().unwrap()));
+    assert_eq!(config.listeners[0].tls, TlsMode::None);
 }

@@ -3,4 +3,5 @@
 
 mod door;
 mod handover;
+pub mod milter;
 pub mod smtp;

@@ -5,7 +5,7 @@ use super::expect::Expect;
 use super::play::Play;
 use crate::mail::{
     Address, Call, Envelope, Filter, FilterInfo, FilterRun, Hook, OnError, Outcome, Recipient,
-    ReversePath, Session, Symbol, Verdict, View,
+    ReversePath, Session, Symbol, Uses, Verdict, View,
 };
 use crate::plugin::Input;
 use async_trait::async_trait;
@@ -240,6 +240,7 @@ impl Given {
             name: GIVEN.to_owned(),
             version: "1".to_owned(),
             hooks: [Hook::Message].into_iter().collect(),
+            uses: Uses::default(),
             on_error: OnError::Skip,
         };
         let symbols = symbols.iter().map(|(name, score)| Symbol {

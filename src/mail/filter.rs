@@ -366,12 +366,45 @@ impl OnError {
     }
 }
 
+/// What a filter can do that costs something to make possible, by what it imports. A protocol asks its peer for no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Uses {
+    /// Reads or changes the body.
+    pub body: bool,
+    pub header_edit: bool,
+    pub body_edit: bool,
+    pub envelope_edit: bool,
+}
+
+impl Uses {
+    /// By the names of the contract's interfaces.
+    pub fn of<'a>(abilities: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut uses = Self::default();
+        for ability in abilities {
+            match ability {
+                "body" => uses.body = true,
+                "header-edit" => uses.header_edit = true,
+                // An edit of a part needs the whole, and may change the header's MIME fields.
+                "body-edit" => {
+                    uses.body = true;
+                    uses.body_edit = true;
+                    uses.header_edit = true;
+                }
+                "envelope-edit" => uses.envelope_edit = true,
+                _ => {}
+            }
+        }
+        uses
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterInfo {
     pub name: String,
     /// From its manifest, or the first digits of its digest.
     pub version: String,
     pub hooks: Hooks,
+    pub uses: Uses,
     pub on_error: OnError,
 }
 

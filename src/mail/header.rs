@@ -1,6 +1,10 @@
 //! The header of a message as a list of fields that can be edited, rendered as splices over the received octets, so that a field nobody
 //! touched stays as it was to the octet. Understands unstructured text, not addresses or dates.
 
+mod changes;
+
+pub use changes::FieldChange;
+
 use super::{Content, FieldName, HeaderEdit, Line, Splice, unstructured};
 use bytes::Bytes;
 use memchr::memchr;

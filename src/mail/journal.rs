@@ -120,6 +120,10 @@ pub enum Disposition {
     Refused {
         reply: String,
     },
+    /// Left to the mail server that asked, which does this with it.
+    Passed {
+        how: String,
+    },
     /// Set aside under this number, and what became of it since.
     Quarantined {
         id: u64,
@@ -132,6 +136,9 @@ pub enum Disposition {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
     pub id: TransactionId,
+    /// What the mail server that keeps the message calls it, where that is not this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<String>,
     /// RFC 3339, UTC.
     pub at: String,
     /// If it goes on with a message that was in quarantine.

@@ -29,9 +29,9 @@ pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, NewOctets, Scope, Scope
 pub use envelope::{Body, Envelope, Recipient, Ret};
 pub use filter::{
     Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Mode, Moved,
-    OnError, Outcome, View, What,
+    OnError, Outcome, Uses, View, What,
 };
-pub use header::{Field, Header};
+pub use header::{Field, FieldChange, Header};
 pub use id::TransactionId;
 pub use journal::{Disposition, HostCall, Journal, LogLine, Turn, Where};
 pub use mailbox_name::{MailboxName, MailboxNameError};

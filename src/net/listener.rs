@@ -1,11 +1,11 @@
 //! Where connections come in: binding, accepting, the limit on how many at once, and an orderly end.
 //! Hands each connection to a handler and looks no further.
 
-use super::Stream;
+use super::{Access, Stream};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -132,11 +132,11 @@ impl Drop for Socket {
 impl Listener {
     /// Port 0 takes any free one; `local_address` says which. A Unix socket can be used by this user and group.
     pub async fn bind(endpoint: &Endpoint) -> Result<Self, BindError> {
-        Self::bind_with_mode(endpoint, 0o660).await
+        Self::bind_for(endpoint, &Access::default()).await
     }
 
-    /// `mode`: the permissions of a Unix socket.
-    pub async fn bind_with_mode(endpoint: &Endpoint, mode: u32) -> Result<Self, BindError> {
+    /// `access`: of a Unix socket.
+    pub async fn bind_for(endpoint: &Endpoint, access: &Access) -> Result<Self, BindError> {
         let failed = |error| BindError::new(endpoint, error);
         match endpoint {
             Endpoint::Tcp(address) => {
@@ -151,8 +151,7 @@ impl Listener {
                 remove_stale(path, endpoint).await?;
                 let listener = UnixListener::bind(path).map_err(failed)?;
                 let socket = Socket::Unix(listener);
-                std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-                    .map_err(failed)?;
+                access.give(path).map_err(failed)?;
                 Ok(Self {
                     socket,
                     endpoint: endpoint.clone(),

@@ -1,4 +1,5 @@
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -165,7 +166,9 @@ async fn a_unix_socket_replaces_a_stale_one_but_not_a_live_one_or_a_file() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
 
-    let listener = Listener::bind_with_mode(&endpoint, 0o600).await.unwrap();
+    let listener = Listener::bind_for(&endpoint, &Access::new(0o600))
+        .await
+        .unwrap();
     assert_eq!(
         std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
         0o600

@@ -2,6 +2,8 @@
 //! Speaks no protocol itself.
 
 pub mod guard;
+
+mod access;
 mod input;
 mod listener;
 mod networks;
@@ -9,6 +11,7 @@ mod proxy;
 mod stream;
 mod tls;
 
+pub use access::{Access, Owner, OwnerError};
 pub use input::Input;
 pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
 pub use networks::Networks;

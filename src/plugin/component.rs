@@ -16,7 +16,7 @@ use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
 use super::unused::trapping;
-use crate::mail::{Failure, FilterInfo, Hook, Hooks};
+use crate::mail::{Failure, FilterInfo, Hook, Hooks, Uses};
 use crate::metrics::Meter;
 use arc_swap::ArcSwap;
 use memchr::memmem;
@@ -334,6 +334,7 @@ impl Plugin {
                 name: profile.name.clone(),
                 version,
                 hooks: interface.hooks(),
+                uses: Uses::of(interface.abilities.iter().map(String::as_str)),
                 on_error: manifest.on_error,
             },
             order: manifest.order,

@@ -42,7 +42,7 @@ pub trait Store: Quarantine + Send + Sync {
     async fn record(&self, journal: &Journal) -> Result<(), StoreError>;
     /// Adds to a journal what filters did after its transaction. `NotFound` without one, `Refused` if it has grown too long.
     async fn append_turns(&self, id: &TransactionId, turns: &[Turn]) -> Result<(), StoreError>;
-    /// By transaction id, or by Message-ID (with or without its angle brackets): the latest that fits.
+    /// By transaction id, by the queue id of the mail server before this one, or by Message-ID (with or without its angle brackets): the latest that fits.
     async fn journal(&self, key: &str) -> Result<Option<Journal>, StoreError>;
 
     // --- mailboxes ---

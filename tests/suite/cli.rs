@@ -70,7 +70,7 @@ fn a_wrong_configuration_is_refused_at_its_line() {
         &["wasmilter.toml:7:15", "none.pem", "No such file"],
     );
     refused(
-        &format!("{HEAD}[[listener]]\nprotocol = \"milter\"\naddress = \"127.0.0.1:0\"\n"),
+        &format!("{HEAD}[[listener]]\nprotocol = \"submission\"\naddress = \"127.0.0.1:0\"\n"),
         &both,
         &["wasmilter.toml:4:12", "not there yet"],
     );

@@ -16,6 +16,7 @@ mod grants;
 mod imap;
 mod imports;
 mod kit;
+mod milter;
 mod plugins;
 mod quarantine;
 mod smtp;

@@ -108,6 +108,7 @@ fn ends(journal: &Journal) -> Vec<(String, String)> {
                 Disposition::Filed { mailbox, .. } => mailbox.clone(),
                 Disposition::Refused { .. } => "reject".to_owned(),
                 Disposition::Discarded { .. } => "discard".to_owned(),
+                Disposition::Passed { how } => how.clone(),
                 Disposition::Quarantined { .. } => "quarantine".to_owned(),
             };
             (place.recipient.to_string(), end)

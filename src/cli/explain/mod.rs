@@ -18,7 +18,7 @@ const LONGEST: usize = 20;
 
 #[derive(Debug, Args)]
 pub struct Explain {
-    /// The transaction's id, as in the reply to the client and in Received, or a Message-ID
+    /// The transaction's id, as in the reply to the client and in Received, the queue id of a mail server that asked by milter, or a Message-ID
     id: String,
     /// The whole journal as JSON
     #[arg(long)]

@@ -32,6 +32,9 @@ pub fn turns(turns: &[Turn]) -> String {
 fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     let (session, envelope) = (&journal.session, &journal.envelope);
     writeln!(out, "Transaction {} at {}", journal.id, journal.at)?;
+    if let Some(id) = &journal.queue_id {
+        writeln!(out, "  queue id {id}")?;
+    }
     if let Some(release) = &journal.release {
         let how = match release.how {
             Release::Continue => "goes on where it was stopped",
@@ -323,6 +326,7 @@ fn end(out: &mut String, journal: &Journal) -> std::fmt::Result {
             }
             Disposition::Discarded { why } => writeln!(out, "discarded: {why}")?,
             Disposition::Refused { reply } => writeln!(out, "refused: {reply}")?,
+            Disposition::Passed { how } => writeln!(out, "{how}")?,
             Disposition::Quarantined { id, why, then } => {
                 writeln!(out, "in quarantine as {id}: {why}")?;
                 match then {

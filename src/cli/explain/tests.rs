@@ -34,6 +34,7 @@ fn a_journal_reads_as_a_story() {
     let line = |text| Line::new(text).unwrap();
     let journal = Journal {
         id: TransactionId::new(0, 1),
+        queue_id: None,
         at: "2026-11-23T05:06:07Z".into(),
         release: None,
         generation: 3,

@@ -1,4 +1,4 @@
-//! Journals in the index: JSON by transaction id, found by Message-ID too.
+//! Journals in the index: JSON by transaction id, found by queue id and Message-ID too.
 //! The dispositions stand apart from the rest: they are known only inside the transaction that files the message.
 
 use crate::mail::{Departure, Disposition, Journal, TransactionId, Turn, Where};
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 #[derive(Debug)]
 pub struct Entry {
     transaction_id: String,
+    queue_id: Option<String>,
     message_key: Option<i64>,
     json: String,
 }
@@ -18,6 +19,7 @@ impl Entry {
     pub fn new(journal: &Journal) -> Result<Self, StoreError> {
         Ok(Self {
             transaction_id: journal.id.as_str().to_owned(),
+            queue_id: journal.queue_id.clone(),
             message_key: journal.message_id.as_deref().map(message_key),
             json: to_json(journal)?,
         })
@@ -27,12 +29,14 @@ impl Entry {
     pub fn insert(&self, index: &Connection, dispositions: &[Where]) -> Result<(), StoreError> {
         index
             .prepare_cached(
-                "INSERT INTO journal (transaction_id, message_key, json, dispositions) VALUES (?1, ?2, ?3, ?4)
+                "INSERT INTO journal (transaction_id, queue_id, message_key, json, dispositions) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (transaction_id) DO UPDATE SET
-                     message_key = excluded.message_key, json = excluded.json, dispositions = excluded.dispositions",
+                     queue_id = excluded.queue_id, message_key = excluded.message_key,
+                     json = excluded.json, dispositions = excluded.dispositions",
             )?
             .execute((
                 &self.transaction_id,
+                &self.queue_id,
                 self.message_key,
                 &self.json,
                 to_json(dispositions)?,
@@ -122,6 +126,16 @@ pub fn find(index: &Connection, key: &str) -> Result<Option<Journal>, StoreError
         .query_row([key], texts)
         .optional()?;
     if let Some(texts) = by_transaction {
+        return from_json(&texts).map(Some);
+    }
+    // A mail server may give the same one again, months later.
+    let by_queue = index
+        .prepare_cached(
+            "SELECT json, dispositions FROM journal WHERE queue_id = ?1 ORDER BY id DESC LIMIT 1",
+        )?
+        .query_row([key], texts)
+        .optional()?;
+    if let Some(texts) = by_queue {
         return from_json(&texts).map(Some);
     }
     let message_id = key.strip_prefix('<').unwrap_or(key);

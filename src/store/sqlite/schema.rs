@@ -100,6 +100,11 @@ CREATE INDEX blob_laid_over ON blob (laid_over) WHERE laid_over IS NOT NULL;
 -- Pairs of the number of a splice and of its blob.
 ALTER TABLE splices ADD COLUMN long BLOB;
 ",
+"
+-- What the mail server before this one calls the message.
+ALTER TABLE journal ADD COLUMN queue_id TEXT;
+CREATE INDEX journal_queue ON journal (queue_id) WHERE queue_id IS NOT NULL;
+",
 ];
 
 /// How long to wait for another program's write. The writer of a server holds the lock for milliseconds.

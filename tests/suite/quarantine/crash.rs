@@ -92,6 +92,7 @@ fn acceptor(store: &Arc<SqliteStore>) -> Acceptor {
         name: "guard".to_owned(),
         version: "1".to_owned(),
         hooks: [Hook::Message].into_iter().collect(),
+        uses: Default::default(),
         on_error: OnError::Tempfail,
     });
     let kept: Arc<dyn Store> = store.clone();

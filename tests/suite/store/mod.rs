@@ -204,6 +204,7 @@ impl<B: Backend> Place<B> {
 pub fn journal(number: u64, recipients: &[&str]) -> Journal {
     Journal {
         id: TransactionId::new(1_763_873_000_000 + number, number),
+        queue_id: None,
         at: "2026-11-23T05:00:00Z".into(),
         release: None,
         generation: 1,

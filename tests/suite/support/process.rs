@@ -67,6 +67,10 @@ impl Process {
         listening.find(|(name, _)| name == protocol).unwrap().1
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -1,5 +1,5 @@
 //! Sender authentication against a real DNS server, and with published test sets.
 
-mod checks;
+pub mod checks;
 mod pipeline;
 mod published;

@@ -1,0 +1,271 @@
+//! From the message and the envelope as they are to be, to the changes that a mail server is asked for.
+//! The net difference: a field that three filters changed is changed once.
+
+use crate::accept::Screened;
+use crate::mail::{Address, Content, Envelope, Field, FieldChange, Header, Recipient, Ret};
+use crate::proto::milter::{Actions, Modification, Negotiated, Steps};
+use std::io;
+
+/// The envelope as the mail server gave it.
+#[derive(Debug, Default)]
+pub struct Given {
+    pub envelope: Envelope,
+    /// As it wrote them: that is how it finds one again that is to be removed.
+    pub recipients: Vec<(Address, String)>,
+}
+
+/// What the mail server is asked for.
+#[derive(Debug, Default)]
+pub struct Modifications {
+    pub list: Vec<Modification>,
+    /// The new body: where it begins in a message.
+    pub body: Option<(Content, u64)>,
+    /// What it cannot be asked for, and why.
+    pub missed: Vec<String>,
+}
+
+impl Modifications {
+    pub fn new(screened: &Screened, given: &Given, negotiated: &Negotiated) -> io::Result<Self> {
+        let mut all = Self::default();
+        all.envelope(&screened.envelope, given);
+        if let Some(message) = &screened.message {
+            let space = negotiated.steps.contains(Steps::LEADING_SPACE);
+            for change in message.header.changes_since(&screened.received) {
+                all.list.push(header(change, space));
+            }
+            let rendered = message.render()?;
+            let end = screened.received.received_len();
+            // The empty line is the header's; what comes behind it is body.
+            let mut splices = rendered.splices().iter();
+            let is_changed =
+                splices.any(|splice| splice.at > end || splice.at + splice.remove > end);
+            if is_changed {
+                all.body = Some(body(rendered)?);
+            }
+        }
+        all.keep_allowed(negotiated.actions);
+        Ok(all)
+    }
+
+    fn envelope(&mut self, now: &Envelope, given: &Given) {
+        let was = &given.envelope;
+        if now.sender != was.sender || now.ret != was.ret || now.envid != was.envid {
+            let ret = now.ret.map(|ret| match ret {
+                Ret::Full => "RET=FULL".to_owned(),
+                Ret::Headers => "RET=HDRS".to_owned(),
+            });
+            let envid = now.envid.as_ref().map(|envid| format!("ENVID={envid}"));
+            self.list.push(Modification::ChangeSender {
+                address: format!("<{}>", now.sender),
+                parameters: joined([ret, envid]),
+            });
+        }
+        for recipient in &now.recipients {
+            if !given
+                .recipients
+                .iter()
+                .any(|(address, _)| *address == recipient.address)
+            {
+                self.list.push(added(recipient));
+            }
+        }
+        for (address, written) in &given.recipients {
+            if !now
+                .recipients
+                .iter()
+                .any(|recipient| recipient.address == *address)
+            {
+                self.list.push(Modification::DeleteRecipient {
+                    address: written.clone(),
+                });
+            }
+        }
+    }
+
+    /// Leaves out what the mail server did not offer.
+    fn keep_allowed(&mut self, actions: Actions) {
+        let missed = &mut self.missed;
+        self.list.retain_mut(|modification| {
+            if actions.contains(modification.action()) {
+                return true;
+            }
+            if let Modification::AddRecipient { parameters, .. } = modification
+                && parameters.is_some()
+                && actions.contains(Actions::ADD_RECIPIENT)
+            {
+                *parameters = None;
+                missed.push(
+                    "ESMTP parameters of an added recipient: the mail server takes none".to_owned(),
+                );
+                return true;
+            }
+            missed.push(format!(
+                "the mail server does not let a filter {}",
+                what(modification)
+            ));
+            false
+        });
+        if self.body.is_some() && !actions.contains(Actions::CHANGE_BODY) {
+            self.body = None;
+            missed.push("the mail server does not let a filter replace the body".to_owned());
+        }
+    }
+}
+
+fn what(modification: &Modification) -> &'static str {
+    match modification {
+        Modification::AddHeader { .. } | Modification::InsertHeader { .. } => "add header fields",
+        Modification::ChangeHeader { .. } => "change or remove header fields",
+        Modification::ChangeSender { .. } => "change the sender",
+        Modification::AddRecipient { .. } => "add recipients",
+        Modification::DeleteRecipient { .. } => "remove recipients",
+        Modification::Quarantine { .. } => "set a message aside",
+    }
+}
+
+fn added(recipient: &Recipient) -> Modification {
+    let notify = recipient
+        .notify
+        .as_ref()
+        .map(|notify| format!("NOTIFY={notify}"));
+    let original = recipient
+        .original
+        .as_ref()
+        .map(|original| format!("ORCPT={original}"));
+    Modification::AddRecipient {
+        address: format!("<{}>", recipient.address),
+        parameters: joined([notify, original]),
+    }
+}
+
+fn joined(parameters: [Option<String>; 2]) -> Option<String> {
+    let given: Vec<_> = parameters.into_iter().flatten().collect();
+    (!given.is_empty()).then(|| given.join(" "))
+}
+
+fn header(change: FieldChange<'_>, leading_space: bool) -> Modification {
+    let name = |field: &Field| field.name().into_owned().into_bytes();
+    let value = |field: &Field| value(field, leading_space);
+    match change {
+        FieldChange::Replace { nth, field } => Modification::ChangeHeader {
+            nth,
+            name: name(field),
+            // An empty one would remove the field.
+            value: Some(value(field))
+                .filter(|value| !value.is_empty())
+                .unwrap_or_else(|| b" ".to_vec()),
+        },
+        FieldChange::Remove { nth, field } => Modification::ChangeHeader {
+            nth,
+            name: name(field),
+            value: Vec::new(),
+        },
+        FieldChange::Top { field } => Modification::InsertHeader {
+            at: 0,
+            name: name(field),
+            value: value(field),
+        },
+        // A mail server counts the Received field that it adds itself, and does not show.
+        FieldChange::Insert { at, field } => Modification::InsertHeader {
+            at: at.saturating_add(1),
+            name: name(field),
+            value: value(field),
+        },
+        FieldChange::Append { field } => Modification::AddHeader {
+            name: name(field),
+            value: value(field),
+        },
+    }
+}
+
+/// Lines end with LF here. A mail server that does not want to see the space after the colon puts one there itself.
+fn value(field: &Field, leading_space: bool) -> Vec<u8> {
+    let mut value = field.value().to_vec();
+    value.retain(|octet| *octet != b'\r');
+    if !leading_space && value.first() == Some(&b' ') {
+        value.remove(0);
+    }
+    value
+}
+
+/// Where the body begins: behind the first empty line.
+fn body(message: Content) -> io::Result<(Content, u64)> {
+    let header = Header::read(&message)?;
+    let end = header.received_len();
+    let line = message.read(end, 2)?;
+    let start = match line.as_ref() {
+        [b'\r', b'\n', ..] => end + 2,
+        [b'\n', ..] => end + 1,
+        _ => end,
+    };
+    Ok((message, start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mail::ReversePath;
+
+    fn address(text: &str) -> Address {
+        Address::parse(text).unwrap()
+    }
+
+    /// The sender is a@client.test; to alice and root.
+    fn given() -> Given {
+        Given {
+            envelope: Envelope {
+                sender: ReversePath::Address(address("a@client.test")),
+                ..Envelope::default()
+            },
+            recipients: vec![
+                (address("alice@example.test"), "<Alice@example.test>".into()),
+                (address("root@mx.example.test"), "root".into()),
+            ],
+        }
+    }
+
+    fn now(sender: &str, recipients: &[&str]) -> Envelope {
+        Envelope {
+            sender: ReversePath::try_from(sender.to_owned()).unwrap(),
+            recipients: recipients.iter().map(|text| address(text).into()).collect(),
+            ..Envelope::default()
+        }
+    }
+
+    fn changes(envelope: &Envelope, actions: u32) -> (Vec<Modification>, Vec<String>) {
+        let mut all = Modifications::default();
+        all.envelope(envelope, &given());
+        all.keep_allowed(Actions(actions));
+        (all.list, all.missed)
+    }
+
+    #[test]
+    fn the_envelope_is_changed_where_it_differs() {
+        let both = ["alice@example.test", "root@mx.example.test"];
+        assert_eq!(changes(&now("a@client.test", &both), 0), (vec![], vec![]));
+        let mut other = now("", &["alice@example.test", "bob@example.test"]);
+        other.envid = Some("QQ7".into());
+        let added = other.recipients.last_mut().unwrap();
+        added.notify = Some("NEVER".into());
+        let sender = Modification::ChangeSender {
+            address: "<>".into(),
+            parameters: Some("ENVID=QQ7".into()),
+        };
+        let with = |parameters| Modification::AddRecipient {
+            address: "<bob@example.test>".into(),
+            parameters,
+        };
+        // As it was written by who gave it.
+        let removed = Modification::DeleteRecipient {
+            address: "root".into(),
+        };
+        let (list, missed) = changes(&other, 0x1ff);
+        let parameters = Some("NOTIFY=NEVER".to_owned());
+        assert_eq!(list, [sender, with(parameters), removed.clone()]);
+        assert!(missed.is_empty());
+        let (list, missed) = changes(&other, 0x0c);
+        assert_eq!(list, [with(None), removed]);
+        assert_eq!(missed.len(), 2, "{missed:?}");
+        assert!(missed.iter().any(|why| why.ends_with("change the sender")));
+    }
+}

@@ -1,0 +1,83 @@
+//! The milter listener as mail servers see it: one that a test scripts, and Postfix.
+
+mod abuse;
+mod conversation;
+mod miltertest;
+mod mta;
+mod native;
+mod postfix;
+mod postfix_rig;
+mod progress;
+mod restart;
+
+use crate::support::Server;
+use mta::Mta;
+use std::path::Path;
+use std::time::Duration;
+use wasmilter::config::Protocol;
+use wasmilter::mail::Journal;
+use wasmilter::plugin::embedded::EmbeddedPlugin;
+use wasmilter::store::Store;
+
+/// `tests/guest`, which does what its configuration says.
+static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
+
+const LISTENER: &str = "[[listener]]\nprotocol = \"milter\"\naddress = \"127.0.0.1:0\"\n";
+const PLUGINS: &str = "[plugins]\ndirectory = \"plugins\"\n";
+
+const MESSAGE: &str =
+    "From: a@client.test\r\nTo: alice@example.test\r\nSubject: hello\r\n\r\nHello.\r\n";
+
+/// The scripted guest as the plugin of this name.
+fn guest(home: &Path, name: &str, script: &str) {
+    let folder = home.join("plugins").join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let manifest = format!("[config]\n{script}");
+    std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+    std::fs::write(folder.join("filter.wasm"), GUEST).unwrap();
+}
+
+/// A server whose one filter is the scripted guest.
+async fn scripted(script: &str) -> Server {
+    with("", |home| guest(home, "guest", script)).await
+}
+
+async fn with(more: &str, prepare: impl FnOnce(&Path)) -> Server {
+    let more = format!("{LISTENER}{PLUGINS}{more}");
+    let server = Server::with(&more, |home| {
+        std::fs::create_dir_all(home.join("plugins")).unwrap();
+        prepare(home);
+    })
+    .await;
+    server
+}
+
+/// Of the plugins that come with the program.
+fn shipped(home: &Path, name: &str) {
+    let plugin = EmbeddedPlugin::named(name).unwrap();
+    plugin.write_to(&home.join("plugins")).unwrap();
+}
+
+async fn connect(server: &Server) -> Mta {
+    Mta::connect(server.address(Protocol::Milter)).await
+}
+
+/// The journal by a queue id, which comes a moment after the answer.
+async fn journal(server: &Server, id: &str) -> Journal {
+    soon(async {
+        loop {
+            if let Some(journal) = server.app.store().journal(id).await.unwrap() {
+                return journal;
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await
+}
+
+/// Far longer than anything here takes; a test that hangs ends with a word.
+async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), what)
+        .await
+        .expect("it took more than a minute")
+}
