@@ -217,7 +217,7 @@ impl Connection {
             reply.write_to(&mut last);
             return self.close(&last).await;
         }
-        let mut server = self.greet().await;
+        let mut server = Box::pin(self.greet()).await;
         loop {
             let (used, step) = server.next(self.input.octets());
             self.input.consume(used);
@@ -243,7 +243,7 @@ impl Connection {
                     Ok(()) => asked.accept(),
                     Err(reply) => asked.refuse(&reply),
                 },
-                Step::Mail(asked) => match self.begin(&asked.command).await {
+                Step::Mail(asked) => match Box::pin(self.begin(&asked.command)).await {
                     Ok(()) => asked.accept(),
                     Err(reply) => asked.refuse(&reply),
                 },
@@ -252,7 +252,7 @@ impl Connection {
                     let told = Told::clone(&asked.command.0);
                     handover::xclient(Arc::make_mut(&mut self.session), told);
                     tracing::debug!(peer = %self.stream.peer(), client = ?self.session.client_address, "XCLIENT");
-                    match self.connect_again().await {
+                    match Box::pin(self.connect_again()).await {
                         Ok(()) => asked.accept(),
                         Err(reply) => asked.turn_away(&reply),
                     }

@@ -49,21 +49,15 @@ struct Run<A>(Arc<A>);
 impl<A: Act> FilterRun for Run<A> {
     async fn call(&mut self, _: &Call, _: View) -> Outcome {
         let edits = self.0.act().await.into_iter();
+        let scope = Scope::All;
         Outcome {
-            result: Ok(Verdict::Continue),
             edits: edits
                 .map(|edit| Scoped {
                     edit,
-                    scope: Scope::All,
+                    scope: scope.clone(),
                 })
                 .collect(),
-            symbols: Vec::new(),
-            refused: Vec::new(),
-            log: Vec::new(),
-            elapsed: Duration::ZERO,
-            memory: 0,
-            host_calls: 0,
-            calls: Vec::new(),
+            ..Outcome::new(Ok(Verdict::Continue))
         }
     }
 }
