@@ -218,7 +218,6 @@ impl App {
                         errors: config.limits.errors,
                         commands: config.limits.commands,
                         idle_commands: config.limits.idle_commands,
-                        ..Default::default()
                     },
                     tls: listen::smtp_tls(bound.config.tls, &services.tls),
                     proxies: listen::proxies(config, &bound.config),

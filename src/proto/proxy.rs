@@ -54,12 +54,12 @@ impl Reader {
     pub fn wanted(&self) -> usize {
         let read = self.read.len();
         match read {
-            ..LEAST => LEAST - read,
+            read if read < LEAST => LEAST - read,
             _ if self.read.starts_with(b"PROXY ") => match self.read.last() {
                 Some(b'\r') => 1,
                 _ => 2,
             },
-            ..FIXED => FIXED - read,
+            read if read < FIXED => FIXED - read,
             _ => (FIXED + self.rest()).saturating_sub(read).max(1),
         }
     }

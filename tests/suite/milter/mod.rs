@@ -44,12 +44,11 @@ async fn scripted(script: &str) -> Server {
 
 async fn with(more: &str, prepare: impl FnOnce(&Path)) -> Server {
     let more = format!("{LISTENER}{PLUGINS}{more}");
-    let server = Server::with(&more, |home| {
+    Server::with(&more, |home| {
         std::fs::create_dir_all(home.join("plugins")).unwrap();
         prepare(home);
     })
-    .await;
-    server
+    .await
 }
 
 /// Of the plugins that come with the program.

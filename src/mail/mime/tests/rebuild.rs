@@ -82,13 +82,9 @@ fn a_part_is_replaced_and_nothing_else() {
 
 #[test]
 fn a_part_is_dropped_with_its_boundary_or_becomes_a_note() {
-    let exe = &NESTED
-        [NESTED.find("--o\r\nContent-Type: application").unwrap()..NESTED.find("--o--").unwrap()];
-    check(
-        NESTED,
-        &[dropped("2", None)],
-        &NESTED.replace(&exe[..exe.len()], ""),
-    );
+    let from = NESTED.find("--o\r\nContent-Type: application").unwrap();
+    let exe = NESTED.get(from..NESTED.find("--o--").unwrap()).unwrap();
+    check(NESTED, &[dropped("2", None)], &NESTED.replace(exe, ""));
     check(
         NESTED,
         &[dropped("2", Some("a.exe was removed"))],
