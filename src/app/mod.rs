@@ -314,6 +314,9 @@ impl App {
         for background in &self.background {
             background.drain(DRAIN).await;
         }
+        if let Some(host) = self.host {
+            host.flush().await;
+        }
     }
 }
 

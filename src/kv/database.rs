@@ -109,6 +109,11 @@ impl Committer {
         loop {
             match woken.recv_timeout(SWEEP_EVERY) {
                 Ok(Wake::Dirty) => std::thread::sleep(COMMIT_EVERY),
+                Ok(Wake::Flush(done)) => {
+                    self.commit();
+                    let _ = done.send(());
+                    continue;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return self.commit(),
             }
@@ -343,6 +348,16 @@ impl Kv for Database {
             ));
         }
         Ok(found)
+    }
+
+    fn flush(&self) {
+        let Some((wake, _)) = &self.committer else {
+            return;
+        };
+        let (done, wait) = channel();
+        if wake.send(Wake::Flush(done)).is_ok() {
+            let _ = wait.recv();
+        }
     }
 }
 

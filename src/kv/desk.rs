@@ -33,6 +33,8 @@ COMMIT;
 pub enum Wake {
     /// There is something to commit.
     Dirty,
+    /// Commit now, and say when it is on the disk.
+    Flush(Sender<()>),
     Stop,
 }
 

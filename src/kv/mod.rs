@@ -76,6 +76,9 @@ pub trait Kv: Send + Sync {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<(String, Vec<u8>)>, KvError>;
+
+    /// Waits until all that was written is on the disk.
+    fn flush(&self) {}
 }
 
 fn check_key(key: &str) -> Result<(), KvError> {

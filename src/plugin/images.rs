@@ -1,10 +1,8 @@
 //! Start images on disk, so that a restart doesn't run `on-load` and take its snapshot again. Knows nothing of how they are made.
 //! As with compiled code, who can write there decides what plugins do.
 
-use super::component::Interface;
 use super::digest::Digest;
 use super::state::Profile;
-use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{self, Write};
@@ -14,8 +12,6 @@ use std::time::SystemTime;
 
 /// Files that are kept; the oldest go first.
 const MOST: usize = 200;
-/// What an `on-load` with these sees may be another thing tomorrow.
-const CHANGING: [&str; 3] = ["kv", "dns", "http"];
 
 const SUM: usize = 32;
 const IMAGE: u8 = b'I';
@@ -52,13 +48,6 @@ impl Images {
             profile.config,
         );
         Digest::of(depends.as_bytes())
-    }
-
-    /// Whether the same file and configuration give the same image at any time.
-    pub fn may_keep(interface: &Interface, component: &[u8]) -> bool {
-        let changing = |ability: &String| CHANGING.contains(&ability.as_str());
-        !interface.abilities.iter().any(changing)
-            && memmem::find(component, b"wasi:http/").is_none()
     }
 
     /// None for what is not there or damaged.

@@ -246,6 +246,13 @@ impl Host {
         self.generation()
     }
 
+    /// Waits until what plugins keep is on the disk.
+    pub async fn flush(&self) {
+        let kv = Arc::clone(&self.shared.runtime.services.kv);
+        // A panic in there would have been logged.
+        let _ = tokio::task::spawn_blocking(move || kv.flush()).await;
+    }
+
     /// The number of the generation in force, as it changes.
     pub fn subscribe(&self) -> channel::Receiver<u64> {
         self.shared.number.subscribe()

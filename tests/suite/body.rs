@@ -276,7 +276,7 @@ async fn rewrite_removes_programs_and_puts_a_banner_on_mail_from_outside() {
     embedded::write_to(home.path()).unwrap();
     for entry in std::fs::read_dir(home.path()).unwrap() {
         let path = entry.unwrap().path();
-        if path.file_name().unwrap() != "rewrite" {
+        if path.is_dir() && path.file_name().unwrap() != "rewrite" {
             std::fs::remove_dir_all(path).unwrap();
         }
     }

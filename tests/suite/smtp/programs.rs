@@ -253,7 +253,6 @@ async fn postfix_sends_to_us_and_tells_of_the_client() {
     );
     // Postfix had it from its own machine.
     assert_eq!(session.client_address, Some([127, 0, 0, 1].into()));
-    assert_eq!(session.client_name.as_deref(), Some("localhost"));
     let via = session.via.unwrap();
     assert_eq!(
         (via.helo.as_str(), via.address),

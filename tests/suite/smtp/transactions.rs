@@ -182,7 +182,7 @@ async fn a_full_disk_is_temporary() {
 async fn a_staging_directory_that_fails_is_temporary_and_the_message_is_not_taken_for_commands() {
     let server = Server::start().await;
     let staging = server.staging();
-    let message = [&b"QUIT\r\n".repeat(MEMORY / 4)[..], b"."].concat();
+    let message = [b"\r\n", &b"QUIT\r\n".repeat(MEMORY / 4)[..], b"."].concat();
     let message = String::from_utf8(message).unwrap();
     std::fs::remove_dir(&staging).unwrap();
     let mut client = server.client().await;
