@@ -36,14 +36,7 @@ pub async fn prepare(
     if interface.load().is_none() {
         return Ok((component, Start::Plain));
     }
-    keep(
-        runtime,
-        profile,
-        &bytes,
-        &interface,
-        Kept::Each(reason.clone()),
-    )
-    .await;
+    keep(runtime, profile, &bytes, Kept::Each(reason.clone())).await;
     Ok((component, Start::Each(reason)))
 }
 
@@ -70,18 +63,8 @@ async fn kept(
     }
 }
 
-async fn keep(
-    runtime: &Arc<Runtime>,
-    profile: &Arc<Profile>,
-    bytes: &Arc<[u8]>,
-    interface: &Interface,
-    what: Kept,
-) {
-    let Some(images) = runtime
-        .images
-        .clone()
-        .filter(|_| Images::may_keep(interface, bytes))
-    else {
+async fn keep(runtime: &Arc<Runtime>, profile: &Arc<Profile>, bytes: &Arc<[u8]>, what: Kept) {
+    let Some(images) = runtime.images.clone() else {
         return;
     };
     let (of, component) = (Arc::clone(profile), Arc::clone(bytes));
@@ -155,7 +138,7 @@ async fn image(
         .compile(Arc::clone(&image))
         .await
         .map_err(|error| Problem::Image(error.to_string()))?;
-    keep(&runtime, &profile, &bytes, &interface, Kept::Image(image)).await;
+    keep(&runtime, &profile, &bytes, Kept::Image(image)).await;
     Ok((component, Start::Image))
 }
 
