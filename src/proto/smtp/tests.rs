@@ -8,10 +8,12 @@ mod chunks;
 mod dsn;
 mod handover;
 mod hygiene;
+mod limits;
 mod lmtp;
 mod message;
 mod oracle;
 mod splits;
+mod tls;
 
 /// What a caller would notice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -483,17 +485,6 @@ fn when_all_recipients_were_refused_data_is_too_and_the_message_is_not_taken_for
 }
 
 #[test]
-fn recipients_over_the_limit_are_put_off_and_the_others_get_the_message() {
-    assert_eq!(
-        codes(
-            b"EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nRCPT TO:<b@x.test>\r\nRCPT TO:<c@x.test>\r\n\
-              RCPT TO:<d@x.test>\r\nDATA\r\n.\r\n"
-        )[4..],
-        ["250 2.1.5", "452 4.5.3", "354", "250 2.0.0"]
-    );
-}
-
-#[test]
 fn ehlo_and_rset_end_the_transaction() {
     for command in ["RSET", "EHLO c.test", "HELO c.test"] {
         let said = format!(
@@ -518,151 +509,6 @@ fn ehlo_and_rset_end_the_transaction() {
 fn a_message_that_was_refused_leaves_the_session_as_it_was() {
     let body = b"EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\nno thanks\r\n.\r\nMAIL FROM:<>\r\n";
     assert_eq!(codes(body)[4..], ["550 5.7.1", "250 2.1.0"]);
-}
-
-#[test]
-fn too_many_errors_end_the_connection_and_a_good_message_forgives() {
-    let mut caller = Caller::new(Security::Plain);
-    caller.feed(&b"WHAT\r\n".repeat(9));
-    assert_eq!(caller.codes().len(), 6);
-    assert_eq!(caller.codes()[5], "421 4.7.0");
-    assert_eq!(caller.events, [Event::Close]);
-    assert_eq!(caller.farewell, Some(Farewell::Errors));
-
-    let round = b"WHAT\r\nWHAT\r\nWHAT\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\n.\r\n";
-    let mut caller = Caller::new(Security::Plain);
-    caller.feed(b"EHLO c.test\r\n");
-    caller.feed(&round.repeat(5));
-    assert!(!caller.events.contains(&Event::Close));
-}
-
-#[test]
-fn too_many_commands_end_the_connection_and_a_good_message_forgives() {
-    let message = b"MAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\n.\r\n";
-    let idle = b"NOOP\r\nRSET\r\nVRFY a\r\nEXPN a\r\nHELP\r\nHELO a.test\r\n";
-    for (commands, idle_commands, said, replies) in [
-        (100, 13, idle.repeat(3), 14),
-        (
-            13,
-            100,
-            b"MAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nNOOP\r\nRSET\r\n".repeat(4),
-            14,
-        ),
-    ] {
-        let config = Config {
-            errors: 100,
-            commands,
-            idle_commands,
-            ..config()
-        };
-        let mut caller = Caller::with(config, Security::Plain);
-        caller.feed(b"EHLO c.test\r\n");
-        for _ in 0..9 {
-            caller.feed(message);
-        }
-        let before = caller.codes().len();
-        assert!(caller.farewell.is_none());
-        caller.feed(&said);
-        assert_eq!(caller.farewell, Some(Farewell::Commands));
-        assert_eq!(caller.codes().len() - before, replies);
-        assert_eq!(caller.codes().last().unwrap(), "421 4.7.0");
-    }
-}
-
-#[test]
-fn a_client_turned_away_can_only_quit() {
-    let config = Arc::new(config());
-    let reply = refusal(554, (5, 7, 1), "Not you");
-    let mut caller = Caller::new(Security::StartTls);
-    caller.machine = Machine::Commands(Server::refused(config.clone(), Security::StartTls, &reply));
-    caller.feed(b"EHLO c.test\r\nSTARTTLS\r\nMAIL FROM:<>\r\nQUIT\r\n");
-    assert!(caller.sent().starts_with("554 5.7.1 Not you\r\n"));
-    assert_eq!(
-        caller.codes(),
-        ["503 5.5.1", "503 5.5.1", "503 5.5.1", "221 2.0.0"]
-    );
-    assert_eq!(caller.events, [Event::Close]);
-
-    let reply = refusal(421, (4, 7, 0), "Later");
-    let (_, step) = Server::refused(config, Security::Plain, &reply).next(b"");
-    assert!(matches!(step, Step::Close(text, Farewell::Said) if text == b"421 4.7.0 Later\r\n"));
-}
-
-/// CVE-2011-0411: what stood behind STARTTLS in the same packet was taken for the first command under TLS.
-#[test]
-fn nothing_said_before_tls_counts_after_it() {
-    let mut caller = Caller::new(Security::StartTls);
-    caller.feed(
-        b"EHLO before.test\r\nSTARTTLS\r\nEHLO injected.test\r\nMAIL FROM:<evil@x.test>\r\nRSE",
-    );
-    caller.feed(b"MAIL FROM:<>\r\nSTARTTLS\r\nEHLO after.test\r\nSTARTTLS\r\n");
-    let hello = |name: &str| {
-        Event::Hello(Hello {
-            name: name.into(),
-            extended: true,
-        })
-    };
-    assert_eq!(
-        caller.events,
-        [hello("before.test"), Event::StartTls, hello("after.test")]
-    );
-    assert_eq!(
-        caller.codes(),
-        [
-            "250",
-            "220 2.0.0",
-            "503 5.5.1",
-            "503 5.5.1",
-            "250",
-            "503 5.5.1"
-        ]
-    );
-    assert_eq!(caller.sent().matches("STARTTLS").count(), 1);
-}
-
-/// RFC 8689 §2: offered, and known, under TLS only.
-#[test]
-fn tls_can_be_required_where_there_is_tls() {
-    for (security, said, code) in [
-        (
-            Security::Tls,
-            "MAIL FROM:<a@x.test> REQUIRETLS",
-            "250 2.1.0",
-        ),
-        (
-            Security::Tls,
-            "MAIL FROM:<a@x.test> REQUIRETLS=yes",
-            "501 5.5.4",
-        ),
-        (
-            Security::Tls,
-            "MAIL FROM:<a@x.test> requiretls REQUIRETLS",
-            "501 5.5.4",
-        ),
-        (
-            Security::StartTls,
-            "MAIL FROM:<a@x.test> REQUIRETLS",
-            "555 5.5.4",
-        ),
-        (
-            Security::Plain,
-            "MAIL FROM:<a@x.test> REQUIRETLS",
-            "555 5.5.4",
-        ),
-    ] {
-        let mut caller = Caller::new(security);
-        caller.feed(format!("EHLO c.test\r\n{said}\r\n").as_bytes());
-        assert_eq!(caller.codes()[1], code, "{said}");
-        let required = |event: &Event| matches!(event, Event::Mail(mail) if mail.require_tls);
-        assert_eq!(caller.events.iter().any(required), code.starts_with('2'));
-    }
-}
-
-#[test]
-fn tls_is_not_started_where_there_is_none() {
-    let mut caller = Caller::new(Security::Plain);
-    caller.feed(b"EHLO c.test\r\nSTARTTLS\r\nNOOP\r\n");
-    assert_eq!(caller.codes(), ["250", "502 5.5.1", "250 2.0.0"]);
 }
 
 #[test]
