@@ -19,7 +19,7 @@ impl Default for Hygiene {
         Self {
             header_size: 512 * 1024,
             header_fields: 1000,
-            hops: 50,
+            hops: 100,
             own_hops: 10,
         }
     }

@@ -24,8 +24,8 @@ async fn headers_have_limits_and_loops_end() {
         (fields(513, &line), "552 5.3.4"),
         // One field that is larger than what is looked at.
         (fields(1, &folded), "552 5.3.4"),
-        (fields(50, hop), "250"),
-        (fields(51, hop), "554 5.4.6"),
+        (fields(100, hop), "250"),
+        (fields(101, hop), "554 5.4.6"),
         (fields(10, own), "250"),
         (fields(11, own), "554 5.4.6"),
     ] {
