@@ -5,3 +5,4 @@ mod door;
 mod handover;
 pub mod milter;
 pub mod smtp;
+mod staging;

@@ -3,6 +3,7 @@
 
 use super::door::{self, Guest};
 use super::handover;
+use super::staging::{cannot_store, local_error, push};
 use crate::accept::{Acceptor, Aftermath, Finished, Telling, Transaction};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Replies, Reply, Session, Tags};
 use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
@@ -157,9 +158,6 @@ struct Connection {
     /// What the chunks so far brought of its message.
     chunks: Option<ContentBuilder>,
 }
-
-/// A message on its way in, or why it cannot be kept.
-type Staged = Result<ContentBuilder, Reply>;
 
 /// How waiting for the client ended.
 enum Waited {
@@ -571,37 +569,10 @@ impl Connection {
     }
 }
 
-/// A message that cannot be kept is read to its end, for there is no other place to say so; what was kept of it is let go.
-fn push(content: &mut Staged, octets: &[u8]) {
-    if let Ok(builder) = content
-        && let Err(error) = builder.push(octets)
-    {
-        *content = Err(cannot_store(&error));
-    }
-}
-
-fn cannot_store(error: &io::Error) -> Reply {
-    tracing::error!(%error, "cannot stage a message");
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Reply::new(
-                452,
-                EnhancedCode(4, 3, 1),
-                "No room for the message; try again later",
-            )
-        }
-        _ => local_error(),
-    }
-}
-
 /// The core asks for recipients and data only within a transaction that was begun, so this is not seen.
 fn lost_transaction() -> Reply {
     tracing::error!("a command came without its transaction");
     local_error()
-}
-
-fn local_error() -> Reply {
-    Reply::new(451, EnhancedCode(4, 3, 0), "Local error; try again later")
 }
 
 fn parting((class, subject, detail): (u8, u16, u16), shared: &Shared, why: &str) -> Reply {

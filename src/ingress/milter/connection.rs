@@ -5,6 +5,7 @@ use super::facts;
 use super::modifications::{Given, Modifications};
 use super::wants::{is_enough, wants};
 use crate::accept::{Record, Screen, Screened, Screening};
+use crate::ingress::staging::{cannot_store, local_error};
 use crate::mail::{Content, ContentBuilder, EnhancedCode, Reply, Session, Verdict};
 use crate::net::{Input, Stream};
 use crate::proto::milter::{
@@ -518,20 +519,4 @@ fn bad_address(
     let shown: String = given.chars().take(100).collect();
     let code = EnhancedCode(class, subject, detail);
     Reply::new(553, code, &format!("{shown} is not understood: {error}"))
-}
-
-fn cannot_store(error: &io::Error) -> Reply {
-    tracing::error!(%error, "cannot stage a message");
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Reply::new(
-            452,
-            EnhancedCode(4, 3, 1),
-            "No room for the message; try again later",
-        ),
-        _ => local_error(),
-    }
-}
-
-fn local_error() -> Reply {
-    Reply::new(451, EnhancedCode(4, 3, 0), "Local error; try again later")
 }
