@@ -18,7 +18,7 @@ mod transaction;
 
 pub use aftermath::Aftermath;
 pub use background::Background;
-pub use expiry::{Expiry, expire};
+pub use expiry::{Expiry, expire, sweep_journals};
 pub use hygiene::Hygiene;
 pub use moves::{Changed, Move, Moves};
 pub use release::{NotReleased, Request};
@@ -113,13 +113,13 @@ impl Acceptor {
     /// The `connect` hook; an error is the reply to turn the client away with. What filters tag goes into the session.
     pub async fn connect(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let chain = self.0.chains.current();
-        refused(greet(chain, session, Call::Connect).await.0)
+        refused(greet(chain, session, Call::Connect).await)
     }
 
     /// EHLO, HELO or LHLO: the `helo` hook; an error is the reply to refuse the command with. The session has the name already.
     pub async fn helo(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let (chain, name) = (self.0.chains.current(), session.helo.clone());
-        refused(greet(chain, session, Call::Helo(name)).await.0)
+        refused(greet(chain, session, Call::Helo(name)).await)
     }
 
     /// MAIL FROM: the `mail` hook. The envelope has no recipients yet. The transaction ends with the generation of plugins that it
@@ -140,8 +140,8 @@ impl Acceptor {
     }
 }
 
-/// What a verdict means before there is a message: only a refusal matters. Discard and quarantine need something to act on,
-/// so they are left to the `message` hook.
+/// What a verdict means to the client before there is a message: only a refusal matters. What discard and quarantine say of the message
+/// that is to come, the session and the run keep.
 fn refused(verdict: Verdict) -> Result<(), Reply> {
     match verdict {
         Verdict::Reject(reply) | Verdict::Tempfail(reply) => Err(reply),

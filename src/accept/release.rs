@@ -1,20 +1,21 @@
 //! Lets a message out of the quarantine: the rest of the chain, the whole of it or none, and a commit in which it is delivered and leaves.
 //! What the chain refuses, or drops, stays where it is.
 
+use super::admission::{self, Admission};
 use super::disposition::log_aside;
 use super::judge::rule;
 use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
-use super::{Acceptor, Services};
+use super::{Acceptor, Aftermath, Services};
 use crate::auth::Found;
-use crate::chain::{Admit, Chain, Draft, Run};
+use crate::chain::{Chain, Draft, Run};
 use crate::mail::{
-    Address, Aside, Content, Disposition, Entry, Envelope, Held, Journal, Message, Recipient,
+    Address, Aside, Content, Disposition, Entry, Envelope, Held, Hook, Journal, Message, Recipient,
     Release, Released, Reply, Turn, Verdict,
 };
 use crate::store::{AccountId, Delivery, Leaving, StoreError};
 use crate::verify;
-use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -53,9 +54,10 @@ impl Acceptor {
         };
         let (entry, held, content) = services.store.held(request.id).await.map_err(gone)?;
         let (recipients, leaving) = addressed(&entry, &held, request.to.as_ref());
-        let mut accounts = Vec::with_capacity(recipients.len());
-        for recipient in &recipients {
-            accounts.push(account(services, &recipient.address).await?);
+        let mut out = BTreeMap::new();
+        for (recipient, leaves) in recipients.iter().zip(leaving) {
+            let account = account(services, &recipient.address).await?;
+            out.insert(recipient.address.clone(), (account, leaves));
         }
         let envelope = Arc::new(Envelope {
             recipients,
@@ -86,8 +88,9 @@ impl Acceptor {
             Release::Continue | Release::Again => services.chains.current(),
         };
         let run = Run::new(chain, Arc::clone(&report.session), Some(report.id.clone()));
-        let mut run = run.admitting(Arc::new(NoMore));
+        let mut run = run.admitting(Arc::new(Admission(Arc::clone(&self.0))));
         run.authenticated(&held.authentication);
+        let told = held.turns.clone();
         let mut going = Going {
             draft: Draft::new(message, &envelope.recipients),
             services,
@@ -102,7 +105,12 @@ impl Acceptor {
             Release::Original => Ok(going.as_it_came()),
             Release::Again => going.again().await,
         }?;
-        let (delivery, leaving) = going.places(came, accounts, leaving).await?;
+        let Placed {
+            delivery,
+            leaving,
+            envelope,
+            run,
+        } = going.places(came, out).await?;
         let journal = services
             .store
             .release(delivery, leaving)
@@ -110,19 +118,25 @@ impl Acceptor {
             .map_err(gone)?;
         tracing::info!(transaction = journal.id.as_str(), id = request.id, how = ?request.how, "released from quarantine");
         log_aside(&journal);
+        let after = match request.how {
+            Release::Continue | Release::Again => run,
+            // They were not asked, but hear of it: that a person lets it out is what filters learn from.
+            Release::Original => {
+                let chain = services.chains.current();
+                let session = Arc::new(journal.session.clone());
+                let mut run = Run::new(chain, session, Some(journal.id.clone()));
+                run.authenticated(&journal.authentication);
+                run.resume(&told);
+                run.afterwards(Hook::Outcome)
+            }
+        };
+        drop(Aftermath::new(&self.0, after, &envelope, &journal));
         Ok(journal)
     }
 }
 
-/// Who gets a message out of the quarantine has been said by who releases it.
-struct NoMore;
-
-#[async_trait]
-impl Admit for NoMore {
-    async fn admit(&self, _: &Address, _: &Envelope) -> Result<(), String> {
-        Err("what is released goes to those whom it was set aside for".to_owned())
-    }
-}
+/// Those who get it: the account, and whose place in the quarantine that empties.
+type Out = BTreeMap<Address, (AccountId, Vec<Address>)>;
 
 /// Who gets it, and whose place in the quarantine that empties: for an address that is not one of its recipients, that of all.
 fn addressed(
@@ -178,6 +192,16 @@ struct Came {
     ask: bool,
 }
 
+/// Ready to be committed.
+struct Placed {
+    delivery: Delivery,
+    leaving: Leaving,
+    /// As filters left it.
+    envelope: Arc<Envelope>,
+    /// For the hook `outcome`.
+    run: Option<Run>,
+}
+
 impl Going<'_> {
     /// The filters that come after where it was stopped.
     async fn on(&mut self) -> Result<Came, NotReleased> {
@@ -228,6 +252,9 @@ impl Going<'_> {
             if turn.filter == verify::FILTER {
                 self.draft.apply(&turn.edits);
                 self.run.built_in(turn);
+            } else if matches!(turn.hook, Hook::Connect | Hook::Helo) {
+                // The client is gone: what filters said of its connection holds, but that they set the message aside.
+                self.run.resume(&[turn]);
             }
         }
         let whole = Arc::clone(&self.report.envelope);
@@ -240,17 +267,27 @@ impl Going<'_> {
             if refusal(&verdict).is_some() {
                 break;
             }
+            if envelope.has(&recipient.address) {
+                continue;
+            }
             verdict = self
                 .run
                 .rcpt(recipient.address.clone(), &mut envelope)
                 .await;
-            Arc::make_mut(&mut envelope)
-                .recipients
-                .push(recipient.clone());
+            if !envelope.has(&recipient.address) {
+                let recipients = &mut Arc::make_mut(&mut envelope).recipients;
+                recipients.push(recipient.clone());
+            }
         }
         if let Some(what) = refusal(&verdict) {
             return Err(self.refused(what));
         }
+        for recipient in &envelope.recipients {
+            if !whole.has(&recipient.address) {
+                self.draft.add(&recipient.address);
+            }
+        }
+        self.report.envelope = envelope;
         // Before the policy has been asked, it is what the check of the sender asked for.
         let filed = self.held.filed.clone().filter(|_| self.held.unruled);
         self.message(Vec::new(), filed).await
@@ -262,8 +299,8 @@ impl Going<'_> {
         earlier: Vec<Turn>,
         mut filed: Option<(String, String)>,
     ) -> Result<Came, NotReleased> {
-        let mut envelope = Arc::clone(&self.report.envelope);
-        let mut verdict = self.run.message(&mut envelope, &mut self.draft).await;
+        let envelope = &mut self.report.envelope;
+        let mut verdict = self.run.message(envelope, &mut self.draft).await;
         if let Some(what) = refusal(&verdict) {
             return Err(self.refused(what));
         }
@@ -299,7 +336,7 @@ impl Going<'_> {
     }
 
     fn refused(&self, what: String) -> NotReleased {
-        let who = self.run.stop().map(|stop| stop.filter);
+        let who = self.run.stop().map(|stop| stop.filter.clone());
         NotReleased::Refused {
             who: who.unwrap_or_default(),
             what,
@@ -307,21 +344,21 @@ impl Going<'_> {
     }
 
     /// What is delivered to whom, and who leaves the quarantine by it.
-    async fn places(
-        self,
-        came: Came,
-        accounts: Vec<AccountId>,
-        leaving: Vec<Vec<Address>>,
-    ) -> Result<(Delivery, Leaving), NotReleased> {
+    async fn places(self, came: Came, mut out: Out) -> Result<Placed, NotReleased> {
         let Self {
+            services,
             entry,
             held,
             content,
             report,
             mut draft,
             mut run,
-            ..
         } = self;
+        let known = out
+            .iter()
+            .map(|(address, (account, _))| (address.clone(), *account));
+        let accounts = admission::accounts(services, &known.collect(), &report.envelope).await;
+        let accounts = accounts.map_err(NotReleased::Store)?;
         let authentication = match held.authentication.as_slice() {
             [] => String::new(),
             results => verify::field(&held.session.server_name, results),
@@ -337,7 +374,7 @@ impl Going<'_> {
         let mut gone = Vec::new();
         let mut refusal = None;
         let recipients = report.envelope.recipients.iter().zip(accounts);
-        for ((recipient, account), leaves) in recipients.zip(leaving) {
+        for (recipient, account) in recipients {
             let address = &recipient.address;
             let place = match &came.verdict {
                 Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
@@ -345,9 +382,14 @@ impl Going<'_> {
                 _ => sorter.filed(address),
             };
             if let Place::Discarded | Place::Refused(_) = place {
-                refusal = sorter.run.stop().map(|stop| stop.filter);
+                refusal = sorter.run.stop().map(|stop| stop.filter.clone());
             } else {
-                gone.extend(leaves);
+                // Of one whom a filter added there is nothing in quarantine.
+                gone.extend(
+                    out.remove(address)
+                        .into_iter()
+                        .flat_map(|(_, leaves)| leaves),
+                );
             }
             let instead = |reply: Option<&Reply>| Disposition::Refused {
                 reply: format!(
@@ -365,10 +407,12 @@ impl Going<'_> {
                 _ => None,
             });
             return Err(NotReleased::Refused {
-                who: refusal.unwrap_or_default(),
-                what: what.unwrap_or_default(),
+                who: refusal.unwrap_or_else(|| "the chain".to_owned()),
+                what: what.unwrap_or_else(|| "no recipient is left".to_owned()),
             });
         }
+        let after = run.afterwards(Hook::Outcome);
+        let envelope = Arc::clone(&report.envelope);
         let (at, ended) = (report.at, run.end());
         let aside = report.set_aside(&ended, places.groups, &came.progress, &content);
         let delivery = Delivery {
@@ -381,7 +425,12 @@ impl Going<'_> {
             id: entry.id,
             recipients: gone,
         };
-        Ok((delivery, leaving))
+        Ok(Placed {
+            delivery,
+            leaving,
+            envelope,
+            run: after,
+        })
     }
 }
 

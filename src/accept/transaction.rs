@@ -65,7 +65,7 @@ impl Transaction {
         envelope: Envelope,
     ) -> Result<Self, Reply> {
         let id = services.clock.transaction_id();
-        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone()));
+        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone())).greeted();
         if keeper == Keeper::Us {
             run = run.admitting(Arc::new(Admission(Arc::clone(&services))));
         }

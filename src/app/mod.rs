@@ -167,6 +167,7 @@ impl App {
         app.serve_commands(config, commands, &services);
         app.tasks.spawn(accept::expire(
             config.quarantine,
+            config.journals,
             Arc::clone(&app.store) as Arc<dyn Store>,
             Arc::clone(&services.clock),
             app.stop.clone(),

@@ -39,6 +39,8 @@ pub struct Config {
     pub trusted: Trusted,
     pub limits: Limits,
     pub quarantine: crate::accept::Expiry,
+    /// How long journals are kept.
+    pub journals: std::time::Duration,
     /// For errors that show only when things are started.
     pub source: Source,
 }

@@ -31,6 +31,8 @@ pub struct Config {
     pub limits: limits::Raw,
     #[serde(default)]
     pub quarantine: Quarantine,
+    #[serde(default)]
+    pub journal: Journal,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,6 +73,7 @@ pub struct Plugins {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Breaker {
     pub failures: Option<u32>,
+    pub share: Option<Spanned<f64>>,
     pub window_s: Option<Spanned<u64>>,
     pub pause_ms: Option<Spanned<u64>>,
     pub longest_pause_s: Option<Spanned<u64>>,
@@ -114,6 +117,12 @@ pub struct Authentication {
     pub dkim: Action,
     #[serde(default)]
     pub dmarc: Action,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Journal {
+    pub keep_days: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -75,6 +75,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
         quarantine: quarantine(&source, &raw.quarantine, limits.message_size)?,
+        journals: days(&source, raw.journal.keep_days.as_ref())?,
         limits,
         trusted,
         source,
@@ -380,17 +381,6 @@ fn quarantine(
     raw: &raw::Quarantine,
     message_size: u64,
 ) -> Result<Expiry, ConfigError> {
-    let days = match &raw.keep_days {
-        None => 30,
-        Some(days) if (1..=36_500).contains(days.get_ref()) => *days.get_ref(),
-        Some(days) => {
-            return Err(source.error(
-                days.span(),
-                format!("{} is out of range", days.get_ref()),
-                "from 1 to 36500 days",
-            ));
-        }
-    };
     let size = match &raw.max_size {
         None => ByteSize::mib(1024).0.max(message_size),
         Some(size) if size.get_ref().0 >= message_size => size.get_ref().0,
@@ -403,7 +393,23 @@ fn quarantine(
         }
     };
     Ok(Expiry {
-        age: Duration::from_secs(days * 86_400),
+        age: days(source, raw.keep_days.as_ref())?,
         size,
     })
+}
+
+/// 30 unless it says otherwise.
+fn days(source: &Source, keep: Option<&Spanned<u64>>) -> Result<Duration, ConfigError> {
+    let days = match keep {
+        None => 30,
+        Some(days) if (1..=36_500).contains(days.get_ref()) => *days.get_ref(),
+        Some(days) => {
+            return Err(source.error(
+                days.span(),
+                format!("{} is out of range", days.get_ref()),
+                "from 1 to 36500 days",
+            ));
+        }
+    };
+    Ok(Duration::from_secs(days * 86_400))
 }

@@ -5,7 +5,7 @@ use super::door::{self, Guest};
 use super::handover;
 use super::staging::{cannot_store, local_error, push};
 use crate::accept::{Acceptor, Aftermath, Finished, Telling, Transaction};
-use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Replies, Reply, Session, Tags};
+use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Hook, Replies, Reply, Session, Tags};
 use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
 use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
 use crate::proto::smtp::{
@@ -327,7 +327,8 @@ impl Connection {
         if let Some(address) = self.session.client_address {
             self.ticket = self.shared.guard.connect(Peer::Tcp((address, 0).into()))?;
         }
-        Arc::make_mut(&mut self.session).tags = Tags::default();
+        let session = Arc::make_mut(&mut self.session);
+        (session.tags, session.greeted) = Default::default();
         let connect = Box::pin(self.shared.acceptor.connect(&mut self.session)).await;
         self.connected = self.session.tags.clone();
         connect
@@ -467,13 +468,14 @@ impl Connection {
         // What came before the handshake must not be taken for something said under TLS.
         self.input.clear();
         let stream = Box::pin(tls.accept(self.stream)).await?;
-        let session = Session {
+        let mut session = Session {
             helo: String::new(),
             tls: stream.tls(),
             // RFC 3207 §4.2: what the client said before is not to be relied on, nor what filters made of it.
             tags: self.connected.clone(),
             ..Arc::unwrap_or_clone(self.session)
         };
+        session.greet(Hook::Helo, Vec::new());
         Ok(Self {
             stream,
             session: Arc::new(session),

@@ -1,6 +1,6 @@
 //! What is known about the connection that a transaction came over.
 
-use super::Tags;
+use super::{Hook, Tags, Turn};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ pub struct Tls {
     pub cipher: String,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// This server's name.
     pub server_name: String,
@@ -31,6 +31,17 @@ pub struct Session {
     /// What filters left at `connect` and `helo`.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+    /// What filters did at `connect` and `helo`, one turn of each at the most: the journal of each transaction begins with it.
+    #[serde(skip)]
+    pub greeted: Vec<Turn>,
+}
+
+impl Session {
+    /// A later EHLO takes the place of the one before.
+    pub fn greet(&mut self, hook: Hook, turns: Vec<Turn>) {
+        self.greeted.retain(|turn| turn.hook != hook);
+        self.greeted.extend(turns);
+    }
 }
 
 /// Who handed a client's connection or message on.

@@ -4,9 +4,11 @@ mod filters;
 mod named;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 pub use filters::{Call, Filters, Meter};
 pub use named::{Named, NamedError};
+pub use versions::{GateMeter, Versions};
 
 use prometheus_client::encoding::text;
 use prometheus_client::registry::{Metric, Registry as Library};

@@ -86,8 +86,6 @@ pub struct Runtime {
     pub grants: ArcSwap<Grants>,
     /// What plugins reach.
     pub services: Services,
-    /// Plugins that may send HTTP requests to addresses that are not public.
-    http_private: Vec<String>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -126,7 +124,6 @@ impl Runtime {
             images: None,
             grants: ArcSwap::default(),
             services,
-            http_private: Vec::new(),
             ticking,
         })
     }
@@ -134,13 +131,6 @@ impl Runtime {
     /// Whether less than half of the pool is free.
     pub fn is_short(&self) -> bool {
         self.permits.available_permits() * 2 < self.instances as usize
-    }
-
-    pub fn http_private(self, plugins: Vec<String>) -> Self {
-        Self {
-            http_private: plugins,
-            ..self
-        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -307,7 +297,6 @@ impl Plugin {
             limits,
             asked,
             capabilities: ArcSwap::from_pointee(capabilities),
-            http_private: runtime.http_private.contains(&name),
             services: runtime.services.clone(),
             name,
         });
@@ -329,6 +318,12 @@ impl Plugin {
                 runtime.instances,
                 runtime.breaker,
                 manifest.warm,
+                runtime
+                    .services
+                    .metrics
+                    .filters()
+                    .versions()
+                    .gate(&profile.name, profile.mode.name()),
             ),
             info: FilterInfo {
                 name: profile.name.clone(),

@@ -121,7 +121,7 @@ pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError>
         config.load,
         config.services.clone(),
     )?;
-    let runtime = Arc::new(runtime.http_private(config.http_private.clone()));
+    let runtime = Arc::new(runtime);
     // No mail is anybody's here. Its own manifest narrows it as it does in a server.
     runtime.grants.store(Arc::new(Grants::everything()));
     let plugin = Plugin::load(runtime, name, &manifest, files.bytes)
