@@ -27,7 +27,9 @@ pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
-use crate::mail::{Call, Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::mail::{
+    Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict,
+};
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -71,6 +73,12 @@ struct Services {
     outcomes: Option<Background>,
     /// For the hook `moved`.
     moves: Option<Background>,
+}
+
+impl Services {
+    fn content(&self) -> ContentBuilder {
+        ContentBuilder::new(&self.config.staging, self.config.memory)
+    }
 }
 
 impl Acceptor {

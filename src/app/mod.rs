@@ -6,7 +6,7 @@ use crate::accept::{self, Acceptor, Background};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
-use crate::config::{Config, ConfigError, Protocol};
+use crate::config::{Config, ConfigError, Protocol, TlsMode};
 use crate::dns::Resolver;
 use crate::ingress;
 use crate::kv::Database;
@@ -272,6 +272,28 @@ impl App {
                 let acceptor = services.acceptor.clone();
                 let serving = ingress::milter::serve(bound.listener, milter, acceptor, stop);
                 self.tasks.spawn(serving);
+            }
+            Protocol::Hooks | Protocol::Rspamd => {
+                let web = ingress::web::Config {
+                    hostname: config.hostname.clone(),
+                    size: config.limits.message_size,
+                    secret: bound.config.secret.clone(),
+                    tls: match bound.config.tls {
+                        TlsMode::None => None,
+                        TlsMode::Starttls | TlsMode::Implicit => services.tls.clone(),
+                    },
+                    connections,
+                    drain: DRAIN,
+                    ..Default::default()
+                };
+                let acceptor = services.acceptor.clone();
+                if bound.config.protocol == Protocol::Hooks {
+                    let serving = ingress::hooks::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                } else {
+                    let serving = ingress::rspamd::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                }
             }
             // The configuration refuses it.
             Protocol::Submission => {}

@@ -6,6 +6,7 @@ mod error;
 mod limits;
 mod raw;
 mod resolve;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod trusted;
@@ -52,6 +53,10 @@ pub enum Protocol {
     Milter,
     Imap,
     Http,
+    /// MTA Hooks.
+    Hooks,
+    /// Rspamd's scan protocol.
+    Rspamd,
 }
 
 impl Protocol {
@@ -63,6 +68,8 @@ impl Protocol {
             Self::Milter => "milter",
             Self::Imap => "imap",
             Self::Http => "http",
+            Self::Hooks => "hooks",
+            Self::Rspamd => "rspamd",
         }
     }
 }
@@ -86,6 +93,8 @@ pub struct Listener {
     pub access: crate::net::Access,
     /// All its connections come over `[trusted] proxies`.
     pub proxy_protocol: bool,
+    /// What hooks and rspamd want to be shown.
+    pub secret: Option<crate::ingress::web::Secret>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }

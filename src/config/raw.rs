@@ -43,6 +43,8 @@ pub struct Listener {
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
     pub proxy_protocol: Option<Spanned<bool>>,
+    pub secret: Option<Spanned<String>>,
+    pub secret_file: Option<Spanned<PathBuf>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, raw, trusted,
+    TlsMode, Trusted, bulkheads, limits, raw, secret, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -44,7 +44,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, raw, &trusted))
+        .map(|raw| listener(&source, &base, raw, &trusted))
         .collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() {
         return Err(source.error(
@@ -94,6 +94,7 @@ fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError
 
 fn listener(
     source: &Source,
+    base: &Path,
     raw: raw::Listener,
     trusted: &Trusted,
 ) -> Result<Listener, ConfigError> {
@@ -105,7 +106,7 @@ fn listener(
                 "protocol {:?} is not there yet in this version",
                 protocol.name()
             ),
-            "smtp, lmtp, milter, imap and http are",
+            "smtp, lmtp, milter, hooks, rspamd, imap and http are",
         ));
     }
     let address = raw.address.get_ref();
@@ -133,7 +134,7 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http | Protocol::Milter) => TlsMode::None,
+        (None, Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd) => TlsMode::None,
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(
@@ -149,6 +150,15 @@ fn listener(
                 "use tls = \"none\" on a loopback address, with a reverse proxy before it if it must be reached from outside",
             ));
         }
+        (Some(mode), Protocol::Hooks | Protocol::Rspamd)
+            if *mode.get_ref() == TlsMode::Starttls =>
+        {
+            return Err(source.error(
+                mode.span(),
+                format!("{} has no STARTTLS", protocol.name()),
+                "use tls = \"implicit\" for https, or \"none\" (the default)",
+            ));
+        }
         (Some(mode), _) => *mode.get_ref(),
     };
     if let (Some(flag), false) = (&raw.allow_plaintext_auth, protocol == Protocol::Imap) {
@@ -159,7 +169,7 @@ fn listener(
         ));
     }
     if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
-        if let Protocol::Http | Protocol::Milter = protocol {
+        if !matches!(protocol, Protocol::Smtp | Protocol::Lmtp | Protocol::Imap) {
             return Err(source.error(
                 flag.span(),
                 format!("{} does not take the PROXY protocol", protocol.name()),
@@ -174,6 +184,7 @@ fn listener(
             ));
         }
     }
+    let secret = secret::resolve(source, base, &raw)?;
     let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
@@ -181,6 +192,7 @@ fn listener(
         access,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
+        secret,
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })
