@@ -4,6 +4,7 @@
 mod bulkheads;
 mod error;
 mod limits;
+mod next_hop;
 mod raw;
 mod resolve;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod units;
 
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use next_hop::NextHop;
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -29,6 +31,7 @@ pub struct Config {
     pub domains: Vec<String>,
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
+    pub next_hops: Vec<NextHop>,
     /// None: a self-signed pair is made in the data directory.
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
@@ -86,6 +89,8 @@ pub struct Listener {
     pub access: crate::net::Access,
     /// All its connections come over `[trusted] proxies`.
     pub proxy_protocol: bool,
+    /// Its messages go on to this one, not into mailboxes here.
+    pub next_hop: Option<String>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }
