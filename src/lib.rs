@@ -7,6 +7,7 @@ pub mod auth;
 pub mod chain;
 pub mod cli;
 pub mod config;
+pub mod deliver;
 pub mod dns;
 pub mod ingress;
 pub mod kit;

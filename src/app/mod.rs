@@ -1,8 +1,9 @@
 //! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
 
 mod listen;
+mod onward;
 
-use crate::accept::{self, Acceptor, Background};
+use crate::accept::{self, Acceptor, Background, NextHops};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
 use crate::chain::{Chain, Chains};
@@ -72,6 +73,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
     }
+    onward::hops(config)?;
     control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
 }
@@ -93,6 +95,7 @@ impl App {
         let store = Arc::new(store);
         let commands = listen::bind_control(config).await?;
         let tls = listen::tls(config)?;
+        let hops = onward::hops(config)?;
         let metrics = Registry::default();
         let resolver = resolver(config)?;
         let host = match &config.plugins.directory {
@@ -143,6 +146,10 @@ impl App {
         let outcomes = Background::start("outcome", OUTCOMES.0, OUTCOMES.1);
         let moves = Background::start("moved", MOVES.0, MOVES.1);
         let acceptor = acceptor.telling(outcomes.clone(), moves.clone());
+        let acceptor = match &hops {
+            Some(hops) => acceptor.knowing_next_hops(Arc::clone(hops)),
+            None => acceptor,
+        };
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
@@ -156,6 +163,7 @@ impl App {
             directory,
             clock,
             tls,
+            hops,
             guard: Arc::new(Guard::new(
                 config.limits.guard.clone(),
                 Some(Box::new(System {
@@ -218,6 +226,7 @@ impl App {
                         errors: config.limits.errors,
                         commands: config.limits.commands,
                         idle_commands: config.limits.idle_commands,
+                        dsn: onward::dsn(config, &bound.config),
                     },
                     tls: listen::smtp_tls(bound.config.tls, &services.tls),
                     proxies: listen::proxies(config, &bound.config),
@@ -228,7 +237,7 @@ impl App {
                     drain: DRAIN,
                     ..Default::default()
                 };
-                let acceptor = services.acceptor.clone();
+                let acceptor = onward::acceptor(&bound.config, services);
                 self.tasks
                     .spawn(ingress::smtp::serve(bound.listener, smtp, acceptor, stop));
             }
@@ -347,6 +356,7 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+    hops: Option<Arc<dyn NextHops>>,
     guard: Arc<Guard>,
     metrics: Registry,
 }

@@ -4,6 +4,7 @@
 mod bulkheads;
 mod error;
 mod limits;
+mod next_hop;
 mod raw;
 mod resolve;
 mod secret;
@@ -14,6 +15,7 @@ mod units;
 
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use next_hop::NextHop;
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -30,6 +32,7 @@ pub struct Config {
     pub domains: Vec<String>,
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
+    pub next_hops: Vec<NextHop>,
     /// None: a self-signed pair is made in the data directory.
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
@@ -95,6 +98,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// What hooks and rspamd want to be shown.
     pub secret: Option<crate::ingress::web::Secret>,
+    /// Its messages go on to this one, not into mailboxes here.
+    pub next_hop: Option<String>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }

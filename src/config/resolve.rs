@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, raw, secret, trusted,
+    TlsMode, Trusted, bulkheads, limits, next_hop, raw, secret, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -41,10 +41,11 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         })
         .transpose()?;
     let trusted = trusted::resolve(&source, &raw.trusted)?;
+    let next_hops = next_hop::resolve(&source, &base, raw.next_hop)?;
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, &base, raw, &trusted))
+        .map(|raw| listener(&source, &base, raw, &trusted, &next_hops))
         .collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() {
         return Err(source.error(
@@ -69,6 +70,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         domains,
         postmaster,
         listeners,
+        next_hops,
         tls,
         plugins: plugins(&source, &base, raw.plugins)?,
         policy: policy(&source, &raw.policy)?,
@@ -97,6 +99,7 @@ fn listener(
     base: &Path,
     raw: raw::Listener,
     trusted: &Trusted,
+    next_hops: &[next_hop::NextHop],
 ) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if protocol == Protocol::Submission {
@@ -134,7 +137,9 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd) => TlsMode::None,
+        (None, Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd) => {
+            TlsMode::None
+        }
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(
@@ -185,6 +190,7 @@ fn listener(
         }
     }
     let secret = secret::resolve(source, base, &raw)?;
+    next_hop::of_listener(source, raw.next_hop.as_ref(), protocol, next_hops)?;
     let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
@@ -193,6 +199,7 @@ fn listener(
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
         secret,
+        next_hop: raw.next_hop.map(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })
