@@ -1,6 +1,6 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, limits, trusted};
+use super::{ByteSize, Protocol, TlsMode, limits, milters, trusted};
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     #[serde(default)]
     pub plugins: Plugins,
+    #[serde(default)]
+    pub milter: Vec<milters::Raw>,
     #[serde(default)]
     pub policy: Policy,
     #[serde(default)]

@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, raw, trusted,
+    TlsMode, Trusted, bulkheads, limits, milters, raw, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -63,6 +63,8 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         }
     });
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
+    let plugins = plugins(&source, &base, raw.plugins)?;
+    let breaker = plugins.breaker;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
@@ -70,7 +72,8 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         postmaster,
         listeners,
         tls,
-        plugins: plugins(&source, &base, raw.plugins)?,
+        milters: milters::resolve(&source, raw.milter, breaker, limits.message_size)?,
+        plugins,
         policy: policy(&source, &raw.policy)?,
         dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
