@@ -286,7 +286,11 @@ pub(super) fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scop
     let mut insert = |name: &str, value: &str| {
         if let (Ok(name), Ok(value)) = (FieldName::new(name), Line::new(value)) {
             edits.push(Scoped {
-                edit: Edit::Header(HeaderEdit::Insert { at: 0, name, value }),
+                edit: Edit::Header(HeaderEdit::Insert {
+                    at: 0,
+                    name,
+                    value: value.into(),
+                }),
                 scope: Scope::All,
             });
         }

@@ -1,12 +1,13 @@
 //! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
 
+mod chains;
 mod listen;
 mod onward;
 
 use crate::accept::{self, Acceptor, Background, NextHops};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
-use crate::chain::{Chain, Chains};
+use crate::chain::Chains;
 use crate::config::{Config, ConfigError, Protocol, TlsMode};
 use crate::dns::Resolver;
 use crate::ingress;
@@ -14,12 +15,14 @@ use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
+use crate::milter::Milter;
 use crate::net::guard::{Guard, System};
 use crate::net::{Endpoint, Listener, Tls};
 use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
+use chains::Links;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -47,6 +50,7 @@ pub struct App {
     listening: Vec<Listening>,
     store: Arc<SqliteStore>,
     host: Option<Arc<Host>>,
+    milters: Arc<[Milter]>,
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
@@ -116,13 +120,11 @@ impl App {
             },
             Arc::clone(&store) as Arc<dyn Store>,
         ));
-        let chains: Arc<dyn Chains> = match &host {
-            Some(host) => Arc::new(Loaded(Arc::clone(host))),
-            None => Arc::new(Chain {
-                generation: 0,
-                filters: Arc::new([]),
-            }),
-        };
+        let milters = config.milters.iter().cloned();
+        let milters: Arc<[Milter]> = milters
+            .map(|config| Milter::new(config, &metrics))
+            .collect();
+        let chains: Arc<dyn Chains> = Arc::new(Links::new(host.clone(), Arc::clone(&milters)));
         let acceptor = Acceptor::new(
             accept::Config {
                 policy: config.policy,
@@ -154,6 +156,7 @@ impl App {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
             host,
+            milters,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
@@ -191,6 +194,7 @@ impl App {
             listening: self.listening.iter().map(ToString::to_string).collect(),
             started: services.clock.now(),
             plugins: self.host.clone(),
+            milters: Arc::clone(&self.milters),
             acceptor: services.acceptor.clone(),
         });
         let stop = self.stop.clone();
@@ -419,18 +423,5 @@ fn plugins(
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..standard
-    }
-}
-
-/// The plugins in force, as a chain.
-struct Loaded(Arc<Host>);
-
-impl Chains for Loaded {
-    fn current(&self) -> Chain {
-        let generation = self.0.generation();
-        Chain {
-            generation: generation.number,
-            filters: Arc::clone(&generation.filters),
-        }
     }
 }

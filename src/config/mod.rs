@@ -4,6 +4,7 @@
 mod bulkheads;
 mod error;
 mod limits;
+mod milters;
 mod next_hop;
 mod raw;
 mod resolve;
@@ -36,6 +37,8 @@ pub struct Config {
     /// None: a self-signed pair is made in the data directory.
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
+    /// Milters that are links of the chain.
+    pub milters: Vec<crate::milter::Config>,
     pub policy: Policy,
     pub dns: crate::dns::Config,
     /// None: senders are not checked.

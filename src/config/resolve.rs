@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, next_hop, raw, secret, trusted,
+    TlsMode, Trusted, bulkheads, limits, milters, next_hop, raw, secret, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -64,6 +64,8 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         }
     });
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
+    let plugins = plugins(&source, &base, raw.plugins)?;
+    let breaker = plugins.breaker;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
@@ -72,7 +74,8 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         listeners,
         next_hops,
         tls,
-        plugins: plugins(&source, &base, raw.plugins)?,
+        milters: milters::resolve(&source, raw.milter, breaker, limits.message_size)?,
+        plugins,
         policy: policy(&source, &raw.policy)?,
         dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
