@@ -22,7 +22,7 @@ pub use background::Background;
 pub use expiry::{Expiry, expire};
 pub use forward::{Handing, NextHops};
 pub use hygiene::Hygiene;
-pub use moves::{Changed, Move, Moves};
+pub use moves::{Changed, Move, Moves, came_with};
 pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::{Finished, Transaction};

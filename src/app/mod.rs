@@ -82,6 +82,11 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Where former versions of plugins are kept, among other things.
+pub fn plugin_state(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join(PLUGIN_STATE)
+}
+
 /// The store beside a running server, for commands.
 pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
     SqliteStore::open(store::Config::new(&config.data_dir))
@@ -419,7 +424,7 @@ fn plugins(
         limits: config.plugins.limits,
         breaker: config.plugins.breaker,
         probation: config.plugins.probation,
-        state: Some(config.data_dir.join(PLUGIN_STATE)),
+        state: Some(plugin_state(config)),
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..standard
