@@ -1,8 +1,11 @@
 //! Lets a message out of the quarantine: the rest of the chain, the whole of it or none, and a commit in which it is delivered and leaves.
 //! What the chain refuses, or drops, stays where it is.
 
+mod onward;
+
 use super::admission::{self, Admission};
 use super::disposition::log_aside;
+use super::forward::Onward;
 use super::judge::rule;
 use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
@@ -36,6 +39,10 @@ pub enum NotReleased {
     Gone(u64),
     #[error("<{0}> has no mailbox here; name another recipient with --to ADDRESS")]
     NoMailbox(Address),
+    #[error(
+        "it was on its way to a next hop, and the configuration has none; add [[next-hop]] and start the server again"
+    )]
+    NoNextHop,
     #[error("{who} refuses it: {what}; --original delivers it as it came in")]
     Refused { who: String, what: String },
     #[error(transparent)]
@@ -54,10 +61,19 @@ impl Acceptor {
         };
         let (entry, held, content) = services.store.held(request.id).await.map_err(gone)?;
         let (recipients, leaving) = addressed(&entry, &held, request.to.as_ref());
-        let mut out = BTreeMap::new();
-        for (recipient, leaves) in recipients.iter().zip(leaving) {
-            let account = account(services, &recipient.address).await?;
-            out.insert(recipient.address.clone(), (account, leaves));
+        let addresses = recipients.iter().map(|one| one.address.clone());
+        let leaving: Leaves = addresses.zip(leaving).collect();
+        let onward = match &held.next_hop {
+            Some(default) => Some(Onward {
+                hops: services.hops.clone().ok_or(NotReleased::NoNextHop)?,
+                default: default.clone(),
+            }),
+            None => None,
+        };
+        let mut accounts = BTreeMap::new();
+        for recipient in recipients.iter().filter(|_| onward.is_none()) {
+            let address = recipient.address.clone();
+            accounts.insert(address, account(services, &recipient.address).await?);
         }
         let envelope = Arc::new(Envelope {
             recipients,
@@ -88,7 +104,10 @@ impl Acceptor {
             Release::Continue | Release::Again => services.chains.current(),
         };
         let run = Run::new(chain, Arc::clone(&report.session), Some(report.id.clone()));
-        let mut run = run.admitting(Arc::new(Admission(Arc::clone(&self.0))));
+        let mut run = match &onward {
+            Some(onward) => run.relaying(onward.hops.names()),
+            None => run.admitting(Arc::new(Admission(Arc::clone(&self.0)))),
+        };
         run.authenticated(&held.authentication);
         let told = held.turns.clone();
         let mut going = Going {
@@ -110,7 +129,10 @@ impl Acceptor {
             leaving,
             envelope,
             run,
-        } = going.places(came, out).await?;
+        } = match &onward {
+            Some(onward) => going.onward(came, onward, leaving).await?,
+            None => going.places(came, &accounts, leaving).await?,
+        };
         let journal = services
             .store
             .release(delivery, leaving)
@@ -135,8 +157,8 @@ impl Acceptor {
     }
 }
 
-/// Those who get it: the account, and whose place in the quarantine that empties.
-type Out = BTreeMap<Address, (AccountId, Vec<Address>)>;
+/// Of those who get it: whose place in the quarantine that empties. Of one whom a filter adds there is nothing in quarantine.
+type Leaves = BTreeMap<Address, Vec<Address>>;
 
 /// Who gets it, and whose place in the quarantine that empties: for an address that is not one of its recipients, that of all.
 fn addressed(
@@ -225,6 +247,7 @@ impl Going<'_> {
                 earlier,
                 unruled: false,
                 filed,
+                next_hop: None,
             },
             ask,
         })
@@ -241,6 +264,7 @@ impl Going<'_> {
                 earlier: Vec::new(),
                 unruled: false,
                 filed: None,
+                next_hop: None,
             },
             ask: false,
         }
@@ -323,6 +347,7 @@ impl Going<'_> {
                 earlier,
                 unruled: matches!(verdict, Verdict::Quarantine(_)),
                 filed,
+                next_hop: None,
             },
             verdict,
             ask: true,
@@ -344,7 +369,12 @@ impl Going<'_> {
     }
 
     /// What is delivered to whom, and who leaves the quarantine by it.
-    async fn places(self, came: Came, mut out: Out) -> Result<Placed, NotReleased> {
+    async fn places(
+        self,
+        came: Came,
+        known: &BTreeMap<Address, AccountId>,
+        mut leaving: Leaves,
+    ) -> Result<Placed, NotReleased> {
         let Self {
             services,
             entry,
@@ -354,10 +384,7 @@ impl Going<'_> {
             mut draft,
             mut run,
         } = self;
-        let known = out
-            .iter()
-            .map(|(address, (account, _))| (address.clone(), *account));
-        let accounts = admission::accounts(services, &known.collect(), &report.envelope).await;
+        let accounts = admission::accounts(services, known, &report.envelope).await;
         let accounts = accounts.map_err(NotReleased::Store)?;
         let authentication = match held.authentication.as_slice() {
             [] => String::new(),
@@ -384,12 +411,7 @@ impl Going<'_> {
             if let Place::Discarded | Place::Refused(_) = place {
                 refusal = sorter.run.stop().map(|stop| stop.filter.clone());
             } else {
-                // Of one whom a filter added there is nothing in quarantine.
-                gone.extend(
-                    out.remove(address)
-                        .into_iter()
-                        .flat_map(|(_, leaves)| leaves),
-                );
+                gone.extend(leaving.remove(address).unwrap_or_default());
             }
             let instead = |reply: Option<&Reply>| Disposition::Refused {
                 reply: format!(

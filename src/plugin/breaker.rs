@@ -1,5 +1,5 @@
-//! The circuit breaker of one version of a plugin: when too much of what it is asked fails it is left alone for a while, then tried again with
-//! one call. Doesn't know what a failure is.
+//! The circuit breaker of one version of a plugin, or of a milter: when too much of what it is asked fails it is left alone for a while, then
+//! tried again with one call. Doesn't know what a failure is.
 
 use super::figures::share;
 use crate::mail::Hook;
@@ -61,8 +61,8 @@ impl fmt::Display for BreakerState {
 
 pub struct Breaker {
     config: BreakerConfig,
-    /// Name and version, for the log.
-    of: (String, String),
+    /// What it is of, for the log: "plugin NAME VERSION".
+    of: String,
     meter: GateMeter,
     inner: Mutex<Inner>,
 }
@@ -116,11 +116,11 @@ enum Phase {
 pub struct Open(pub String);
 
 impl Breaker {
-    pub fn new(config: BreakerConfig, name: &str, version: &str, meter: GateMeter) -> Arc<Self> {
+    pub fn new(config: BreakerConfig, of: &str, meter: GateMeter) -> Arc<Self> {
         Arc::new(Self {
             config,
+            of: of.to_owned(),
             meter,
-            of: (name.to_owned(), version.to_owned()),
             inner: Mutex::new(Inner {
                 phase: Phase::Closed,
                 failures: VecDeque::new(),
@@ -149,10 +149,7 @@ impl Breaker {
             Phase::Open { .. } => {
                 inner.phase = Phase::Trial;
                 self.meter.half_open();
-                let (name, version) = &self.of;
-                tracing::info!(
-                    "plugin {name} {version}: breaker half-open, one call is let through"
-                );
+                tracing::info!("{}: breaker half-open, one call is let through", self.of);
                 true
             }
         };
@@ -218,14 +215,14 @@ impl Breaker {
     }
 
     fn open(&self, inner: &mut Inner, now: Instant, why: &str) {
-        let (name, version) = &self.of;
         let pause = inner.pause;
         inner.failures.clear();
         inner.calls = Calls::default();
         self.meter.opened();
         inner.phase = Phase::Open { until: now + pause };
         tracing::warn!(
-            "plugin {name} {version}: breaker open for {} ms: {why}",
+            "{}: breaker open for {} ms: {why}",
+            self.of,
             pause.as_millis()
         );
     }
@@ -238,8 +235,7 @@ impl Breaker {
         inner.phase = Phase::Closed;
         self.meter.closed();
         inner.pause = self.config.pause;
-        let (name, version) = &self.of;
-        tracing::info!("plugin {name} {version}: breaker closed, it works again");
+        tracing::info!("{}: breaker closed, it works again", self.of);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -287,7 +283,7 @@ mod tests {
     use super::*;
 
     fn breaker() -> (Arc<Breaker>, Instant) {
-        let breaker = Breaker::new(BreakerConfig::default(), "test", "1", GateMeter::default());
+        let breaker = Breaker::new(BreakerConfig::default(), "test 1", GateMeter::default());
         (breaker, Instant::now())
     }
 

@@ -67,7 +67,7 @@ impl Gate {
         Self {
             instances: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
-            breaker: Breaker::new(breaker, name, version, meter.clone()),
+            breaker: Breaker::new(breaker, &format!("plugin {name} {version}"), meter.clone()),
             meter,
             figures: Figures::default(),
             warm: warm.then(Mutex::default),
