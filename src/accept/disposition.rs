@@ -9,8 +9,8 @@ use super::transaction::{Finished, Transaction};
 use super::{Aftermath, Services, Telling, local_error, no_room};
 use crate::chain::Run;
 use crate::mail::{
-    Address, Content, Disposition, EnhancedCode, Envelope, Hook, Journal, Replies, Reply, TransactionId,
-    Verdict,
+    Address, Content, Disposition, EnhancedCode, Envelope, Hook, Journal, Replies, Reply,
+    TransactionId, Verdict,
 };
 use crate::store::{Delivery, StoreError};
 use std::io;

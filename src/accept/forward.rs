@@ -98,8 +98,13 @@ impl Early {
     }
 
     /// The transaction for this parcel, if it can become that: it is for the same sender, and for nobody else.
-    async fn fit(mut self, parcel: &Parcel, envelope: &Envelope) -> Option<(Box<dyn Handing>, Vec<Recipient>)> {
-        let told = |recipient: &Recipient| parcel.recipients.iter().any(|(one, _)| one == recipient);
+    async fn fit(
+        mut self,
+        parcel: &Parcel,
+        envelope: &Envelope,
+    ) -> Option<(Box<dyn Handing>, Vec<Recipient>)> {
+        let told =
+            |recipient: &Recipient| parcel.recipients.iter().any(|(one, _)| one == recipient);
         let fits = self.hop == parcel.hop
             && is_alike(&self.envelope, envelope)
             && self.envelope.recipients.iter().all(told)
@@ -111,7 +116,15 @@ impl Early {
 /// But for the recipients.
 fn is_alike(one: &Envelope, other: &Envelope) -> bool {
     let head = |envelope: &Envelope| {
-        let Envelope { sender, body, utf8, require_tls, ret, envid, .. } = envelope.clone();
+        let Envelope {
+            sender,
+            body,
+            utf8,
+            require_tls,
+            ret,
+            envid,
+            ..
+        } = envelope.clone();
         (sender, body, utf8, require_tls, ret, envid)
     };
     head(one) == head(other)
@@ -128,7 +141,11 @@ pub(super) struct Parcel {
 /// What is to become of the message for one recipient, before anything is handed on.
 pub(super) enum Way {
     On(String),
-    Aside { aside: Aside, stop: Stop, why: String },
+    Aside {
+        aside: Aside,
+        stop: Stop,
+        why: String,
+    },
     Discarded,
     Refused(Reply),
 }
@@ -169,17 +186,26 @@ pub(super) async fn settle(
         });
     }
     // Nothing has gone out yet, so nothing goes out twice.
-    if telling == Telling::Whole && let Some(reply) = of_all(&ways) {
+    if telling == Telling::Whole
+        && let Some(reply) = of_all(&ways)
+    {
         let verdict = match reply.is_temporary() {
             true => Verdict::Tempfail(reply),
             false => Verdict::Reject(reply),
         };
         return Ok(turned_down(&services, run, &envelope, report, verdict).await);
     }
-    let trace = Trace { report: &report, authentication: authentication.unwrap_or_default() };
+    let trace = Trace {
+        report: &report,
+        authentication: authentication.unwrap_or_default(),
+    };
     let parcels = parcels(&envelope, &ways, &draft, &trace)?;
     let mut said = vec![None; ways.len()];
-    let mut sender = Sender { onward: &onward, report: &report, early };
+    let mut sender = Sender {
+        onward: &onward,
+        report: &report,
+        early,
+    };
     for parcel in parcels {
         sender.send(&parcel, &mut said).await;
     }
@@ -191,13 +217,19 @@ pub(super) async fn settle(
             Way::On(hop) => came(&hop, said.as_ref()),
             Way::Aside { aside, stop, why } => {
                 set_aside(&mut groups, index, aside, stop, why.clone());
-                Disposition::Quarantined { id: 0, why, then: None }
+                Disposition::Quarantined {
+                    id: 0,
+                    why,
+                    then: None,
+                }
             }
             Way::Discarded => discarded("a filter discarded it at relay"),
             Way::Refused(reply) if telling == Telling::Whole => {
                 discarded(&format!("a filter refused it at relay: {reply}"))
             }
-            Way::Refused(reply) => Disposition::Refused { reply: reply.to_string() },
+            Way::Refused(reply) => Disposition::Refused {
+                reply: reply.to_string(),
+            },
         });
     }
     let after = run.afterwards(Hook::Outcome);
@@ -210,7 +242,10 @@ pub(super) async fn settle(
         next_hop: Some(onward.default.clone()),
     };
     let aside = report.set_aside(&ended, groups, &progress, &content);
-    let kept: Vec<_> = aside.iter().flat_map(|aside| aside.dispositions.clone()).collect();
+    let kept: Vec<_> = aside
+        .iter()
+        .flat_map(|aside| aside.dispositions.clone())
+        .collect();
     let journal = report.journal(ended, verdict, dispositions);
     let id = journal.id.clone();
     let stored = store(&*services.store, journal, at, aside).await;
@@ -232,22 +267,39 @@ pub(super) async fn settle(
             answer(&id, Ok("taken"))
         }
     };
-    Ok(Finished { replies: replies(&envelope, &given, &said, whole_of_ours), aftermath })
+    Ok(Finished {
+        replies: replies(&envelope, &given, &said, whole_of_ours),
+        aftermath,
+    })
 }
 
 impl Way {
     pub fn on(run: &Run, onward: &Onward, recipient: &Address) -> Self {
-        Self::On(run.via(Some(recipient)).unwrap_or(&onward.default).to_owned())
+        Self::On(
+            run.via(Some(recipient))
+                .unwrap_or(&onward.default)
+                .to_owned(),
+        )
     }
 }
 
 fn goes_on(verdict: &Verdict) -> bool {
-    matches!(verdict, Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_))
+    matches!(
+        verdict,
+        Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_)
+    )
 }
 
 /// What the policy files as junk is told to whoever files it.
-pub(super) fn flag(run: &mut Run, draft: &mut Draft, verdict: &Verdict, junk: Option<(String, String)>) {
-    let Some((_, why)) = junk.filter(|_| !is_flagged(draft)) else { return };
+pub(super) fn flag(
+    run: &mut Run,
+    draft: &mut Draft,
+    verdict: &Verdict,
+    junk: Option<(String, String)>,
+) {
+    let Some((_, why)) = junk.filter(|_| !is_flagged(draft)) else {
+        return;
+    };
     let edits = own_edits(None, true);
     draft.apply(&edits);
     run.built_in(own_turn(verdict, edits, vec![why]));
@@ -261,10 +313,17 @@ pub(super) async fn ask(
     onward: &Onward,
     recipient: &Address,
 ) -> Way {
-    let hop = run.via(Some(recipient)).unwrap_or(&onward.default).to_owned();
+    let hop = run
+        .via(Some(recipient))
+        .unwrap_or(&onward.default)
+        .to_owned();
     match run.relay(recipient.clone(), hop, envelope, draft).await {
         Verdict::Continue | Verdict::Accept => match run.held(recipient) {
-            Some((stop, why)) => Way::Aside { aside: Aside::Hold, stop, why },
+            Some((stop, why)) => Way::Aside {
+                aside: Aside::Hold,
+                stop,
+                why,
+            },
             None => Way::on(run, onward, recipient),
         },
         Verdict::Quarantine(why) => quarantined(run, why),
@@ -275,7 +334,11 @@ pub(super) async fn ask(
 
 pub(super) fn quarantined(run: &Run, why: String) -> Way {
     match run.stop() {
-        Some(stop) => Way::Aside { aside: Aside::Quarantine, stop, why },
+        Some(stop) => Way::Aside {
+            aside: Aside::Quarantine,
+            stop,
+            why,
+        },
         // Nobody was asked, so nobody can have said it.
         None => Way::Discarded,
     }
@@ -284,13 +347,17 @@ pub(super) fn quarantined(run: &Run, why: String) -> Way {
 /// Where there is one reply for all: one that is temporary for any of them, so that the message comes again before it has gone anywhere; or
 /// the refusal, if it is refused for all.
 fn of_all(ways: &[Way]) -> Option<Reply> {
-    let refusals = || ways.iter().filter_map(|way| match way {
-        Way::Refused(reply) => Some(reply),
-        _ => None,
-    });
+    let refusals = || {
+        ways.iter().filter_map(|way| match way {
+            Way::Refused(reply) => Some(reply),
+            _ => None,
+        })
+    };
     let temporary = refusals().find(|reply| reply.is_temporary());
     let all = refusals().count() == ways.len();
-    temporary.or_else(|| refusals().next().filter(|_| all)).cloned()
+    temporary
+        .or_else(|| refusals().next().filter(|_| all))
+        .cloned()
 }
 
 pub(super) struct Trace<'r> {
@@ -299,21 +366,41 @@ pub(super) struct Trace<'r> {
 }
 
 /// Recipients who get the same message the same way share a transaction.
-pub(super) fn parcels(envelope: &Envelope, ways: &[Way], draft: &Draft, trace: &Trace<'_>) -> io::Result<Vec<Parcel>> {
+pub(super) fn parcels(
+    envelope: &Envelope,
+    ways: &[Way],
+    draft: &Draft,
+    trace: &Trace<'_>,
+) -> io::Result<Vec<Parcel>> {
     let mut parcels: Vec<(Parcel, Vec<_>)> = Vec::new();
     for (index, (recipient, way)) in envelope.recipients.iter().zip(ways).enumerate() {
         let Way::On(hop) = way else { continue };
         let message = draft.message_for(&recipient.address);
         let splices = message.splices()?;
-        let mut same = parcels.iter_mut().filter(|(parcel, laid)| parcel.hop == *hop && *laid == splices);
+        let mut same = parcels
+            .iter_mut()
+            .filter(|(parcel, laid)| parcel.hop == *hop && *laid == splices);
         if let Some((parcel, _)) = same.next() {
             parcel.recipients.push((recipient.clone(), index));
             continue;
         }
-        let Trace { report, authentication } = trace;
-        let fields = trace::received(&report.id, &report.session, &report.envelope, authentication, report.at);
+        let Trace {
+            report,
+            authentication,
+        } = trace;
+        let fields = trace::received(
+            &report.id,
+            &report.session,
+            &report.envelope,
+            authentication,
+            report.at,
+        );
         let content = trace::render(&message, &fields)?;
-        let parcel = Parcel { hop: hop.clone(), content, recipients: vec![(recipient.clone(), index)] };
+        let parcel = Parcel {
+            hop: hop.clone(),
+            content,
+            recipients: vec![(recipient.clone(), index)],
+        };
         parcels.push((parcel, splices));
     }
     Ok(parcels.into_iter().map(|(parcel, _)| parcel).collect())
@@ -338,7 +425,12 @@ impl Sender<'_> {
             None => {
                 let Report { id, session, .. } = self.report;
                 let size = Some(parcel.content.len());
-                match self.onward.hops.open(&parcel.hop, id, session, envelope, size).await {
+                match self
+                    .onward
+                    .hops
+                    .open(&parcel.hop, id, session, envelope, size)
+                    .await
+                {
                     Ok(handing) => (handing, Vec::new()),
                     Err(reply) => {
                         for (_, index) in &parcel.recipients {
@@ -350,7 +442,13 @@ impl Sender<'_> {
             }
         };
         // In the order in which they were told to it.
-        let index = |of: &Recipient| parcel.recipients.iter().find(|(one, _)| one == of).map(|(_, index)| *index);
+        let index = |of: &Recipient| {
+            parcel
+                .recipients
+                .iter()
+                .find(|(one, _)| one == of)
+                .map(|(_, index)| *index)
+        };
         let mut accepted: Vec<usize> = told.iter().filter_map(index).collect();
         for (recipient, index) in &parcel.recipients {
             if accepted.contains(index) {
@@ -385,8 +483,12 @@ fn came(hop: &str, said: Option<&Reply>) -> Disposition {
             next_hop: hop.to_owned(),
             reply: reply.to_string(),
         },
-        Some(reply) => Disposition::Refused { reply: format!("{hop} said {reply}") },
-        None => Disposition::Refused { reply: format!("{hop} did not answer") },
+        Some(reply) => Disposition::Refused {
+            reply: format!("{hop} said {reply}"),
+        },
+        None => Disposition::Refused {
+            reply: format!("{hop} did not answer"),
+        },
     }
 }
 
@@ -394,9 +496,14 @@ fn came(hop: &str, said: Option<&Reply>) -> Disposition {
 fn note_filing(turns: &mut [Turn]) {
     for turn in turns {
         let is_filing = |edit: &Edit| matches!(edit, Edit::FileInto { .. } | Edit::AddFlag(_));
-        let missed = turn.edits.iter().filter(|scoped| is_filing(&scoped.edit)).count();
+        let missed = turn
+            .edits
+            .iter()
+            .filter(|scoped| is_filing(&scoped.edit))
+            .count();
         let why = "filing: the mailbox is the affair of the next hop";
-        turn.refused.extend(std::iter::repeat_n(why.to_owned(), missed));
+        turn.refused
+            .extend(std::iter::repeat_n(why.to_owned(), missed));
     }
 }
 
@@ -408,7 +515,12 @@ async fn store(
     aside: Vec<SetAside>,
 ) -> Result<Journal, StoreError> {
     if !aside.is_empty() {
-        let delivery = Delivery { received_at, journal, copies: Vec::new(), aside };
+        let delivery = Delivery {
+            received_at,
+            journal,
+            copies: Vec::new(),
+            aside,
+        };
         return store.deliver(delivery).await;
     }
     if let Err(error) = store.record(&journal).await {
@@ -432,6 +544,9 @@ fn replies(envelope: &Envelope, given: &[Address], said: &[Option<Reply>], ours:
         let index = recipients.position(|recipient| recipient.address == *given)?;
         said.get(index).cloned().flatten()
     };
-    let each = given.iter().map(|given| of(given).unwrap_or_else(|| ours.clone())).collect();
+    let each = given
+        .iter()
+        .map(|given| of(given).unwrap_or_else(|| ours.clone()))
+        .collect();
     Replies::Each { whole, each }
 }

@@ -3,8 +3,8 @@
 use super::{Admit, Chain, Draft, envelope};
 use crate::mail::{
     Address, AuthenticationResult, Became, Call, Edit, Envelope, FailureKind, Filter, FilterRun,
-    Hook, Journal, Message, Mode, Moved, Scope, Scoped, Session, Stop, Symbol, Tags, TransactionId, Turn,
-    Verdict, View,
+    Hook, Journal, Message, Mode, Moved, Scope, Scoped, Session, Stop, Symbol, Tags, TransactionId,
+    Turn, Verdict, View,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -237,7 +237,8 @@ impl Run {
             recipient,
             next_hop,
         };
-        self.ask(&call, &mut Arc::clone(envelope), Some(draft)).await
+        self.ask(&call, &mut Arc::clone(envelope), Some(draft))
+            .await
     }
 
     pub async fn outcome(&mut self, became: Became, envelope: &Arc<Envelope>) {

@@ -21,11 +21,13 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// RFC 5321 §4.5.3.2
 fn patience(awaiting: Awaiting) -> Duration {
-    Duration::from_secs(60 * match awaiting {
-        Awaiting::Data => 2,
-        Awaiting::Message(_) => 10,
-        _ => 5,
-    })
+    Duration::from_secs(
+        60 * match awaiting {
+            Awaiting::Data => 2,
+            Awaiting::Message(_) => 10,
+            _ => 5,
+        },
+    )
 }
 
 /// Why a conversation ended that was not at its end.

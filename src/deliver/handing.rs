@@ -105,7 +105,10 @@ fn passed_on(mut reply: Reply) -> Reply {
 fn facts(id: &TransactionId, session: &Session) -> Facts {
     let helo = Some(session.helo.clone());
     // What the client spoke to the server that told us of it is not known.
-    let told = session.via.as_ref().is_some_and(|via| via.how != How::Proxy);
+    let told = session
+        .via
+        .as_ref()
+        .is_some_and(|via| via.how != How::Proxy);
     Facts {
         name: session.client_name.clone(),
         address: session.client_address,

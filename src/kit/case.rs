@@ -38,6 +38,9 @@ pub struct Case {
     pub envelope: CaseEnvelope,
     #[serde(default)]
     pub session: CaseSession,
+    /// Those of the server: the message goes to the first unless a filter names another, and `relay` is asked in place of `deliver`.
+    #[serde(default)]
+    pub next_hops: Vec<String>,
     /// Symbols that earlier filters gave, with their points.
     #[serde(default)]
     pub given: BTreeMap<String, f32>,
@@ -114,6 +117,7 @@ impl Case {
                 recipients,
             },
             session: CaseSession::default(),
+            next_hops: Vec::new(),
             given: BTreeMap::new(),
             expect: Expect::default(),
         })
@@ -151,6 +155,7 @@ impl Case {
             },
             message,
             policy: None,
+            next_hops: self.next_hops.as_slice().into(),
         };
         (play, Given::filter(&self.given))
     }

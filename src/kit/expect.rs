@@ -60,7 +60,7 @@ pub struct Expect {
     pub verdict: VerdictName,
     /// What the client is told, or why it is quarantined: `"550 5.7.1 no"`.
     pub reply: Option<String>,
-    /// At `rcpt` or `deliver`, by recipient; who is not named has `continue`.
+    /// At `rcpt`, `deliver` or `relay`, by recipient; who is not named has `continue`.
     pub recipients: BTreeMap<Address, VerdictName>,
     /// Exactly these, in any order.
     pub symbols: Option<BTreeSet<String>>,
@@ -94,6 +94,8 @@ pub struct Expect {
     pub tags: Option<BTreeMap<String, String>>,
     /// Why it is held, by recipient; for who is not named it is not.
     pub hold: BTreeMap<Address, String>,
+    /// The next hop that it asked for, by recipient; for who is not named it asked for none.
+    pub via: BTreeMap<Address, String>,
 }
 
 /// What one plugin did to one message.
@@ -115,6 +117,7 @@ pub struct Observed {
     pub recipients_removed: BTreeSet<String>,
     pub tags: BTreeMap<String, String>,
     pub hold: BTreeMap<Address, String>,
+    pub via: BTreeMap<Address, String>,
     /// Hooks that failed and calls that were refused: never expected.
     pub failures: Vec<String>,
 }
@@ -182,6 +185,7 @@ impl Observed {
             recipients_removed: BTreeSet::new(),
             tags: BTreeMap::new(),
             hold: BTreeMap::new(),
+            via: BTreeMap::new(),
             failures: Vec::new(),
         };
         let left = done.envelope.recipients.iter().map(|left| &left.address);
@@ -200,8 +204,14 @@ impl Observed {
             }
             let edits = done.turns().flat_map(|turn| &turn.edits);
             for scoped in edits.filter(|scoped| scoped.scope.covers(address)) {
-                if let Edit::Hold { why } = &scoped.edit {
-                    observed.hold.insert(address.clone(), why.clone());
+                match &scoped.edit {
+                    Edit::Hold { why } => {
+                        observed.hold.insert(address.clone(), why.clone());
+                    }
+                    Edit::Via(next_hop) => {
+                        observed.via.insert(address.clone(), next_hop.clone());
+                    }
+                    _ => {}
                 }
             }
         }
@@ -304,6 +314,7 @@ impl Expect {
             .chain(self.flags.keys())
             .chain(self.body_contains_for.keys())
             .chain(self.hold.keys())
+            .chain(self.via.keys())
             .chain(self.header_added_for.keys())
     }
 
@@ -444,6 +455,7 @@ impl Expect {
             compare("tags", lines(tags), lines(&observed.tags));
         }
         compare("hold", filed(&self.hold), filed(&observed.hold));
+        compare("via", filed(&self.via), filed(&observed.via));
         all
     }
 
@@ -505,6 +517,7 @@ impl Expect {
             recipients_removed: observed.recipients_removed.clone(),
             tags: self.tags.as_ref().map(|_| observed.tags.clone()),
             hold: observed.hold.clone(),
+            via: observed.via.clone(),
         }
     }
 
@@ -564,6 +577,7 @@ impl Expect {
             tags.map(|tags| table(tags, |value| quoted(value)).unwrap_or_else(|| "{}".to_owned())),
         );
         key("hold", table(&self.hold, |why| quoted(why)));
+        key("via", table(&self.via, |next_hop| quoted(next_hop)));
         out
     }
 }

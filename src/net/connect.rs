@@ -37,7 +37,9 @@ impl FromStr for Remote {
         let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
         let port = port.parse().ok().filter(|port| *port != 0);
         let port = port.ok_or_else(bad)?;
-        let inside = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let inside = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
         let host = inside.unwrap_or(host);
         // An address, or a name of letters, digits and what stands between them.
         if ServerName::try_from(host).is_err() || inside.is_none() && host.contains(':') {
@@ -89,7 +91,9 @@ pub struct TlsClient {
 
 impl fmt::Debug for TlsClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsClient").field("name", &self.name).finish()
+        f.debug_struct("TlsClient")
+            .field("name", &self.name)
+            .finish()
     }
 }
 
@@ -117,10 +121,14 @@ impl TlsClient {
                 };
                 for certificate in CertificateDer::pem_slice_iter(&octets) {
                     let certificate = certificate.map_err(|error| pem(error.to_string()))?;
-                    roots.add(certificate).map_err(|error| pem(error.to_string()))?;
+                    roots
+                        .add(certificate)
+                        .map_err(|error| pem(error.to_string()))?;
                 }
                 if roots.is_empty() {
-                    return Err(pem("it holds no \"-----BEGIN CERTIFICATE-----\" section".to_owned()));
+                    return Err(pem(
+                        "it holds no \"-----BEGIN CERTIFICATE-----\" section".to_owned()
+                    ));
                 }
             }
         }
@@ -132,7 +140,8 @@ impl TlsClient {
             .with_no_client_auth();
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
-            name: ServerName::try_from(name.to_owned()).map_err(|error| failed(error.to_string()))?,
+            name: ServerName::try_from(name.to_owned())
+                .map_err(|error| failed(error.to_string()))?,
         })
     }
 
@@ -160,7 +169,15 @@ mod tests {
             assert_eq!(text.parse::<Remote>().unwrap().to_string(), text);
         }
         for bad in [
-            "", ":25", "host", "host:0", "host:99999", "::1:25", "unix:", "unix:relative", "two words:25",
+            "",
+            ":25",
+            "host",
+            "host:0",
+            "host:99999",
+            "::1:25",
+            "unix:",
+            "unix:relative",
+            "two words:25",
             "smtp:host:25",
         ] {
             assert!(bad.parse::<Remote>().is_err(), "{bad:?}");

@@ -25,7 +25,9 @@ impl Extensions {
         // The first line is the server's name.
         for line in reply.lines.iter().skip(1) {
             let mut words = line.as_str().split_ascii_whitespace();
-            let Some(keyword) = words.next() else { continue };
+            let Some(keyword) = words.next() else {
+                continue;
+            };
             let attributes = |words: std::str::SplitAsciiWhitespace<'_>| -> Vec<String> {
                 words.map(str::to_ascii_uppercase).collect()
             };

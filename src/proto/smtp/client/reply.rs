@@ -81,7 +81,10 @@ impl Reader {
 /// The enhanced code stands on all lines alike (RFC 2034 §3), or the lines are kept as they are.
 fn reply(code: u16, lines: Vec<String>) -> Reply {
     let split: Option<Vec<_>> = lines.iter().map(|line| enhanced(code, line)).collect();
-    let first = split.as_deref().and_then(<[_]>::first).map(|(code, _)| *code);
+    let first = split
+        .as_deref()
+        .and_then(<[_]>::first)
+        .map(|(code, _)| *code);
     match (split, first) {
         (Some(split), Some(first)) if split.iter().all(|(code, _)| *code == first) => Reply {
             code,

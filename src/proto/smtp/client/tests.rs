@@ -66,32 +66,52 @@ fn with_recipients(mut open: Open, replies: &[&str]) -> Open {
 
 #[test]
 fn a_message_goes_as_the_rfc_says() {
-    let (step, sent) = feed(client(Dialect::Smtp), format!("220 hi\r\n{EHLO}").as_bytes());
+    let (step, sent) = feed(
+        client(Dialect::Smtp),
+        format!("220 hi\r\n{EHLO}").as_bytes(),
+    );
     assert_eq!(sent, "EHLO mx.example.test\r\n");
-    let Step::Ready(ready) = step else { panic!("{step:?}") };
+    let Step::Ready(ready) = step else {
+        panic!("{step:?}")
+    };
     let (step, sent) = feed(ready.mail(&envelope(), Some(9)).unwrap(), b"250 ok\r\n");
     assert_eq!(sent, "MAIL FROM:<a@client.test> SIZE=9\r\n");
-    let Step::Sender(open) = step else { panic!("{step:?}") };
+    let Step::Sender(open) = step else {
+        panic!("{step:?}")
+    };
     let (step, sent) = feed(open.rcpt(&address("b@example.test").into()), b"250 ok\r\n");
     assert_eq!(sent, "RCPT TO:<b@example.test>\r\n");
-    let Step::Recipient(open, reply) = step else { panic!("{step:?}") };
+    let Step::Recipient(open, reply) = step else {
+        panic!("{step:?}")
+    };
     assert_eq!((open.accepted(), reply.code), (1, 250));
-    let Step::Read(client) = open.message(9) else { panic!() };
+    let Step::Read(client) = open.message(9) else {
+        panic!()
+    };
     let (step, sent) = feed(client, b"354 go\r\n");
     assert_eq!(sent, "DATA\r\n");
-    let Step::Go(mut sending) = step else { panic!("{step:?}") };
+    let Step::Go(mut sending) = step else {
+        panic!("{step:?}")
+    };
     sending.push(b".a\r\n..b");
     let (step, sent) = feed(sending.end(), b"250-2.0.0 queued\r\n250 2.0.0 as 17\r\n");
     assert_eq!(sent, "..a\r\n...b\r\n.\r\n");
-    let Step::Answer(reply, After::Over(ready)) = step else { panic!("{step:?}") };
-    assert_eq!(reply, Reply::new(250, EnhancedCode(2, 0, 0), "queued\nas 17"));
+    let Step::Answer(reply, After::Over(ready)) = step else {
+        panic!("{step:?}")
+    };
+    assert_eq!(
+        reply,
+        Reply::new(250, EnhancedCode(2, 0, 0), "queued\nas 17")
+    );
     assert_eq!(ready.quit(), b"QUIT\r\n");
 }
 
 #[test]
 fn chunks_go_as_they_are_where_they_are_offered() {
     let open = open(Dialect::Smtp, "250-next.test\r\n250 CHUNKING\r\n");
-    let Step::Go(mut sending) = with_recipients(open, &["250 ok\r\n"]).message(6) else { panic!() };
+    let Step::Go(mut sending) = with_recipients(open, &["250 ok\r\n"]).message(6) else {
+        panic!()
+    };
     sending.push(b".\r\n\0.x");
     let (step, sent) = feed(sending.end(), b"250 ok\r\n");
     assert_eq!(sent, "BDAT 6 LAST\r\n.\r\n\0.x");
@@ -102,12 +122,20 @@ fn chunks_go_as_they_are_where_they_are_offered() {
 fn lmtp_answers_for_each_recipient_that_was_accepted() {
     let open = open(Dialect::Lmtp, EHLO);
     let open = with_recipients(open, &["250 ok\r\n", "550 5.1.1 no\r\n", "251 ok\r\n"]);
-    let Step::Read(client) = open.message(1) else { panic!() };
-    let Step::Go(sending) = feed(client, b"354 go\r\n").0 else { panic!() };
+    let Step::Read(client) = open.message(1) else {
+        panic!()
+    };
+    let Step::Go(sending) = feed(client, b"354 go\r\n").0 else {
+        panic!()
+    };
     let (step, _) = feed(sending.end(), b"250 one\r\n");
-    let Step::Answer(_, After::More(client)) = step else { panic!("{step:?}") };
+    let Step::Answer(_, After::More(client)) = step else {
+        panic!("{step:?}")
+    };
     let (step, _) = feed(client, b"452 4.2.2 full\r\n");
-    let Step::Answer(reply, After::Over(_)) = step else { panic!("{step:?}") };
+    let Step::Answer(reply, After::Over(_)) = step else {
+        panic!("{step:?}")
+    };
     assert_eq!(reply.enhanced, Some(EnhancedCode(4, 2, 2)));
 }
 
@@ -117,19 +145,42 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
     let none = "250 next.test\r\n";
     let all = "250-next.test\r\n250-8BITMIME\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250 REQUIRETLS\r\n";
     let plain = envelope();
-    let eight = Envelope { body: Body::EightBit, ..plain.clone() };
-    let binary = Envelope { body: Body::Binary, ..plain.clone() };
-    let utf8 = Envelope { utf8: true, ..plain.clone() };
-    let tls = Envelope { require_tls: true, ..plain.clone() };
-    let dsn = Envelope { ret: Some(Ret::Headers), envid: Some("a+2Bb".into()), ..plain.clone() };
-    let bounce = Envelope { sender: ReversePath::Null, ..plain.clone() };
+    let eight = Envelope {
+        body: Body::EightBit,
+        ..plain.clone()
+    };
+    let binary = Envelope {
+        body: Body::Binary,
+        ..plain.clone()
+    };
+    let utf8 = Envelope {
+        utf8: true,
+        ..plain.clone()
+    };
+    let tls = Envelope {
+        require_tls: true,
+        ..plain.clone()
+    };
+    let dsn = Envelope {
+        ret: Some(Ret::Headers),
+        envid: Some("a+2Bb".into()),
+        ..plain.clone()
+    };
+    let bounce = Envelope {
+        sender: ReversePath::Null,
+        ..plain.clone()
+    };
     for (envelope, offered, said) in [
         (&plain, none, Ok("")),
         (&bounce, none, Ok("")),
         (&eight, none, Err((554, EnhancedCode(5, 6, 3)))),
         (&eight, all, Ok(" BODY=8BITMIME")),
         (&binary, none, Err((554, EnhancedCode(5, 6, 3)))),
-        (&binary, "250-x\r\n250 BINARYMIME\r\n", Err((554, EnhancedCode(5, 6, 3)))),
+        (
+            &binary,
+            "250-x\r\n250 BINARYMIME\r\n",
+            Err((554, EnhancedCode(5, 6, 3))),
+        ),
         (&binary, all, Ok(" BODY=BINARYMIME")),
         (&utf8, none, Err((553, EnhancedCode(5, 6, 7)))),
         (&utf8, all, Ok(" SMTPUTF8")),
@@ -150,8 +201,13 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
             (got, wanted) => panic!("{envelope:?} {offered:?}: {got:?}, not {wanted:?}"),
         }
     }
-    let reply = ready(Dialect::Smtp, EHLO).mail(&plain, Some(1001)).unwrap_err();
-    assert_eq!((reply.code, reply.enhanced), (552, Some(EnhancedCode(5, 3, 4))));
+    let reply = ready(Dialect::Smtp, EHLO)
+        .mail(&plain, Some(1001))
+        .unwrap_err();
+    assert_eq!(
+        (reply.code, reply.enhanced),
+        (552, Some(EnhancedCode(5, 3, 4)))
+    );
     let recipient = Recipient {
         notify: Some("NEVER".into()),
         original: Some("rfc822;b@example.test".into()),
@@ -159,7 +215,10 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
     };
     for (offered, line) in [
         (none, "RCPT TO:<b@example.test>\r\n"),
-        (all, "RCPT TO:<b@example.test> NOTIFY=NEVER ORCPT=rfc822;b@example.test\r\n"),
+        (
+            all,
+            "RCPT TO:<b@example.test> NOTIFY=NEVER ORCPT=rfc822;b@example.test\r\n",
+        ),
     ] {
         let mut client = open(Dialect::Smtp, offered).rcpt(&recipient);
         assert_eq!(String::from_utf8_lossy(client.output()), line);
@@ -176,16 +235,29 @@ fn the_client_is_told_of_in_xtext_and_only_where_that_is_taken() {
         ident: Some("17".into()),
         login: Some("x".into()),
     };
-    let Step::Read(client) = ready(Dialect::Smtp, EHLO).xforward(&facts) else { panic!() };
+    let Step::Read(client) = ready(Dialect::Smtp, EHLO).xforward(&facts) else {
+        panic!()
+    };
     let (step, sent) = feed(client, b"550 not you\r\n");
-    assert_eq!(sent, "XFORWARD NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 HELO=a+20b+3Dc IDENT=17\r\n");
+    assert_eq!(
+        sent,
+        "XFORWARD NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::1 HELO=a+20b+3Dc IDENT=17\r\n"
+    );
     // It is of no consequence for the message.
     assert!(matches!(step, Step::Ready(_)));
-    assert!(matches!(ready(Dialect::Smtp, EHLO).xclient(&facts), Step::Ready(_)));
+    assert!(matches!(
+        ready(Dialect::Smtp, EHLO).xclient(&facts),
+        Step::Ready(_)
+    ));
     let hello = "250-next.test\r\n250 XCLIENT ADDR LOGIN\r\n";
-    let Step::Read(client) = ready(Dialect::Smtp, hello).xclient(&facts) else { panic!() };
+    let Step::Read(client) = ready(Dialect::Smtp, hello).xclient(&facts) else {
+        panic!()
+    };
     let (step, sent) = feed(client, format!("220 again\r\n{hello}").as_bytes());
-    assert_eq!(sent, "XCLIENT ADDR=IPV6:2001:db8::1 LOGIN=x\r\nEHLO mx.example.test\r\n");
+    assert_eq!(
+        sent,
+        "XCLIENT ADDR=IPV6:2001:db8::1 LOGIN=x\r\nEHLO mx.example.test\r\n"
+    );
     assert!(matches!(step, Step::Ready(_)));
 }
 
@@ -195,10 +267,14 @@ fn what_was_known_before_tls_is_forgotten() {
     let client = ready(Dialect::Smtp, hello).start_tls().unwrap();
     let (step, sent) = feed(client, b"220 go\r\n");
     assert_eq!(sent, "STARTTLS\r\n");
-    let Step::StartTls(client) = step else { panic!("{step:?}") };
+    let Step::StartTls(client) = step else {
+        panic!("{step:?}")
+    };
     let (step, sent) = feed(client.secured(), b"250 next.test\r\n");
     assert_eq!(sent, "EHLO mx.example.test\r\n");
-    let Step::Ready(ready) = step else { panic!("{step:?}") };
+    let Step::Ready(ready) = step else {
+        panic!("{step:?}")
+    };
     assert!(!ready.extensions().chunking && ready.start_tls().is_none());
 }
 
@@ -242,9 +318,14 @@ fn lies_are_told_from_replies() {
     }
     // 250 in place of 354.
     let open = with_recipients(open(Dialect::Smtp, EHLO), &["250 ok\r\n"]);
-    let Step::Read(client) = open.message(1) else { panic!() };
+    let Step::Read(client) = open.message(1) else {
+        panic!()
+    };
     let (step, _) = feed(client, b"250 ok\r\n");
-    assert!(matches!(step, Step::Fault(Fault::Unexpected(250))), "{step:?}");
+    assert!(
+        matches!(step, Step::Fault(Fault::Unexpected(250))),
+        "{step:?}"
+    );
 }
 
 #[test]
@@ -260,7 +341,9 @@ fn replies_come_out_as_they_went_in() {
         "550 \r\n",
     ] {
         let (step, _) = feed(client(Dialect::Smtp), text.as_bytes());
-        let Step::Refused(reply) = step else { panic!("{step:?}") };
+        let Step::Refused(reply) = step else {
+            panic!("{step:?}")
+        };
         let mut out = Vec::new();
         reply.write_to(&mut out);
         assert_eq!(String::from_utf8(out).unwrap(), text);
@@ -322,7 +405,11 @@ proptest! {
 /// A whole conversation with whatever the server says.
 fn feed_all(octets: &[u8]) {
     for dialect in [Dialect::Smtp, Dialect::Lmtp] {
-        let text = [b"220 x\r\n250 x\r\n250 x\r\n250 x\r\n354 x\r\n".as_slice(), octets].concat();
+        let text = [
+            b"220 x\r\n250 x\r\n250 x\r\n250 x\r\n354 x\r\n".as_slice(),
+            octets,
+        ]
+        .concat();
         let (mut rest, mut step) = (text.as_slice(), Step::Read(client(dialect)));
         loop {
             step = match step {
