@@ -15,6 +15,7 @@ pub mod kv;
 pub mod mail;
 pub mod mailbox;
 pub mod metrics;
+pub mod milter;
 pub mod net;
 pub mod plugin;
 pub mod proto;

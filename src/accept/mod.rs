@@ -22,14 +22,14 @@ pub use background::Background;
 pub use expiry::{Expiry, expire};
 pub use forward::{Handing, NextHops};
 pub use hygiene::Hygiene;
-pub use moves::{Changed, Move, Moves};
+pub use moves::{Changed, Move, Moves, came_with};
 pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
-use crate::mail::{Call, Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -77,6 +77,12 @@ struct Services {
     outcomes: Option<Background>,
     /// For the hook `moved`.
     moves: Option<Background>,
+}
+
+impl Services {
+    fn content(&self) -> ContentBuilder {
+        ContentBuilder::new(&self.config.staging, self.config.memory)
+    }
 }
 
 impl Acceptor {

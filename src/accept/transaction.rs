@@ -162,7 +162,7 @@ impl Transaction {
 
     /// Takes the octets of the message as they come; large ones go to a staging file.
     pub fn content(&self) -> ContentBuilder {
-        ContentBuilder::new(&self.services.config.staging, self.services.config.memory)
+        self.services.content()
     }
 
     /// The chain, the policy, the commit; the replies to the end of data.

@@ -1,25 +1,28 @@
 //! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
 
+mod chains;
 mod listen;
 mod onward;
 
 use crate::accept::{self, Acceptor, Background, NextHops};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
-use crate::chain::{Chain, Chains};
-use crate::config::{Config, ConfigError, Protocol};
+use crate::chain::Chains;
+use crate::config::{Config, ConfigError, Protocol, TlsMode};
 use crate::dns::Resolver;
 use crate::ingress;
 use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
+use crate::milter::Milter;
 use crate::net::guard::{Guard, System};
 use crate::net::{Endpoint, Listener, Tls};
 use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
+use chains::Links;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -47,6 +50,7 @@ pub struct App {
     listening: Vec<Listening>,
     store: Arc<SqliteStore>,
     host: Option<Arc<Host>>,
+    milters: Arc<[Milter]>,
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
@@ -76,6 +80,11 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     onward::hops(config)?;
     control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
+}
+
+/// Where former versions of plugins are kept, among other things.
+pub fn plugin_state(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join(PLUGIN_STATE)
 }
 
 /// The store beside a running server, for commands.
@@ -116,13 +125,11 @@ impl App {
             },
             Arc::clone(&store) as Arc<dyn Store>,
         ));
-        let chains: Arc<dyn Chains> = match &host {
-            Some(host) => Arc::new(Loaded(Arc::clone(host))),
-            None => Arc::new(Chain {
-                generation: 0,
-                filters: Arc::new([]),
-            }),
-        };
+        let milters = config.milters.iter().cloned();
+        let milters: Arc<[Milter]> = milters
+            .map(|config| Milter::new(config, &metrics))
+            .collect();
+        let chains: Arc<dyn Chains> = Arc::new(Links::new(host.clone(), Arc::clone(&milters)));
         let acceptor = Acceptor::new(
             accept::Config {
                 policy: config.policy,
@@ -154,6 +161,7 @@ impl App {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
             host,
+            milters,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
@@ -191,6 +199,7 @@ impl App {
             listening: self.listening.iter().map(ToString::to_string).collect(),
             started: services.clock.now(),
             plugins: self.host.clone(),
+            milters: Arc::clone(&self.milters),
             acceptor: services.acceptor.clone(),
         });
         let stop = self.stop.clone();
@@ -281,6 +290,28 @@ impl App {
                 let acceptor = services.acceptor.clone();
                 let serving = ingress::milter::serve(bound.listener, milter, acceptor, stop);
                 self.tasks.spawn(serving);
+            }
+            Protocol::Hooks | Protocol::Rspamd => {
+                let web = ingress::web::Config {
+                    hostname: config.hostname.clone(),
+                    size: config.limits.message_size,
+                    secret: bound.config.secret.clone(),
+                    tls: match bound.config.tls {
+                        TlsMode::None => None,
+                        TlsMode::Starttls | TlsMode::Implicit => services.tls.clone(),
+                    },
+                    connections,
+                    drain: DRAIN,
+                    ..Default::default()
+                };
+                let acceptor = services.acceptor.clone();
+                if bound.config.protocol == Protocol::Hooks {
+                    let serving = ingress::hooks::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                } else {
+                    let serving = ingress::rspamd::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                }
             }
             // The configuration refuses it.
             Protocol::Submission => {}
@@ -393,22 +424,9 @@ fn plugins(
         limits: config.plugins.limits,
         breaker: config.plugins.breaker,
         probation: config.plugins.probation,
-        state: Some(config.data_dir.join(PLUGIN_STATE)),
+        state: Some(plugin_state(config)),
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..standard
-    }
-}
-
-/// The plugins in force, as a chain.
-struct Loaded(Arc<Host>);
-
-impl Chains for Loaded {
-    fn current(&self) -> Chain {
-        let generation = self.0.generation();
-        Chain {
-            generation: generation.number,
-            filters: Arc::clone(&generation.filters),
-        }
     }
 }

@@ -4,9 +4,11 @@
 mod bulkheads;
 mod error;
 mod limits;
+mod milters;
 mod next_hop;
 mod raw;
 mod resolve;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod trusted;
@@ -35,6 +37,8 @@ pub struct Config {
     /// None: a self-signed pair is made in the data directory.
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
+    /// Milters that are links of the chain.
+    pub milters: Vec<crate::milter::Config>,
     pub policy: Policy,
     pub dns: crate::dns::Config,
     /// None: senders are not checked.
@@ -55,6 +59,10 @@ pub enum Protocol {
     Milter,
     Imap,
     Http,
+    /// MTA Hooks.
+    Hooks,
+    /// Rspamd's scan protocol.
+    Rspamd,
 }
 
 impl Protocol {
@@ -66,6 +74,8 @@ impl Protocol {
             Self::Milter => "milter",
             Self::Imap => "imap",
             Self::Http => "http",
+            Self::Hooks => "hooks",
+            Self::Rspamd => "rspamd",
         }
     }
 }
@@ -89,6 +99,8 @@ pub struct Listener {
     pub access: crate::net::Access,
     /// All its connections come over `[trusted] proxies`.
     pub proxy_protocol: bool,
+    /// What hooks and rspamd want to be shown.
+    pub secret: Option<crate::ingress::web::Secret>,
     /// Its messages go on to this one, not into mailboxes here.
     pub next_hop: Option<String>,
     /// Where its address stands in the file.

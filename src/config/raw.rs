@@ -1,6 +1,6 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, limits, next_hop, trusted};
+use super::{ByteSize, Protocol, TlsMode, limits, milters, next_hop, trusted};
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -21,6 +21,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     #[serde(default)]
     pub plugins: Plugins,
+    #[serde(default)]
+    pub milter: Vec<milters::Raw>,
     #[serde(default)]
     pub policy: Policy,
     #[serde(default)]
@@ -45,6 +47,8 @@ pub struct Listener {
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
     pub proxy_protocol: Option<Spanned<bool>>,
+    pub secret: Option<Spanned<String>>,
+    pub secret_file: Option<Spanned<PathBuf>>,
     pub next_hop: Option<Spanned<String>>,
 }
 

@@ -2,6 +2,7 @@
 //! Speaks no protocol itself.
 
 pub mod guard;
+pub mod http;
 
 mod access;
 mod connect;
