@@ -82,6 +82,7 @@ fn gone(journal: &Journal) -> &'static str {
         match place.disposition {
             Disposition::Filed { .. } | Disposition::Quarantined { .. } => return "deleted since",
             Disposition::Passed { .. } => why = "kept by another mail server",
+            Disposition::Relayed { .. } => why = "handed on to a next hop",
             Disposition::Discarded { .. } => why = "discarded",
             Disposition::Refused { .. } => {}
         }

@@ -6,9 +6,9 @@ mod miltertest;
 mod mta;
 mod native;
 mod postfix;
-mod postfix_rig;
+pub mod postfix_rig;
 mod progress;
-mod restart;
+pub mod restart;
 
 use crate::support::Server;
 use mta::Mta;
