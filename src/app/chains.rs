@@ -34,9 +34,7 @@ impl Links {
             links.extend(generation.ordered());
         }
         // Stable: plugins of one order stay as they are.
-        links.sort_by(|(a, one), (b, other)| {
-            (a, &one.info().name).cmp(&(b, &other.info().name))
-        });
+        links.sort_by(|(a, one), (b, other)| (a, &one.info().name).cmp(&(b, &other.info().name)));
         Chain {
             generation: generation.map_or(0, |generation| generation.number),
             filters: links.into_iter().map(|(_, filter)| filter).collect(),

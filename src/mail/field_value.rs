@@ -33,7 +33,10 @@ impl Written {
     pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
         let text = text.into();
         for (number, line) in text.split("\r\n").enumerate() {
-            match line.bytes().find(|octet| matches!(octet, b'\r' | b'\n' | 0)) {
+            match line
+                .bytes()
+                .find(|octet| matches!(octet, b'\r' | b'\n' | 0))
+            {
                 Some(b'\r') => return Err(TextError::Control("a carriage return")),
                 Some(b'\n') => return Err(TextError::Control("a line feed")),
                 Some(_) => return Err(TextError::Control("a NUL")),

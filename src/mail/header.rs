@@ -34,9 +34,7 @@ impl Field {
         Self {
             octets: match value {
                 FieldValue::Text(text) => unstructured::write(name.as_str(), text.as_str()).into(),
-                FieldValue::AsWritten(written) => {
-                    format!("{name}:{}\r\n", written.as_str()).into()
-                }
+                FieldValue::AsWritten(written) => format!("{name}:{}\r\n", written.as_str()).into(),
             },
             colon: name.as_str().len(),
             origin,

@@ -279,9 +279,7 @@ fn field_value(value: &[u8], leading_space: bool) -> Result<FieldValue, Failure>
     };
     match Written::new(text.clone()) {
         Ok(written) => Ok(FieldValue::AsWritten(written)),
-        Err(TextError::TooLong(..)) => {
-            Ok(Line::lossy(&text.replace("\r\n", "")).into())
-        }
+        Err(TextError::TooLong(..)) => Ok(Line::lossy(&text.replace("\r\n", "")).into()),
         Err(error) => Err(bad(format!(
             "it asks for a field with the value {}: {error}",
             shown(&text)

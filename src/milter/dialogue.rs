@@ -5,8 +5,7 @@ use super::changes::Changes;
 use crate::mail::{Failure, FailureKind};
 use crate::net::{Endpoint, Input, Stream};
 use crate::proto::milter::{
-    Client, Command, Frames, Heard, Negotiated, Next, Opening, ProtocolError, Said, Values,
-    Waiting,
+    Client, Command, Frames, Heard, Negotiated, Next, Opening, ProtocolError, Said, Values, Waiting,
 };
 use std::io;
 use std::pin::Pin;

@@ -71,7 +71,10 @@ impl Facts {
 
     pub fn rcpt(recipient: &Recipient) -> Path {
         let notify = recipient.notify.iter().map(|what| format!("NOTIFY={what}"));
-        let original = recipient.original.iter().map(|what| format!("ORCPT={what}"));
+        let original = recipient
+            .original
+            .iter()
+            .map(|what| format!("ORCPT={what}"));
         Path {
             given: format!("<{}>", recipient.address),
             parameters: notify.chain(original).collect(),

@@ -96,7 +96,9 @@ impl Milter {
         let info = FilterInfo {
             name: config.name.clone(),
             version: VERSION.to_owned(),
-            hooks: [Hook::Mail, Hook::Rcpt, Hook::Message].into_iter().collect(),
+            hooks: [Hook::Mail, Hook::Rcpt, Hook::Message]
+                .into_iter()
+                .collect(),
             // What it wants is known only when it has been asked.
             uses: Uses {
                 body: true,

@@ -220,9 +220,7 @@ impl Talk<'_> {
         changes: &mut Changes,
     ) -> Result<Said, Failure> {
         let values = |name: &str| self.facts.value(name);
-        dialogue
-            .say(command, &values, changes, self.patience)
-            .await
+        dialogue.say(command, &values, changes, self.patience).await
     }
 
     /// The first answer that ends it, or that to the end.

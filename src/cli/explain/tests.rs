@@ -1,8 +1,8 @@
 use super::render::text;
 use crate::mail::{
-    Address, AuthenticationResult, Disposition, Edit, Envelope, Failure, FailureKind, FieldName, FieldValue,
-    HeaderEdit, Hook, HostCall, Journal, Line, Mode, Recipient, Ret, Scope, Scoped, Session,
-    Symbol, TransactionId, Turn, Verdict, Where,
+    Address, AuthenticationResult, Disposition, Edit, Envelope, Failure, FailureKind, FieldName,
+    FieldValue, HeaderEdit, Hook, HostCall, Journal, Line, Mode, Recipient, Ret, Scope, Scoped,
+    Session, Symbol, TransactionId, Turn, Verdict, Where,
 };
 use std::time::Duration;
 

@@ -31,10 +31,10 @@ impl Said {
             b't' => Self::Tempfail,
             b's' => Self::Skip,
             b'4' | b'f' => Self::Shutdown,
-            b'y' => Self::Refuse(reply(packet.data).map_err(|what| ProtocolError::Malformed {
-                command: 'y',
-                what,
-            })?),
+            b'y' => Self::Refuse(
+                reply(packet.data)
+                    .map_err(|what| ProtocolError::Malformed { command: 'y', what })?,
+            ),
             other => return Err(ProtocolError::NotAnAnswer(char::from(other))),
         })
     }
@@ -53,7 +53,9 @@ fn reply(data: &[u8]) -> Result<Reply, &'static str> {
     let mut reply: Option<Reply> = None;
     for line in text.split('\n') {
         let line = line.strip_suffix('\r').unwrap_or(line);
-        let digits = line.get(..3).filter(|code| code.bytes().all(|c| c.is_ascii_digit()));
+        let digits = line
+            .get(..3)
+            .filter(|code| code.bytes().all(|c| c.is_ascii_digit()));
         let code: u16 = digits
             .and_then(|digits| digits.parse().ok())
             .filter(|code| (400..600).contains(code))
@@ -90,10 +92,16 @@ fn class(code: u16) -> u8 {
 fn enhanced(text: &str, code: u16) -> (Option<EnhancedCode>, &str) {
     let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
     let mut numbers = word.split('.').map(|number| {
-        let is_number = (1..=3).contains(&number.len()) && number.bytes().all(|c| c.is_ascii_digit());
+        let is_number =
+            (1..=3).contains(&number.len()) && number.bytes().all(|c| c.is_ascii_digit());
         is_number.then(|| number.parse::<u16>().ok()).flatten()
     });
-    match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
+    match (
+        numbers.next(),
+        numbers.next(),
+        numbers.next(),
+        numbers.next(),
+    ) {
         (Some(Some(class_given)), Some(Some(subject)), Some(Some(detail)), None)
             if class_given == u16::from(class(code)) =>
         {
