@@ -15,7 +15,7 @@ use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
-use crate::milter::Milter;
+use crate::milter::{Milter, MilterStatus};
 use crate::net::guard::{Guard, System};
 use crate::net::{Endpoint, Listener, Tls};
 use crate::plugin::{self, Host, Web};
@@ -51,6 +51,7 @@ pub struct App {
     store: Arc<SqliteStore>,
     host: Option<Arc<Host>>,
     milters: Arc<[Milter]>,
+    chains: Arc<dyn Chains>,
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
@@ -138,7 +139,7 @@ impl App {
                 recipients: config.limits.recipients,
                 hygiene: config.limits.hygiene,
             },
-            chains,
+            Arc::clone(&chains),
             Arc::clone(&directory),
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
@@ -162,6 +163,7 @@ impl App {
             store,
             host,
             milters,
+            chains,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
@@ -327,13 +329,15 @@ impl App {
         &self.store
     }
 
+    /// What is to be said of each milter that is a link of the chain.
+    pub fn milters(&self) -> Vec<MilterStatus> {
+        self.milters.iter().map(Milter::status).collect()
+    }
+
     /// Names and versions of the filters in force, in order.
     pub fn filters(&self) -> Vec<String> {
-        let Some(host) = &self.host else {
-            return Vec::new();
-        };
-        let generation = host.generation();
-        let infos = generation.filters.iter().map(|filter| filter.info());
+        let chain = self.chains.current();
+        let infos = chain.filters.iter().map(|filter| filter.info());
         infos
             .map(|info| format!("{} {}", info.name, info.version))
             .collect()
