@@ -1,6 +1,7 @@
 //! The configuration file: text, to raw values with their places, to a resolved `Config`; errors point at the line.
 //! Opens no sockets and starts nothing.
 
+mod acme;
 mod bulkheads;
 mod error;
 mod limits;
@@ -8,11 +9,14 @@ mod raw;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trusted;
 mod units;
 
+pub use acme::Acme;
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use tls::{PathAt, Tls, TlsFiles};
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -29,8 +33,8 @@ pub struct Config {
     pub domains: Vec<String>,
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
-    /// None: a self-signed pair is made in the data directory.
-    pub tls: Option<TlsFiles>,
+    pub tls: Tls,
+    pub acme: Option<Acme>,
     pub plugins: Plugins,
     pub policy: Policy,
     pub dns: crate::dns::Config,
@@ -52,6 +56,8 @@ pub enum Protocol {
     Milter,
     Imap,
     Http,
+    /// Answers ACME challenges and nothing else.
+    Acme,
 }
 
 impl Protocol {
@@ -63,6 +69,7 @@ impl Protocol {
             Self::Milter => "milter",
             Self::Imap => "imap",
             Self::Http => "http",
+            Self::Acme => "acme",
         }
     }
 }
@@ -81,6 +88,7 @@ pub struct Listener {
     pub protocol: Protocol,
     pub address: String,
     pub tls: TlsMode,
+    pub client_certificates: crate::net::Asked,
     pub allow_plaintext_auth: bool,
     /// Of a Unix socket.
     pub access: crate::net::Access,
@@ -88,14 +96,6 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// Where its address stands in the file.
     pub span: Range<usize>,
-}
-
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    pub certificate_span: Range<usize>,
-    pub key_span: Range<usize>,
 }
 
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, limits, trusted};
+use super::{ByteSize, Protocol, TlsMode, acme, limits, tls, trusted};
+use crate::net::Asked;
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -16,7 +17,11 @@ pub struct Config {
     pub postmaster: Option<Spanned<String>>,
     #[serde(default)]
     pub listener: Vec<Listener>,
-    pub tls: Option<Tls>,
+    #[serde(default)]
+    pub tls: tls::Raw,
+    #[serde(default)]
+    pub certificate: Vec<tls::RawPair>,
+    pub acme: Option<acme::Raw>,
     #[serde(default)]
     pub plugins: Plugins,
     #[serde(default)]
@@ -39,17 +44,11 @@ pub struct Listener {
     pub protocol: Spanned<Protocol>,
     pub address: Spanned<String>,
     pub tls: Option<Spanned<TlsMode>>,
+    pub client_certificates: Option<Spanned<Asked>>,
     pub allow_plaintext_auth: Option<Spanned<bool>>,
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
     pub proxy_protocol: Option<Spanned<bool>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Tls {
-    pub certificate: Spanned<PathBuf>,
-    pub key: Spanned<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,13 +1,13 @@
 //! From raw values to a `Config`: defaults, paths, and the rules that a type cannot say.
 
 use super::{
-    Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, raw, trusted,
+    Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsMode,
+    Trusted, acme, bulkheads, limits, raw, tls, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
 use crate::mail::Address;
-use crate::net::Access;
+use crate::net::{Access, Asked};
 use crate::{dns, verify};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -44,7 +44,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, raw, &trusted))
+        .map(|raw_listener| listener(&source, raw_listener, &trusted, &raw.tls))
         .collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() {
         return Err(source.error(
@@ -53,15 +53,8 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
             "add one, such as:\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:2525\"",
         ));
     }
-    let tls = raw.tls.map(|tls| {
-        let (certificate_span, key_span) = (tls.certificate.span(), tls.key.span());
-        TlsFiles {
-            certificate: base.join(tls.certificate.into_inner()),
-            key: base.join(tls.key.into_inner()),
-            certificate_span,
-            key_span,
-        }
-    });
+    let tls = tls::resolve(&source, &base, raw.tls, raw.certificate)?;
+    let acme = raw.acme.map(|raw| acme::resolve(&source, &base, raw, &hostname, &listeners));
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
     Ok(Config {
         hostname,
@@ -70,6 +63,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         postmaster,
         listeners,
         tls,
+        acme: acme.transpose()?,
         plugins: plugins(&source, &base, raw.plugins)?,
         policy: policy(&source, &raw.policy)?,
         dns: dns(&source, raw.dns)?,
@@ -81,7 +75,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
     })
 }
 
-fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError> {
+pub(super) fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError> {
     match Address::parse(&format!("postmaster@{}", name.get_ref())) {
         Ok(address) if !address.domain().starts_with('[') => Ok(address.domain().to_owned()),
         _ => Err(source.error(
@@ -96,6 +90,7 @@ fn listener(
     source: &Source,
     raw: raw::Listener,
     trusted: &Trusted,
+    files: &tls::Raw,
 ) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if protocol == Protocol::Submission {
@@ -105,7 +100,7 @@ fn listener(
                 "protocol {:?} is not there yet in this version",
                 protocol.name()
             ),
-            "smtp, lmtp, milter, imap and http are",
+            "smtp, lmtp, milter, imap, http and acme are",
         ));
     }
     let address = raw.address.get_ref();
@@ -133,7 +128,7 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http | Protocol::Milter) => TlsMode::None,
+        (None, Protocol::Http | Protocol::Milter | Protocol::Acme) => TlsMode::None,
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(
@@ -149,7 +144,34 @@ fn listener(
                 "use tls = \"none\" on a loopback address, with a reverse proxy before it if it must be reached from outside",
             ));
         }
+        (Some(mode), Protocol::Acme) if *mode.get_ref() == TlsMode::Starttls => {
+            return Err(source.error(
+                mode.span(),
+                "acme has no STARTTLS",
+                "\"none\" answers http-01 challenges, \"implicit\" those of tls-alpn-01",
+            ));
+        }
         (Some(mode), _) => *mode.get_ref(),
+    };
+    let client_certificates = match &raw.client_certificates {
+        Some(asked) if *asked.get_ref() != Asked::None => {
+            if tls == TlsMode::None || protocol == Protocol::Acme {
+                return Err(source.error(
+                    asked.span(),
+                    "a client shows its certificate in a TLS handshake, and this listener has none for mail",
+                    "remove the line, or set tls = \"starttls\" or \"implicit\" on smtp, lmtp or imap",
+                ));
+            }
+            if !files.has_client_ca() {
+                return Err(source.error(
+                    asked.span(),
+                    "nobody could sign a client's certificate",
+                    "name the authorities: [tls] client-ca = \"/etc/wasmilter/clients.pem\"",
+                ));
+            }
+            *asked.get_ref()
+        }
+        _ => Asked::None,
     };
     if let (Some(flag), false) = (&raw.allow_plaintext_auth, protocol == Protocol::Imap) {
         return Err(source.error(
@@ -159,7 +181,7 @@ fn listener(
         ));
     }
     if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
-        if let Protocol::Http | Protocol::Milter = protocol {
+        if let Protocol::Http | Protocol::Milter | Protocol::Acme = protocol {
             return Err(source.error(
                 flag.span(),
                 format!("{} does not take the PROXY protocol", protocol.name()),
@@ -178,6 +200,7 @@ fn listener(
     Ok(Listener {
         protocol,
         tls,
+        client_certificates,
         access,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
