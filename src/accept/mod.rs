@@ -6,6 +6,7 @@ mod aftermath;
 mod background;
 mod disposition;
 mod expiry;
+mod forward;
 mod hygiene;
 mod judge;
 mod moves;
@@ -19,15 +20,16 @@ mod transaction;
 pub use aftermath::Aftermath;
 pub use background::Background;
 pub use expiry::{Expiry, expire};
+pub use forward::{Handing, NextHops};
 pub use hygiene::Hygiene;
-pub use moves::{Changed, Move, Moves};
+pub use moves::{Changed, Move, Moves, came_with};
 pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
-use crate::mail::{Call, Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::metrics;
 use crate::store::Store;
 use crate::verify::Verifier;
@@ -68,6 +70,10 @@ struct Services {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     verifier: Option<Verifier>,
+    /// None: the configuration has none.
+    hops: Option<Arc<dyn NextHops>>,
+    /// None: messages go into mailboxes here.
+    onward: Option<forward::Onward>,
     /// For the hook `outcome`; none: it is not called.
     outcomes: Option<Background>,
     /// For the hook `moved`.
@@ -80,6 +86,12 @@ struct Services {
 struct Meter {
     chain: metrics::Chain,
     authentication: metrics::Authentication,
+}
+
+impl Services {
+    fn content(&self) -> ContentBuilder {
+        ContentBuilder::new(&self.config.staging, self.config.memory)
+    }
 }
 
 impl Acceptor {
@@ -97,6 +109,8 @@ impl Acceptor {
             store,
             clock,
             verifier: None,
+            hops: None,
+            onward: None,
             outcomes: None,
             moves: None,
             meter: Meter::default(),
@@ -131,6 +145,26 @@ impl Acceptor {
         }))
     }
 
+    /// For messages that go on to a next hop: to this one, unless a filter names another.
+    pub fn handing_on(self, hops: Arc<dyn NextHops>, default: String) -> Self {
+        Self(Arc::new(Services {
+            onward: Some(forward::Onward {
+                hops: Arc::clone(&hops),
+                default,
+            }),
+            hops: Some(hops),
+            ..Services::clone(&self.0)
+        }))
+    }
+
+    /// What is released from quarantine may go on to these.
+    pub fn knowing_next_hops(self, hops: Arc<dyn NextHops>) -> Self {
+        Self(Arc::new(Services {
+            hops: Some(hops),
+            ..Services::clone(&self.0)
+        }))
+    }
+
     /// The `connect` hook; an error is the reply to turn the client away with. What filters tag goes into the session.
     pub async fn connect(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let chain = self.0.chains.current();
@@ -152,7 +186,12 @@ impl Acceptor {
     ) -> Result<Transaction, Reply> {
         let services = Arc::clone(&self.0);
         let chain = services.chains.current();
-        Transaction::begin(services, Keeper::Us, chain, session, envelope).await
+        if services.onward.is_none() {
+            return Transaction::begin(services, Keeper::Us, chain, session, envelope).await;
+        }
+        let keeper = Keeper::Asker;
+        let transaction = Transaction::begin(services, keeper, chain, session, envelope).await?;
+        Box::pin(transaction.onward()).await
     }
 
     /// For messages that somebody else keeps, with the generation of plugins that is in force now.

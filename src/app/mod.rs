@@ -1,12 +1,14 @@
 //! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
 
 mod certificates;
+mod chains;
 mod listen;
+mod onward;
 
-use crate::accept::{self, Acceptor, Background};
+use crate::accept::{self, Acceptor, Background, NextHops};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
-use crate::chain::{Chain, Chains};
+use crate::chain::Chains;
 use crate::config::{Config, ConfigError, Protocol};
 use crate::dns::Resolver;
 use crate::ingress;
@@ -14,6 +16,7 @@ use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
+use crate::milter::Milter;
 use crate::net::guard::{self, Guard, System};
 use crate::net::{Endpoint, Listener};
 use crate::plugin::{self, Host, Web};
@@ -21,6 +24,7 @@ use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
 use certificates::Secured;
+use chains::Links;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -48,6 +52,7 @@ pub struct App {
     listening: Vec<Listening>,
     store: Arc<SqliteStore>,
     host: Option<Arc<Host>>,
+    milters: Arc<[Milter]>,
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
@@ -72,8 +77,14 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
     }
+    onward::hops(config)?;
     control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
+}
+
+/// Where former versions of plugins are kept, among other things.
+pub fn plugin_state(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join(PLUGIN_STATE)
 }
 
 /// The store beside a running server, for commands.
@@ -97,6 +108,7 @@ impl App {
         let store = Arc::new(store);
         let commands = listen::bind_control(config).await?;
         let (tls, certificates) = certificates::load(config, &metrics)?;
+        let hops = onward::hops(config)?;
         let resolver = resolver(config)?;
         let host = match &config.plugins.directory {
             None => None,
@@ -116,13 +128,11 @@ impl App {
             },
             Arc::clone(&store) as Arc<dyn Store>,
         ));
-        let chains: Arc<dyn Chains> = match &host {
-            Some(host) => Arc::new(Loaded(Arc::clone(host))),
-            None => Arc::new(Chain {
-                generation: 0,
-                filters: Arc::new([]),
-            }),
-        };
+        let milters = config.milters.iter().cloned();
+        let milters: Arc<[Milter]> = milters
+            .map(|config| Milter::new(config, &metrics))
+            .collect();
+        let chains: Arc<dyn Chains> = Arc::new(Links::new(host.clone(), Arc::clone(&milters)));
         let acceptor = Acceptor::new(
             accept::Config {
                 policy: config.policy,
@@ -148,10 +158,15 @@ impl App {
         let acceptor = acceptor
             .telling(outcomes.clone(), moves.clone())
             .counted(&metrics);
+        let acceptor = match &hops {
+            Some(hops) => acceptor.knowing_next_hops(Arc::clone(hops)),
+            None => acceptor,
+        };
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
             host,
+            milters,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
@@ -161,6 +176,7 @@ impl App {
             directory,
             clock,
             tls,
+            hops,
             guard: guard(config, &config.limits.guard, &metrics, "smtp"),
             imap_guard: guard(config, &config.limits.imap, &metrics, "imap"),
             metrics,
@@ -187,6 +203,7 @@ impl App {
             listening: self.listening.iter().map(ToString::to_string).collect(),
             started: services.clock.now(),
             plugins: self.host.clone(),
+            milters: Arc::clone(&self.milters),
             acceptor: services.acceptor.clone(),
         });
         let stop = self.stop.clone();
@@ -222,6 +239,7 @@ impl App {
                         errors: config.limits.errors,
                         commands: config.limits.commands,
                         idle_commands: config.limits.idle_commands,
+                        dsn: onward::dsn(config, &bound.config),
                     },
                     tls: listen::smtp_tls(bound.config.tls, services.tls.of(&bound.config)),
                     proxies: listen::proxies(config, &bound.config),
@@ -233,7 +251,7 @@ impl App {
                     drain: DRAIN,
                     ..Default::default()
                 };
-                let acceptor = services.acceptor.clone();
+                let acceptor = onward::acceptor(&bound.config, services);
                 self.tasks
                     .spawn(ingress::smtp::serve(bound.listener, smtp, acceptor, stop));
             }
@@ -284,6 +302,25 @@ impl App {
                 let acceptor = services.acceptor.clone();
                 let serving = ingress::milter::serve(bound.listener, milter, acceptor, stop);
                 self.tasks.spawn(serving);
+            }
+            Protocol::Hooks | Protocol::Rspamd => {
+                let web = ingress::web::Config {
+                    hostname: config.hostname.clone(),
+                    size: config.limits.message_size,
+                    secret: bound.config.secret.clone(),
+                    tls: services.tls.of(&bound.config),
+                    connections,
+                    drain: DRAIN,
+                    ..Default::default()
+                };
+                let acceptor = services.acceptor.clone();
+                if bound.config.protocol == Protocol::Hooks {
+                    let serving = ingress::hooks::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                } else {
+                    let serving = ingress::rspamd::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                }
             }
             // The configuration refuses it.
             Protocol::Submission => {}
@@ -337,6 +374,7 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Secured,
+    hops: Option<Arc<dyn NextHops>>,
     guard: Arc<Guard>,
     imap_guard: Arc<Guard>,
     metrics: Registry,
@@ -410,22 +448,9 @@ fn plugins(
         limits: config.plugins.limits,
         breaker: config.plugins.breaker,
         probation: config.plugins.probation,
-        state: Some(config.data_dir.join(PLUGIN_STATE)),
+        state: Some(plugin_state(config)),
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..standard
-    }
-}
-
-/// The plugins in force, as a chain.
-struct Loaded(Arc<Host>);
-
-impl Chains for Loaded {
-    fn current(&self) -> Chain {
-        let generation = self.0.generation();
-        Chain {
-            generation: generation.number,
-            filters: Arc::clone(&generation.filters),
-        }
     }
 }

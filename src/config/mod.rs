@@ -5,8 +5,11 @@ mod acme;
 mod bulkheads;
 mod error;
 mod limits;
+mod milters;
+mod next_hop;
 mod raw;
 mod resolve;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -16,6 +19,7 @@ mod units;
 pub use acme::Acme;
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use next_hop::NextHop;
 pub use tls::{PathAt, Tls, TlsFiles};
 pub use trusted::Trusted;
 pub use units::ByteSize;
@@ -33,9 +37,12 @@ pub struct Config {
     pub domains: Vec<String>,
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
+    pub next_hops: Vec<NextHop>,
     pub tls: Tls,
     pub acme: Option<Acme>,
     pub plugins: Plugins,
+    /// Milters that are links of the chain.
+    pub milters: Vec<crate::milter::Config>,
     pub policy: Policy,
     pub dns: crate::dns::Config,
     /// None: senders are not checked.
@@ -56,6 +63,10 @@ pub enum Protocol {
     Milter,
     Imap,
     Http,
+    /// MTA Hooks.
+    Hooks,
+    /// Rspamd's scan protocol.
+    Rspamd,
     /// Answers ACME challenges and nothing else.
     Acme,
 }
@@ -69,6 +80,8 @@ impl Protocol {
             Self::Milter => "milter",
             Self::Imap => "imap",
             Self::Http => "http",
+            Self::Hooks => "hooks",
+            Self::Rspamd => "rspamd",
             Self::Acme => "acme",
         }
     }
@@ -94,6 +107,10 @@ pub struct Listener {
     pub access: crate::net::Access,
     /// All its connections come over `[trusted] proxies`.
     pub proxy_protocol: bool,
+    /// What hooks and rspamd want to be shown.
+    pub secret: Option<crate::ingress::web::Secret>,
+    /// Its messages go on to this one, not into mailboxes here.
+    pub next_hop: Option<String>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }

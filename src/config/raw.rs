@@ -1,6 +1,6 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, acme, limits, tls, trusted};
+use super::{ByteSize, Protocol, TlsMode, acme, limits, milters, next_hop, tls, trusted};
 use crate::net::Asked;
 use crate::verify::Action;
 use serde::Deserialize;
@@ -18,12 +18,16 @@ pub struct Config {
     #[serde(default)]
     pub listener: Vec<Listener>,
     #[serde(default)]
+    pub next_hop: Vec<next_hop::Raw>,
+    #[serde(default)]
     pub tls: tls::Raw,
     #[serde(default)]
     pub certificate: Vec<tls::RawPair>,
     pub acme: Option<acme::Raw>,
     #[serde(default)]
     pub plugins: Plugins,
+    #[serde(default)]
+    pub milter: Vec<milters::Raw>,
     #[serde(default)]
     pub policy: Policy,
     #[serde(default)]
@@ -49,6 +53,9 @@ pub struct Listener {
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
     pub proxy_protocol: Option<Spanned<bool>>,
+    pub secret: Option<Spanned<String>>,
+    pub secret_file: Option<Spanned<PathBuf>>,
+    pub next_hop: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsMode,
-    Trusted, acme, bulkheads, limits, raw, tls, trusted,
+    Trusted, acme, bulkheads, limits, milters, next_hop, raw, secret, tls, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -41,10 +41,11 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         })
         .transpose()?;
     let trusted = trusted::resolve(&source, &raw.trusted)?;
+    let next_hops = next_hop::resolve(&source, &base, raw.next_hop)?;
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw_listener| listener(&source, raw_listener, &trusted, &raw.tls))
+        .map(|raw_listener| listener(&source, &base, raw_listener, &trusted, &raw.tls, &next_hops))
         .collect::<Result<Vec<_>, _>>()?;
     if listeners.is_empty() {
         return Err(source.error(
@@ -56,15 +57,19 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
     let tls = tls::resolve(&source, &base, raw.tls, raw.certificate)?;
     let acme = raw.acme.map(|raw| acme::resolve(&source, &base, raw, &hostname, &listeners));
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
+    let plugins = plugins(&source, &base, raw.plugins)?;
+    let breaker = plugins.breaker;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
         domains,
         postmaster,
         listeners,
+        next_hops,
         tls,
         acme: acme.transpose()?,
-        plugins: plugins(&source, &base, raw.plugins)?,
+        milters: milters::resolve(&source, raw.milter, breaker, limits.message_size)?,
+        plugins,
         policy: policy(&source, &raw.policy)?,
         dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
@@ -88,9 +93,11 @@ pub(super) fn domain(source: &Source, name: &Spanned<String>) -> Result<String, 
 
 fn listener(
     source: &Source,
+    base: &Path,
     raw: raw::Listener,
     trusted: &Trusted,
     files: &tls::Raw,
+    next_hops: &[next_hop::NextHop],
 ) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if protocol == Protocol::Submission {
@@ -100,7 +107,7 @@ fn listener(
                 "protocol {:?} is not there yet in this version",
                 protocol.name()
             ),
-            "smtp, lmtp, milter, imap, http and acme are",
+            "smtp, lmtp, milter, hooks, rspamd, imap, http and acme are",
         ));
     }
     let address = raw.address.get_ref();
@@ -128,7 +135,14 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http | Protocol::Milter | Protocol::Acme) => TlsMode::None,
+        (
+            None,
+            Protocol::Http
+            | Protocol::Milter
+            | Protocol::Hooks
+            | Protocol::Rspamd
+            | Protocol::Acme,
+        ) => TlsMode::None,
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(
@@ -149,6 +163,15 @@ fn listener(
                 mode.span(),
                 "acme has no STARTTLS",
                 "\"none\" answers http-01 challenges, \"implicit\" those of tls-alpn-01",
+            ));
+        }
+        (Some(mode), Protocol::Hooks | Protocol::Rspamd)
+            if *mode.get_ref() == TlsMode::Starttls =>
+        {
+            return Err(source.error(
+                mode.span(),
+                format!("{} has no STARTTLS", protocol.name()),
+                "use tls = \"implicit\" for https, or \"none\" (the default)",
             ));
         }
         (Some(mode), _) => *mode.get_ref(),
@@ -181,7 +204,7 @@ fn listener(
         ));
     }
     if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
-        if let Protocol::Http | Protocol::Milter | Protocol::Acme = protocol {
+        if !matches!(protocol, Protocol::Smtp | Protocol::Lmtp | Protocol::Imap) {
             return Err(source.error(
                 flag.span(),
                 format!("{} does not take the PROXY protocol", protocol.name()),
@@ -196,6 +219,8 @@ fn listener(
             ));
         }
     }
+    let secret = secret::resolve(source, base, &raw)?;
+    next_hop::of_listener(source, raw.next_hop.as_ref(), protocol, next_hops)?;
     let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
@@ -204,6 +229,8 @@ fn listener(
         access,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
+        secret,
+        next_hop: raw.next_hop.map(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })

@@ -2,8 +2,8 @@
 
 use crate::chain::{Chain, Draft, Ended, Policy, Ruling, Run, greet};
 use crate::mail::{
-    Address, Call, Content, EnhancedCode, Envelope, Filter, Hook, Message, Recipient, Reply,
-    Session, TransactionId, Turn, Verdict,
+    Address, AuthenticationResult, Call, Content, EnhancedCode, Envelope, Filter, Hook, Message,
+    Recipient, Reply, Session, TransactionId, Turn, Verdict,
 };
 use crate::plugin::Input;
 use std::io;
@@ -12,9 +12,12 @@ use std::sync::Arc;
 /// What goes in.
 #[derive(Debug, Clone)]
 pub struct Play {
+    pub id: TransactionId,
     pub session: Session,
     pub envelope: Envelope,
     pub message: Content,
+    /// What was found of the sender.
+    pub authentication: Vec<AuthenticationResult>,
     /// None: no sum of scores means anything.
     pub policy: Option<Policy>,
 }
@@ -44,13 +47,27 @@ impl Done {
     }
 }
 
+/// An empty message from nobody to nobody.
+impl Default for Play {
+    fn default() -> Self {
+        Self {
+            id: TransactionId::new(0, 0),
+            session: Session::default(),
+            envelope: Envelope::default(),
+            message: Content::from_bytes(""),
+            authentication: Vec::new(),
+            policy: None,
+        }
+    }
+}
+
 impl From<Input> for Play {
     fn from(input: Input) -> Self {
         Self {
             session: input.session,
             envelope: input.envelope,
             message: input.message,
-            policy: None,
+            ..Self::default()
         }
     }
 }
@@ -68,11 +85,12 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
     let mut envelope = play.envelope;
     let asked = std::mem::take(&mut envelope.recipients);
     let mut state = Transaction {
-        run: Run::new(chain, session, Some(TransactionId::new(0, 0))),
+        run: Run::new(chain, session, Some(play.id)),
         recipients: Vec::new(),
         draft: Draft::new(before.clone(), &[]),
         envelope: Arc::new(envelope),
     };
+    state.run.authenticated(&play.authentication);
     let (hook, verdict) = match refused {
         Some(refused) => refused,
         None => state.go(asked, play.policy).await,

@@ -55,6 +55,8 @@ pub enum TlsError {
     Write { path: PathBuf, error: io::Error },
     #[error("{path} cannot be used to check clients' certificates: {why}", path = path.display())]
     Clients { path: PathBuf, why: String },
+    #[error("cannot speak TLS to {name:?}: {why}")]
+    Client { name: String, why: String },
     #[error("cannot make a self-signed certificate for {hostname:?}: {why}")]
     Make { hostname: String, why: String },
 }
