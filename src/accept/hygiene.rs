@@ -28,9 +28,8 @@ impl Default for Hygiene {
 impl Hygiene {
     /// Why the message is refused.
     pub fn refusal(&self, header: &Header, server_name: &str) -> Option<Reply> {
-        let no = |code, enhanced, text: &str, limit| {
-            Some(Reply::new(code, enhanced, text).about(limit))
-        };
+        let no =
+            |code, enhanced, text: &str, limit| Some(Reply::new(code, enhanced, text).about(limit));
         if header.is_cut() || header.size() > self.header_size {
             let text = format!("The header is larger than {} octets", self.header_size);
             return no(552, EnhancedCode(5, 3, 4), &text, "header-size");

@@ -1,9 +1,9 @@
 //! From a whole message to a verdict: sender authentication, the chain at `message`, the policy.
 //! Says nothing of where the message goes, and stores nothing.
 
-use super::{Meter, Services};
 use super::report::Report;
 use super::transaction::{Keeper, Transaction};
+use super::{Meter, Services};
 use crate::chain::{Draft, Ruling, Run};
 use crate::mail::{
     Content, EnhancedCode, Hook, Message, Mode, Reply, Session, TransactionId, Turn, Verdict,

@@ -81,7 +81,9 @@ pub fn received(
 /// What may stand in a comment (RFC 5322 §3.2.2) as it is; all else is a question mark.
 fn comment(text: &str) -> String {
     let fine = |c: char| c.is_ascii_alphanumeric() || " @._+-*=/".contains(c);
-    text.chars().map(|c| if fine(c) { c } else { '?' }).collect()
+    text.chars()
+        .map(|c| if fine(c) { c } else { '?' })
+        .collect()
 }
 
 /// The transaction that the fields made by [`fields`] name.

@@ -12,9 +12,7 @@ use axum::routing::get;
 pub fn routes(answers: Answers) -> Router {
     let answer = move |Path(token): Path<String>| async move {
         match answers.get(&token) {
-            Some(answer) => {
-                ([(CONTENT_TYPE, "application/octet-stream")], answer).into_response()
-            }
+            Some(answer) => ([(CONTENT_TYPE, "application/octet-stream")], answer).into_response(),
             None => StatusCode::NOT_FOUND.into_response(),
         }
     };

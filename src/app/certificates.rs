@@ -30,7 +30,9 @@ impl Secured {
     pub fn of(&self, listener: &Listener) -> Option<Tls> {
         let mut known = self.tls.iter();
         known
-            .find(|tls| listener.tls != TlsMode::None && tls.asked() == listener.client_certificates)
+            .find(|tls| {
+                listener.tls != TlsMode::None && tls.asked() == listener.client_certificates
+            })
             .cloned()
     }
 }
@@ -66,7 +68,10 @@ pub fn load(config: &Config, metrics: &Registry) -> Result<(Secured, Option<Upke
     }
     let (certificates, answers) = (Certificates::default(), Answers::default());
     let files = pairs(config)?;
-    certificates.set(Origin::Files, files.iter().map(|(_, pair)| pair.clone()).collect());
+    certificates.set(
+        Origin::Files,
+        files.iter().map(|(_, pair)| pair.clone()).collect(),
+    );
     let meter = metrics.certificates();
     let acme = acme(config, &certificates, &answers, &meter)?;
     if let Some(acme) = &acme
@@ -127,7 +132,12 @@ fn acme(
         state: config.data_dir.join(ACME),
     };
     let (certificates, answers) = (certificates.clone(), answers.clone());
-    Ok(Some(Acme::new(ordering, certificates, answers, meter.clone())))
+    Ok(Some(Acme::new(
+        ordering,
+        certificates,
+        answers,
+        meter.clone(),
+    )))
 }
 
 fn pairs(config: &Config) -> Result<Vec<(TlsFiles, Pair)>, ConfigError> {
@@ -138,7 +148,11 @@ fn pairs(config: &Config) -> Result<Vec<(TlsFiles, Pair)>, ConfigError> {
                 TlsError::Read { path, .. } | TlsError::Pem { path, .. } => *path == files.key.path,
                 _ => false,
             };
-            let at = if at_key { &files.key } else { &files.certificate };
+            let at = if at_key {
+                &files.key
+            } else {
+                &files.certificate
+            };
             Err(config.source.error(
                 at.span.clone(),
                 error.to_string(),
@@ -228,8 +242,11 @@ impl Upkeep {
         self.certificates.set(Origin::Files, pairs.collect());
         self.tell();
         if let Some(file) = &self.clients {
-            let trusted = Authorities::from_pem(&file.path)
-                .and_then(|authorities| self.asking.iter().try_for_each(|tls| tls.trust(&authorities)));
+            let trusted = Authorities::from_pem(&file.path).and_then(|authorities| {
+                self.asking
+                    .iter()
+                    .try_for_each(|tls| tls.trust(&authorities))
+            });
             if let Err(error) = trusted {
                 tracing::warn!("client-ca was not reloaded, the one before stays: {error}");
             }

@@ -104,7 +104,7 @@ impl App {
             meter: metrics.commits(),
             ..store::Config::new(&config.data_dir)
         })
-            .map_err(|error| failed("the store cannot be opened in", &error))?;
+        .map_err(|error| failed("the store cannot be opened in", &error))?;
         let store = Arc::new(store);
         let commands = listen::bind_control(config).await?;
         let (tls, certificates) = certificates::load(config, &metrics)?;
@@ -282,8 +282,13 @@ impl App {
             }
             Protocol::Http => {
                 let metrics = services.metrics.clone();
-                self.tasks
-                    .spawn(listen::http(bound, metrics, services.tls.answers.clone(), connections, stop));
+                self.tasks.spawn(listen::http(
+                    bound,
+                    metrics,
+                    services.tls.answers.clone(),
+                    connections,
+                    stop,
+                ));
             }
             Protocol::Acme => {
                 let tls = services.tls.of(&bound.config);

@@ -55,7 +55,9 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         ));
     }
     let tls = tls::resolve(&source, &base, raw.tls, raw.certificate)?;
-    let acme = raw.acme.map(|raw| acme::resolve(&source, &base, raw, &hostname, &listeners));
+    let acme = raw
+        .acme
+        .map(|raw| acme::resolve(&source, &base, raw, &hostname, &listeners));
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
     let plugins = plugins(&source, &base, raw.plugins)?;
     let breaker = plugins.breaker;
@@ -137,11 +139,7 @@ fn listener(
     let tls = match (&raw.tls, protocol) {
         (
             None,
-            Protocol::Http
-            | Protocol::Milter
-            | Protocol::Hooks
-            | Protocol::Rspamd
-            | Protocol::Acme,
+            Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd | Protocol::Acme,
         ) => TlsMode::None,
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {

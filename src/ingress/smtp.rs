@@ -5,8 +5,8 @@ use super::door::{self, Guest};
 use super::handover;
 use super::staging::{cannot_store, local_error, push};
 use crate::accept::{Acceptor, Aftermath, Finished, Telling, Transaction};
-use crate::metrics;
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Replies, Reply, Session, Tags};
+use crate::metrics;
 use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
 use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
 use crate::proto::smtp::{

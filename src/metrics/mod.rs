@@ -13,9 +13,9 @@ pub use wire::{Connections, Failure, Handshakes, Imap, Open, Smtp};
 pub use work::{Authentication, Certificates, Chain, Commits};
 
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::{Metric, Registry as Library};
 use std::fmt;
-use prometheus_client::metrics::counter::Counter;
 use std::sync::{Arc, Mutex, PoisonError};
 use wire::Wire;
 use work::Work;

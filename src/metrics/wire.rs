@@ -176,9 +176,9 @@ impl Smtp {
             if let [a, b, c, b' ', ..] = output
                 && [a, b, c].iter().all(|digit| digit.is_ascii_digit())
             {
-                let code = [a, b, c].iter().fold(0, |code, digit| {
-                    code * 10 + usize::from(**digit - b'0')
-                });
+                let code = [a, b, c]
+                    .iter()
+                    .fold(0, |code, digit| code * 10 + usize::from(**digit - b'0'));
                 self.reply(code);
             }
             output = output.get(end + 1..).unwrap_or_default();

@@ -20,8 +20,22 @@ const COMMIT: [f64; 11] = [
 ];
 /// Methods and results of sender authentication (RFC 8601 §2.7).
 const WORDS: [&str; 16] = [
-    "iprev", "spf", "dkim", "arc", "dmarc", "auth", "none", "pass", "fail", "softfail", "neutral",
-    "policy", "temperror", "permerror", "hardfail", "skipped",
+    "iprev",
+    "spf",
+    "dkim",
+    "arc",
+    "dmarc",
+    "auth",
+    "none",
+    "pass",
+    "fail",
+    "softfail",
+    "neutral",
+    "policy",
+    "temperror",
+    "permerror",
+    "hardfail",
+    "skipped",
 ];
 /// Changes in one commit.
 const BATCH: [f64; 11] = [

@@ -30,7 +30,12 @@ impl Acme {
                 return Ok(builder.from_credentials(kept.credentials).await?);
             }
         }
-        let contact: Vec<_> = self.config.contact.iter().map(|to| format!("mailto:{to}")).collect();
+        let contact: Vec<_> = self
+            .config
+            .contact
+            .iter()
+            .map(|to| format!("mailto:{to}"))
+            .collect();
         let contact: Vec<_> = contact.iter().map(String::as_str).collect();
         let account = NewAccount {
             contact: &contact,

@@ -65,7 +65,10 @@ async fn send(
         return Err(format!("{uri} is no https address").into());
     }
     let host = uri.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let host = host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
     let name = ServerName::try_from(host.clone())?;
     let stream = TcpStream::connect((host, uri.port_u16().unwrap_or(443))).await?;
     let stream = tls.connect(name, stream).await?;
@@ -77,7 +80,10 @@ async fn send(
         .headers_mut()
         .insert(HOST, HeaderValue::from_str(authority)?);
     // HTTP/1.1 names the path; who is asked stands in Host.
-    *request.uri_mut() = uri.path_and_query().map_or("/", |path| path.as_str()).parse()?;
+    *request.uri_mut() = uri
+        .path_and_query()
+        .map_or("/", |path| path.as_str())
+        .parse()?;
     let (parts, body) = sender.send_request(request).await?.into_parts();
     let body = http_body_util::BodyExt::collect(http_body_util::Limited::new(body, 1 << 20));
     let body = body.await?.to_bytes();

@@ -44,7 +44,12 @@ impl Drop for Posted<'_> {
 }
 
 impl Posted<'_> {
-    fn post(&mut self, name: &str, token: &str, answer: &KeyAuthorization) -> Result<(), AcmeError> {
+    fn post(
+        &mut self,
+        name: &str,
+        token: &str,
+        answer: &KeyAuthorization,
+    ) -> Result<(), AcmeError> {
         match self.acme.config.challenge {
             Challenge::Http01 => {
                 self.tokens.push(token.to_owned());
@@ -124,7 +129,10 @@ async fn not_shown(order: &mut Order) -> AcmeError {
             return error.into();
         }
         let errors = authorization.challenges.iter();
-        if let Some(error) = errors.filter_map(|challenge| challenge.error.as_ref()).next() {
+        if let Some(error) = errors
+            .filter_map(|challenge| challenge.error.as_ref())
+            .next()
+        {
             return AcmeError::NotShown {
                 name: authorization.identifier().to_string(),
                 why: error.to_string(),

@@ -75,9 +75,7 @@ impl Counters {
     }
 
     pub fn get(&self, limit: Limit) -> u64 {
-        self.0
-            .get(limit as usize)
-            .map_or(0, Counter::get)
+        self.0.get(limit as usize).map_or(0, Counter::get)
     }
 
     /// How often it was hit by now.

@@ -121,8 +121,10 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     /// With these certificates, which may change; clients show none.
     pub fn new(certificates: Certificates) -> Result<Self, TlsError> {
-        let mut challenges =
-            server_config(Arc::new(certificates::Challenges(certificates.clone())), None)?;
+        let mut challenges = server_config(
+            Arc::new(certificates::Challenges(certificates.clone())),
+            None,
+        )?;
         challenges.alpn_protocols = vec![CHALLENGE.to_owned()];
         let config = server_config(Arc::new(certificates.clone()), None)?;
         Ok(Self {
@@ -223,9 +225,7 @@ fn failure(error: &io::Error) -> Failure {
         (io::ErrorKind::TimedOut, _) => Failure::Timeout,
         (
             _,
-            Some(
-                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented,
-            ),
+            Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented),
         ) => Failure::Certificate,
         (_, Some(_)) => Failure::Protocol,
         (_, None) => Failure::Closed,

@@ -58,14 +58,13 @@ impl Pair {
             Some(first) => names_and_time(first)?,
             None => return Err("there is no certificate".to_owned()),
         };
-        let certified = CertifiedKey::from_der(chain, key, &provider()).map_err(|error| {
-            match error {
+        let certified =
+            CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
                 rustls::Error::InconsistentKeys(_) => {
                     "the key does not belong to the certificate".to_owned()
                 }
                 other => other.to_string(),
-            }
-        })?;
+            })?;
         Ok(Self {
             certified: Arc::new(certified),
             names: names.into(),
@@ -93,10 +92,12 @@ impl Pair {
     /// Whether it is for this name (RFC 9525 §6.3: a wildcard stands for one label, the leftmost).
     pub fn is_for(&self, name: &str) -> bool {
         let wildcard = name.split_once('.').map(|(_, rest)| rest);
-        self.names.iter().any(|known| match known.strip_prefix("*.") {
-            Some(rest) => wildcard.is_some_and(|name| name.eq_ignore_ascii_case(rest)),
-            None => known.eq_ignore_ascii_case(name),
-        })
+        self.names
+            .iter()
+            .any(|known| match known.strip_prefix("*.") {
+                Some(rest) => wildcard.is_some_and(|name| name.eq_ignore_ascii_case(rest)),
+                None => known.eq_ignore_ascii_case(name),
+            })
     }
 }
 

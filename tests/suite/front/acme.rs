@@ -70,12 +70,16 @@ impl Pebble {
 
 async fn obtained(challenge: &str, ours: &str, theirs: &str) {
     let (http, tls, directory) = (free(ours), free(ours), free(theirs));
-    let dns = Dns::start(Zone::default().address("mx.example.test", http.ip()).address("imap.example.test", http.ip())).await;
+    let dns = Dns::start(
+        Zone::default()
+            .address("mx.example.test", http.ip())
+            .address("imap.example.test", http.ip()),
+    )
+    .await;
     let away = tempfile::tempdir().unwrap();
     let authority = Authority::new();
     let ports = (http.port(), tls.port());
-    let Some(_pebble) =
-        Pebble::start(away.path(), &authority, directory, dns.address, ports).await
+    let Some(_pebble) = Pebble::start(away.path(), &authority, directory, dns.address, ports).await
     else {
         return;
     };

@@ -79,11 +79,7 @@ async fn clients_show_certificates_where_they_are_asked_for() {
     })
     .await;
     let home = server.home.path();
-    for (own, heard) in [
-        (Some("relay"), "* OK"),
-        (Some("stranger"), ""),
-        (None, ""),
-    ] {
+    for (own, heard) in [(Some("relay"), "* OK"), (Some("stranger"), ""), (None, "")] {
         let own = own.map(|name| home.join(name));
         let seen = look(last(&server), "mx.example.test", own).await;
         let fine = match heard {
@@ -93,13 +89,25 @@ async fn clients_show_certificates_where_they_are_asked_for() {
         assert!(fine, "{}", seen.greeting);
     }
     // Who is sent away by the handshake has said nothing; who needs no certificate is none the worse.
-    for (own, fine) in [(Some("relay"), true), (None, true), (Some("stranger"), false)] {
+    for (own, fine) in [
+        (Some("relay"), true),
+        (None, true),
+        (Some("stranger"), false),
+    ] {
         let Some(mut swaks) = program("swaks") else {
             return;
         };
         let address = server.address(Protocol::Lmtp);
         swaks
-            .args(["--protocol", "LMTP", "--tls", "--from", "bob@sender.test", "--to", ALICE])
+            .args([
+                "--protocol",
+                "LMTP",
+                "--tls",
+                "--from",
+                "bob@sender.test",
+                "--to",
+                ALICE,
+            ])
             .args(["--server", &address.ip().to_string()])
             .args(["--port", &address.port().to_string()]);
         if let Some(own) = own {

@@ -37,7 +37,10 @@ async fn one_address_has_so_many_connections() {
     let (_second, greeting) = Client::connect(server.imap()).await;
     assert!(greeting.starts_with("* OK"), "{greeting}");
     let (mut third, greeting) = Client::connect(server.imap()).await;
-    assert!(greeting.starts_with("* BYE [UNAVAILABLE] Too many connections"), "{greeting}");
+    assert!(
+        greeting.starts_with("* BYE [UNAVAILABLE] Too many connections"),
+        "{greeting}"
+    );
     assert_eq!(third.line().await, "");
     // SMTP's clients are counted by themselves.
     let mut smtp = TcpStream::connect(server.smtp()).await.unwrap();
@@ -72,14 +75,30 @@ async fn who_guesses_passwords_is_banned() {
     assert_eq!(guesser.line().await, "");
     // With the right password too.
     let (_, greeting) = Client::connect(server.imap()).await;
-    assert!(greeting.starts_with("* BYE [UNAVAILABLE] Too many offences"), "{greeting}");
+    assert!(
+        greeting.starts_with("* BYE [UNAVAILABLE] Too many offences"),
+        "{greeting}"
+    );
     let text = super::metrics::scrape(server.address(Protocol::Http)).await;
     for (series, wanted) in [
-        ("wasmilter_logins_total{protocol=\"imap\",result=\"failed\"}", 2.0),
-        ("wasmilter_limits_total{protocol=\"imap\",limit=\"failed-logins\"}", 2.0),
-        ("wasmilter_limits_total{protocol=\"imap\",limit=\"banned\"}", 1.0),
+        (
+            "wasmilter_logins_total{protocol=\"imap\",result=\"failed\"}",
+            2.0,
+        ),
+        (
+            "wasmilter_limits_total{protocol=\"imap\",limit=\"failed-logins\"}",
+            2.0,
+        ),
+        (
+            "wasmilter_limits_total{protocol=\"imap\",limit=\"banned\"}",
+            1.0,
+        ),
     ] {
-        assert_eq!(super::metrics::value(&text, series), wanted, "{series}\n{text}");
+        assert_eq!(
+            super::metrics::value(&text, series),
+            wanted,
+            "{series}\n{text}"
+        );
     }
     server.app.stop().await;
 }

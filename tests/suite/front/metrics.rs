@@ -61,16 +61,36 @@ async fn what_clients_do_is_counted() {
     let fields = vec!["X-Field: x"; 60].join("\r\n");
     let letter = "Subject: letter\r\n\r\nhello\r\n.";
     let crowded = format!("{fields}\r\n\r\n.");
-    let mail = |message| vec!["MAIL FROM:<a@b.test>", "RCPT TO:<alice@example.test>", "DATA", message];
-    let mut lines = vec!["EHLO client.test", "RCPT TO:<alice@example.test>", "MAIL FROM:<a@b.test> SIZE=80000"];
+    let mail = |message| {
+        vec![
+            "MAIL FROM:<a@b.test>",
+            "RCPT TO:<alice@example.test>",
+            "DATA",
+            message,
+        ]
+    };
+    let mut lines = vec![
+        "EHLO client.test",
+        "RCPT TO:<alice@example.test>",
+        "MAIL FROM:<a@b.test> SIZE=80000",
+    ];
     lines.extend(mail(letter));
     lines.extend(mail(&crowded));
-    lines.extend(["MAIL FROM:<a@b.test>", "RCPT TO:<nobody@example.test>", "QUIT"]);
+    lines.extend([
+        "MAIL FROM:<a@b.test>",
+        "RCPT TO:<nobody@example.test>",
+        "QUIT",
+    ]);
     let replies = say(server.smtp(), &lines).await;
     assert_eq!(replies.len(), lines.len() + 1, "{replies:?}");
     say(
         server.imap(),
-        &["a LOGIN alice@example.test \"correct horse\"", "b SELECT INBOX", "c FROB", "d LOGOUT"],
+        &[
+            "a LOGIN alice@example.test \"correct horse\"",
+            "b SELECT INBOX",
+            "c FROB",
+            "d LOGOUT",
+        ],
     )
     .await;
     let implicit = match &server.app.listening().last().unwrap().endpoint {
@@ -87,30 +107,80 @@ async fn what_clients_do_is_counted() {
         ("wasmilter_connections_total{protocol=\"smtp\"}", 1.0),
         ("wasmilter_connections_open{protocol=\"http\"}", 1.0),
         ("wasmilter_connections_total{protocol=\"imap\"}", 3.0),
-        ("wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"220\"}", 1.0),
-        ("wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"354\"}", 2.0),
-        ("wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"503\"}", 1.0),
-        ("wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"552\"}", 1.0),
-        ("wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"554\"}", 1.0),
-        ("wasmilter_messages_total{protocol=\"smtp\",result=\"accepted\"}", 1.0),
-        ("wasmilter_messages_total{protocol=\"smtp\",result=\"refused\"}", 1.0),
+        (
+            "wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"220\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"354\"}",
+            2.0,
+        ),
+        (
+            "wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"503\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"552\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"554\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_messages_total{protocol=\"smtp\",result=\"accepted\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_messages_total{protocol=\"smtp\",result=\"refused\"}",
+            1.0,
+        ),
         ("wasmilter_message_bytes_total{protocol=\"smtp\"}", 26.0),
-        ("wasmilter_limits_total{protocol=\"smtp\",limit=\"message-size\"}", 1.0),
-        ("wasmilter_limits_total{protocol=\"smtp\",limit=\"header-fields\"}", 1.0),
-        ("wasmilter_limits_total{protocol=\"smtp\",limit=\"errors\"}", 0.0),
+        (
+            "wasmilter_limits_total{protocol=\"smtp\",limit=\"message-size\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_limits_total{protocol=\"smtp\",limit=\"header-fields\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_limits_total{protocol=\"smtp\",limit=\"errors\"}",
+            0.0,
+        ),
         ("wasmilter_chain_seconds_count", 2.0),
-        ("wasmilter_imap_commands_total{command=\"LOGIN\",result=\"ok\"}", 1.0),
-        ("wasmilter_imap_commands_total{command=\"SELECT\",result=\"ok\"}", 1.0),
-        ("wasmilter_imap_commands_total{command=\"INVALID\",result=\"bad\"}", 1.0),
-        ("wasmilter_logins_total{protocol=\"imap\",result=\"ok\"}", 1.0),
+        (
+            "wasmilter_imap_commands_total{command=\"LOGIN\",result=\"ok\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_imap_commands_total{command=\"SELECT\",result=\"ok\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_imap_commands_total{command=\"INVALID\",result=\"bad\"}",
+            1.0,
+        ),
+        (
+            "wasmilter_logins_total{protocol=\"imap\",result=\"ok\"}",
+            1.0,
+        ),
         ("wasmilter_tls_handshakes_total{version=\"TLSv1.3\"}", 1.0),
         ("wasmilter_tls_failures_total{reason=\"protocol\"}", 1.0),
     ] {
         assert_eq!(value(&text, series), wanted, "{series}\n{text}");
     }
     // The message and, for the refused one, its journal.
-    assert!(value(&text, "wasmilter_store_commit_changes_sum") >= 2.0, "{text}");
-    assert!(value(&text, "wasmilter_certificate_expiry{name=\"mx.example.test\"}") > 1.8e9);
+    assert!(
+        value(&text, "wasmilter_store_commit_changes_sum") >= 2.0,
+        "{text}"
+    );
+    assert!(
+        value(
+            &text,
+            "wasmilter_certificate_expiry{name=\"mx.example.test\"}"
+        ) > 1.8e9
+    );
     if let Some(mut promtool) = program("curl") {
         let url = format!("http://{}/metrics", server.address(Protocol::Http));
         promtool.args(["--fail", "--silent", &url]);
