@@ -233,7 +233,6 @@ impl Connection {
                         self.command_pace = Pace::default();
                     }
                     if let Some(limit) = server.take_hit() {
-                        self.shared.meter.limit(limit);
                         self.ticket.tell(limit);
                     }
                     if server.errors() > self.errors {
@@ -455,8 +454,9 @@ impl Connection {
                             let size = content.len();
                             self.ticket.bytes(size);
                             let finished = Box::pin(transaction.finish(content, telling)).await;
-                            let code = finished.replies.whole().code;
-                            self.shared.meter.message(code, size);
+                            self.shared
+                                .meter
+                                .message(finished.replies.whole().code, size);
                             finished
                         }
                         (Err(reply), _) | (_, Err(reply)) => Replies::from(reply).into(),
@@ -595,16 +595,5 @@ fn parting((class, subject, detail): (u8, u16, u16), shared: &Shared, why: &str)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Ten thousand idle connections cost ten thousand times this, and the sockets.
-    #[test]
-    fn the_task_of_a_connection_is_small() {
-        fn size_of_output<T, F: Future>(_: fn(T, Stream) -> F) -> usize {
-            size_of::<F>()
-        }
-        let size = size_of_output(converse);
-        assert!(size < 4096, "{size} octets");
-    }
-}
+#[path = "smtp_tests.rs"]
+mod tests;

@@ -214,10 +214,6 @@ impl Smtp {
             }
         }
     }
-
-    pub fn limit(&self, limit: &'static str) {
-        self.0.wire.limit(self.0.protocol, limit).inc();
-    }
 }
 
 /// Why a handshake failed.

@@ -66,21 +66,35 @@ impl Limit {
 }
 
 #[derive(Debug, Default)]
-pub struct Counters([Counter; Limit::ALL.len()]);
+pub struct Counters {
+    own: [Counter; Limit::ALL.len()],
+    /// Where the others are counted, and for which protocol.
+    shown: Option<(Registry, &'static str)>,
+}
 
 impl Counters {
     /// Those that are shown for this protocol.
     pub(super) fn of(metrics: &Registry, protocol: &'static str) -> Self {
-        Self(Limit::ALL.map(|limit| metrics.limit(protocol, limit.name())))
+        Self {
+            own: Limit::ALL.map(|limit| metrics.limit(protocol, limit.name())),
+            shown: Some((metrics.clone(), protocol)),
+        }
+    }
+
+    /// One that is kept elsewhere.
+    pub(super) fn other(&self, limit: &'static str) {
+        if let Some((metrics, protocol)) = &self.shown {
+            metrics.limit(protocol, limit).inc();
+        }
     }
 
     pub fn get(&self, limit: Limit) -> u64 {
-        self.0.get(limit as usize).map_or(0, Counter::get)
+        self.own.get(limit as usize).map_or(0, Counter::get)
     }
 
     /// How often it was hit by now.
     pub(super) fn count(&self, limit: Limit) -> u64 {
-        self.0
+        self.own
             .get(limit as usize)
             .map_or(0, |counter| counter.inc() + 1)
     }

@@ -288,8 +288,9 @@ impl Ticket {
         }
     }
 
-    /// What was refused is about a limit that belongs to no address: the log has a line of it.
-    pub fn tell(&self, limit: &str) {
+    /// What was refused is about a limit that is kept elsewhere: of a message, or a command.
+    pub fn tell(&self, limit: &'static str) {
+        self.guard.counters.other(limit);
         let client = self.peer.map(tracing::field::display);
         tracing::info!(limit, of = "session", client, "limit reached");
     }
