@@ -16,7 +16,7 @@ use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
-use crate::milter::Milter;
+use crate::milter::{Milter, MilterStatus};
 use crate::net::guard::{self, Guard, System};
 use crate::net::{Endpoint, Listener};
 use crate::plugin::{self, Host, Web};
@@ -53,6 +53,7 @@ pub struct App {
     store: Arc<SqliteStore>,
     host: Option<Arc<Host>>,
     milters: Arc<[Milter]>,
+    chains: Arc<dyn Chains>,
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
@@ -141,7 +142,7 @@ impl App {
                 recipients: config.limits.recipients,
                 hygiene: config.limits.hygiene,
             },
-            chains,
+            Arc::clone(&chains),
             Arc::clone(&directory),
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
@@ -167,6 +168,7 @@ impl App {
             store,
             host,
             milters,
+            chains,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
@@ -340,13 +342,15 @@ impl App {
         &self.store
     }
 
+    /// What is to be said of each milter that is a link of the chain.
+    pub fn milters(&self) -> Vec<MilterStatus> {
+        self.milters.iter().map(Milter::status).collect()
+    }
+
     /// Names and versions of the filters in force, in order.
     pub fn filters(&self) -> Vec<String> {
-        let Some(host) = &self.host else {
-            return Vec::new();
-        };
-        let generation = host.generation();
-        let infos = generation.filters.iter().map(|filter| filter.info());
+        let chain = self.chains.current();
+        let infos = chain.filters.iter().map(|filter| filter.info());
         infos
             .map(|info| format!("{} {}", info.name, info.version))
             .collect()

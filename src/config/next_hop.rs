@@ -169,3 +169,23 @@ pub fn of_listener(
     let what = format!("there is no [[next-hop]] of the name {:?}", name.get_ref());
     Err(source.error(name.span(), what, help))
 }
+
+/// A listener that hands messages to itself would take each as a new client, and again, before there is a message whose hops could be counted.
+pub fn no_circle(
+    source: &Source,
+    listeners: &[super::Listener],
+    next_hops: &[NextHop],
+) -> Result<(), ConfigError> {
+    for listener in listeners {
+        let mut hops = next_hops.iter();
+        let hop = hops.find(|hop| listener.next_hop.as_ref() == Some(&hop.name));
+        if hop.is_some_and(|hop| hop.remote.to_string() == listener.address) {
+            return Err(source.error(
+                listener.span.clone(),
+                "the next hop of this listener is the listener itself",
+                "the next hop is the server that the messages go on to, such as the one that they come from, on another port",
+            ));
+        }
+    }
+    Ok(())
+}

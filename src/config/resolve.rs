@@ -47,6 +47,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         .into_iter()
         .map(|raw_listener| listener(&source, &base, raw_listener, &trusted, &raw.tls, &next_hops))
         .collect::<Result<Vec<_>, _>>()?;
+    next_hop::no_circle(&source, &listeners, &next_hops)?;
     if listeners.is_empty() {
         return Err(source.error(
             0..0,
