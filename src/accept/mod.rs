@@ -30,6 +30,7 @@ pub use transaction::{Finished, Transaction};
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
 use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::metrics;
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -77,6 +78,14 @@ struct Services {
     outcomes: Option<Background>,
     /// For the hook `moved`.
     moves: Option<Background>,
+    meter: Meter,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Default)]
+struct Meter {
+    chain: metrics::Chain,
+    authentication: metrics::Authentication,
 }
 
 impl Services {
@@ -104,6 +113,7 @@ impl Acceptor {
             onward: None,
             outcomes: None,
             moves: None,
+            meter: Meter::default(),
         }))
     }
 
@@ -112,6 +122,17 @@ impl Acceptor {
         Self(Arc::new(Services {
             outcomes: Some(outcomes),
             moves: Some(moves),
+            ..Services::clone(&self.0)
+        }))
+    }
+
+    /// The same, counting.
+    pub fn counted(self, metrics: &metrics::Registry) -> Self {
+        Self(Arc::new(Services {
+            meter: Meter {
+                chain: metrics.chain(),
+                authentication: metrics.authentication(),
+            },
             ..Services::clone(&self.0)
         }))
     }

@@ -126,7 +126,8 @@ impl Transaction {
                 452,
                 EnhancedCode(4, 5, 3),
                 "Too many recipients; send the others in another transaction",
-            ));
+            )
+            .about("message-recipients"));
         }
         if self.envelope.has(address) {
             self.given.push(address.clone());

@@ -1,6 +1,7 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, limits, milters, next_hop, trusted};
+use super::{ByteSize, Protocol, TlsMode, acme, limits, milters, next_hop, tls, trusted};
+use crate::net::Asked;
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -18,7 +19,11 @@ pub struct Config {
     pub listener: Vec<Listener>,
     #[serde(default)]
     pub next_hop: Vec<next_hop::Raw>,
-    pub tls: Option<Tls>,
+    #[serde(default)]
+    pub tls: tls::Raw,
+    #[serde(default)]
+    pub certificate: Vec<tls::RawPair>,
+    pub acme: Option<acme::Raw>,
     #[serde(default)]
     pub plugins: Plugins,
     #[serde(default)]
@@ -45,6 +50,7 @@ pub struct Listener {
     pub protocol: Spanned<Protocol>,
     pub address: Spanned<String>,
     pub tls: Option<Spanned<TlsMode>>,
+    pub client_certificates: Option<Spanned<Asked>>,
     pub allow_plaintext_auth: Option<Spanned<bool>>,
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
@@ -52,13 +58,6 @@ pub struct Listener {
     pub secret: Option<Spanned<String>>,
     pub secret_file: Option<Spanned<PathBuf>>,
     pub next_hop: Option<Spanned<String>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Tls {
-    pub certificate: Spanned<PathBuf>,
-    pub key: Spanned<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -10,6 +10,9 @@ pub struct Tls {
     pub version: String,
     /// "TLS13_AES_256_GCM_SHA384"
     pub cipher: String,
+    /// Whose verified certificate the client showed: a mail address, a domain or a common name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
