@@ -10,6 +10,8 @@ mod forward;
 mod hygiene;
 mod judge;
 mod moves;
+mod next_hop;
+mod parcels;
 mod places;
 mod release;
 mod report;
@@ -20,9 +22,9 @@ mod transaction;
 pub use aftermath::Aftermath;
 pub use background::Background;
 pub use expiry::{Expiry, expire, sweep_journals};
-pub use forward::{Handing, NextHops};
 pub use hygiene::Hygiene;
 pub use moves::{Changed, Move, Moves, came_with};
+pub use next_hop::{Handing, NextHops};
 pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::{Finished, Transaction};
@@ -73,7 +75,7 @@ struct Services {
     /// None: the configuration has none.
     hops: Option<Arc<dyn NextHops>>,
     /// None: messages go into mailboxes here.
-    onward: Option<forward::Onward>,
+    onward: Option<next_hop::Onward>,
     /// For the hook `outcome`; none: it is not called.
     outcomes: Option<Background>,
     /// For the hook `moved`.
@@ -148,7 +150,7 @@ impl Acceptor {
     /// For messages that go on to a next hop: to this one, unless a filter names another.
     pub fn handing_on(self, hops: Arc<dyn NextHops>, default: String) -> Self {
         Self(Arc::new(Services {
-            onward: Some(forward::Onward {
+            onward: Some(next_hop::Onward {
                 hops: Arc::clone(&hops),
                 default,
             }),

@@ -5,8 +5,8 @@ mod onward;
 
 use super::admission::{self, Admission};
 use super::disposition::log_aside;
-use super::forward::Onward;
 use super::judge::rule;
+use super::next_hop::Onward;
 use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
 use super::{Acceptor, Aftermath, Services};

@@ -2,7 +2,8 @@
 
 use super::admission::Admission;
 use super::disposition::settle;
-use super::forward::{self, Early};
+use super::forward;
+use super::next_hop::Early;
 use super::{Aftermath, Services, Telling, local_error, refused};
 use crate::auth::Found;
 use crate::chain::{Chain, Run};

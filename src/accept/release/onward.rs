@@ -2,7 +2,9 @@
 //! released again, and then arrives twice.
 
 use super::{Came, Going, Leaves, NotReleased, Placed};
-use crate::accept::forward::{Onward, Sender, Trace, Way, ask, flag, parcels, quarantined};
+use crate::accept::forward::{Way, ask, flag, quarantined};
+use crate::accept::next_hop::Onward;
+use crate::accept::parcels::{Sender, Trace, parcels};
 use crate::accept::places::set_aside;
 use crate::accept::report::Progress;
 use crate::mail::{Disposition, Hook, Reply, Verdict};
