@@ -27,9 +27,7 @@ pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
-use crate::mail::{
-    Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict,
-};
+use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;

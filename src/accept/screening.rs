@@ -8,8 +8,8 @@ use super::{Services, local_error, refused};
 use crate::chain::{Chain, Draft, Ended, Policy, greet, total};
 use crate::mail::{
     Call, Content, ContentBuilder, Disposition, Edit, Envelope, FieldName, Header, HeaderEdit,
-    Hook, Hooks, Line, Message, Mode, Recipient, Reply, Scope, Scoped, Session, Symbol, Turn,
-    Uses, Verdict,
+    Hook, Hooks, Line, Message, Mode, Recipient, Reply, Scope, Scoped, Session, Symbol, Turn, Uses,
+    Verdict,
 };
 use std::sync::Arc;
 use std::time::Duration;

@@ -134,7 +134,9 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd) => TlsMode::None,
+        (None, Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd) => {
+            TlsMode::None
+        }
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(

@@ -68,10 +68,7 @@ pub fn refuse(reply: &Reply) -> Value {
     if let (Some(code), Some(response)) = (reply.enhanced, response.as_object_mut()) {
         response.insert("enhancedCode".to_owned(), json!(code.to_string()));
     }
-    set(vec![
-        ("/action", json!("reject")),
-        ("/response", response),
-    ])
+    set(vec![("/action", json!("reject")), ("/response", response)])
 }
 
 fn set(pairs: Vec<(&str, Value)>) -> Value {

@@ -206,7 +206,9 @@ impl Hooks {
                 });
                 let how = how(&screened, queue_id.as_deref());
                 let verdict = screened.verdict.clone();
-                self.web.record(screened.record(verdict, &how, missed)).await;
+                self.web
+                    .record(screened.record(verdict, &how, missed))
+                    .await;
                 answer
             }
         }

@@ -81,9 +81,8 @@ impl Registry {
         let request: Request = serde_json::from_slice(request).map_err(|error| {
             Refusal::malformed(format!("the registration is not understood: {error}"))
         })?;
-        let unprocessable = |code, message: &str| {
-            Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
-        };
+        let unprocessable =
+            |code, message: &str| Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, code, message);
         if request.serialization.is_some_and(|asked| !has_json(&asked)) {
             let what = "only JSON is spoken here";
             return Err(unprocessable("UNSUPPORTED_SERIALIZATION", what));
@@ -93,7 +92,10 @@ impl Registry {
             return Err(unprocessable("UNSUPPORTED_STAGE", what));
         }
         let inbound = request.inbound.ok_or_else(|| {
-            unprocessable("UNSUPPORTED_STAGE", "inbound is missing: there is nothing to ask for")
+            unprocessable(
+                "UNSUPPORTED_STAGE",
+                "inbound is missing: there is nothing to ask for",
+            )
         })?;
         if let Some(other) = inbound
             .stages

@@ -111,11 +111,7 @@ pub fn refuse(reply: &Reply) -> Value {
 }
 
 /// What it cannot be asked for is added to `missed`.
-pub fn change(
-    changes: &Changes<'_>,
-    is_held: bool,
-    missed: &mut Vec<String>,
-) -> io::Result<Value> {
+pub fn change(changes: &Changes<'_>, is_held: bool, missed: &mut Vec<String>) -> io::Result<Value> {
     let mut list = Vec::new();
     if let Some(envelope) = changes.sender {
         list.push(json!({

@@ -173,7 +173,9 @@ impl Scanner {
                     how.push_str(&format!(", for {id}"));
                 }
                 let verdict = screened.verdict.clone();
-                self.web.record(screened.record(verdict, &how, missed)).await;
+                self.web
+                    .record(screened.record(verdict, &how, missed))
+                    .await;
                 Ok(reply)
             }
         }
@@ -197,9 +199,8 @@ impl Scanner {
     }
 
     async fn checked(&self, stream: &mut Stream, mut first: BytesMut) -> Result<Reply, Refusal> {
-        let cut_off = |error: io::Error| {
-            Refusal::malformed(format!("the request is cut off: {error}"))
-        };
+        let cut_off =
+            |error: io::Error| Refusal::malformed(format!("the request is cut off: {error}"));
         let config = &self.web.config;
         let peer = stream.peer();
         let reading = async {

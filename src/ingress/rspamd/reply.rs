@@ -120,7 +120,10 @@ impl Reply {
             .map(|symbol| (symbol.name.clone(), self.symbol(&symbol.name)))
             .collect();
         let mut thresholds = Map::new();
-        for (action, threshold) in [(Action::Reject, self.reject), (Action::AddHeader, self.junk)] {
+        for (action, threshold) in [
+            (Action::Reject, self.reject),
+            (Action::AddHeader, self.junk),
+        ] {
             if threshold != 0.0 {
                 thresholds.insert(action.name().to_owned(), json!(threshold));
             }
@@ -148,7 +151,11 @@ impl Reply {
 
     /// One name may have been given more than once: the scores are added.
     fn symbol(&self, name: &str) -> Value {
-        let same: Vec<_> = self.symbols.iter().filter(|other| other.name == name).collect();
+        let same: Vec<_> = self
+            .symbols
+            .iter()
+            .filter(|other| other.name == name)
+            .collect();
         let score: f64 = same.iter().map(|symbol| number(symbol.score)).sum();
         let reasons = same.iter().map(|symbol| symbol.reason.as_str());
         let reasons: Vec<_> = reasons.filter(|reason| !reason.is_empty()).collect();
@@ -247,7 +254,10 @@ fn milter(changes: &Changes<'_>, header: &Header, missed: &mut Vec<String>) -> M
     }
     if !removed.is_empty() {
         let names = removed.into_iter().map(|name| (name, json!(0)));
-        all.insert("remove_headers".to_owned(), names.collect::<Map<_, _>>().into());
+        all.insert(
+            "remove_headers".to_owned(),
+            names.collect::<Map<_, _>>().into(),
+        );
     }
     if let Some(envelope) = changes.sender {
         let sender = envelope.sender.to_string();

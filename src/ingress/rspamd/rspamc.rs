@@ -38,7 +38,8 @@ pub fn parse(octets: &[u8]) -> Result<Head, String> {
     let mut headers = HeaderMap::new();
     for line in lines.filter(|line| !line.is_empty()) {
         let shown = || String::from_utf8_lossy(line.get(..100).unwrap_or(line)).into_owned();
-        let colon = memchr::memchr(b':', line).ok_or_else(|| format!("{:?} has no colon", shown()))?;
+        let colon =
+            memchr::memchr(b':', line).ok_or_else(|| format!("{:?} has no colon", shown()))?;
         let (name, value) = line.split_at(colon);
         let value = value.get(1..).unwrap_or_default().trim_ascii();
         let name = HeaderName::from_bytes(name.trim_ascii())
@@ -49,7 +50,9 @@ pub fn parse(octets: &[u8]) -> Result<Head, String> {
             .try_append(name, value)
             .map_err(|_| "too many header fields".to_owned())?;
     }
-    let length = headers.get(CONTENT_LENGTH).ok_or("there is no Content-Length")?;
+    let length = headers
+        .get(CONTENT_LENGTH)
+        .ok_or("there is no Content-Length")?;
     let length = length.to_str().ok().and_then(|text| text.parse().ok());
     let length = length.ok_or("Content-Length is not a number")?;
     Ok(Head { headers, length })
@@ -70,10 +73,19 @@ mod tests {
         assert_eq!(head.headers.get("from").unwrap(), "<a@b.test>");
         for (wrong, why) in [
             (&b"CHECK RSPAMC/1.3\r\n\r\n"[..], "no Content-Length"),
-            (b"CHECK RSPAMC/1.3\r\nContent-length: -1\r\n\r\n", "not a number"),
-            (b"CHECK RSPAMC/1.3\r\nContent-length: 99999999999999999999\r\n\r\n", "not a number"),
+            (
+                b"CHECK RSPAMC/1.3\r\nContent-length: -1\r\n\r\n",
+                "not a number",
+            ),
+            (
+                b"CHECK RSPAMC/1.3\r\nContent-length: 99999999999999999999\r\n\r\n",
+                "not a number",
+            ),
             (b"CHECK RSPAMC/1.3\r\nContent-length\r\n\r\n", "no colon"),
-            (b"CHECK RSPAMC/1.3\r\nA B: 1\r\n\r\n", "does not begin with a name"),
+            (
+                b"CHECK RSPAMC/1.3\r\nA B: 1\r\n\r\n",
+                "does not begin with a name",
+            ),
             (b"CHECK RSPAMC/1.3\r\nA: \x01\r\n\r\n", "must not have"),
             (b"CHECK / HTTP/1.1\r\n\r\n", "not a request"),
             (b"", "not a request"),

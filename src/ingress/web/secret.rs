@@ -66,9 +66,21 @@ mod tests {
         let secret = Secret::new("correct horse battery");
         let basic = |pair: &str| format!("Basic {}", STANDARD.encode(pair));
         for (name, value, is_right) in [
-            ("authorization", "Bearer correct horse battery".to_owned(), true),
-            ("authorization", "bearer  correct horse battery".to_owned(), true),
-            ("authorization", basic("anybody:correct horse battery"), true),
+            (
+                "authorization",
+                "Bearer correct horse battery".to_owned(),
+                true,
+            ),
+            (
+                "authorization",
+                "bearer  correct horse battery".to_owned(),
+                true,
+            ),
+            (
+                "authorization",
+                basic("anybody:correct horse battery"),
+                true,
+            ),
             ("authorization", basic(":correct horse battery"), true),
             ("password", "correct horse battery".to_owned(), true),
             ("authorization", basic("correct horse battery"), false),
@@ -76,7 +88,11 @@ mod tests {
             ("authorization", "Bearer correct horse".to_owned(), false),
             ("authorization", "Bearer".to_owned(), false),
             ("authorization", "Basic %%%".to_owned(), false),
-            ("authorization", "Digest correct horse battery".to_owned(), false),
+            (
+                "authorization",
+                "Digest correct horse battery".to_owned(),
+                false,
+            ),
             ("authorization", String::new(), false),
             ("password", String::new(), false),
             ("x-password", "correct horse battery".to_owned(), false),
