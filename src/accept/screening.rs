@@ -275,18 +275,22 @@ impl Record {
 }
 
 /// Whether a filter has said so already.
-fn is_flagged(draft: &Draft) -> bool {
+pub(super) fn is_flagged(draft: &Draft) -> bool {
     let mut flags = draft.message().header.get(SPAM_FLAG);
     flags.any(|field| field.text().eq_ignore_ascii_case("YES"))
 }
 
 /// The fields that say what was found, on top: the asker knows no other way to hear of it.
-fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
+pub(super) fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
     let mut edits = Vec::new();
     let mut insert = |name: &str, value: &str| {
         if let (Ok(name), Ok(value)) = (FieldName::new(name), Line::new(value)) {
             edits.push(Scoped {
-                edit: Edit::Header(HeaderEdit::Insert { at: 0, name, value }),
+                edit: Edit::Header(HeaderEdit::Insert {
+                    at: 0,
+                    name,
+                    value: value.into(),
+                }),
                 scope: Scope::All,
             });
         }
@@ -302,7 +306,7 @@ fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
     edits
 }
 
-fn own_turn(verdict: &Verdict, edits: Vec<Scoped>, why: Vec<String>) -> Turn {
+pub(super) fn own_turn(verdict: &Verdict, edits: Vec<Scoped>, why: Vec<String>) -> Turn {
     Turn {
         filter: NAME.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -4,6 +4,8 @@
 mod bulkheads;
 mod error;
 mod limits;
+mod milters;
+mod next_hop;
 mod raw;
 mod resolve;
 mod secret;
@@ -14,6 +16,7 @@ mod units;
 
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use next_hop::NextHop;
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -30,9 +33,12 @@ pub struct Config {
     pub domains: Vec<String>,
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
+    pub next_hops: Vec<NextHop>,
     /// None: a self-signed pair is made in the data directory.
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
+    /// Milters that are links of the chain.
+    pub milters: Vec<crate::milter::Config>,
     pub policy: Policy,
     pub dns: crate::dns::Config,
     /// None: senders are not checked.
@@ -95,6 +101,8 @@ pub struct Listener {
     pub proxy_protocol: bool,
     /// What hooks and rspamd want to be shown.
     pub secret: Option<crate::ingress::web::Secret>,
+    /// Its messages go on to this one, not into mailboxes here.
+    pub next_hop: Option<String>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, raw, secret, trusted,
+    TlsMode, Trusted, bulkheads, limits, milters, next_hop, raw, secret, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -41,11 +41,13 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         })
         .transpose()?;
     let trusted = trusted::resolve(&source, &raw.trusted)?;
+    let next_hops = next_hop::resolve(&source, &base, raw.next_hop)?;
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, &base, raw, &trusted))
+        .map(|raw| listener(&source, &base, raw, &trusted, &next_hops))
         .collect::<Result<Vec<_>, _>>()?;
+    next_hop::no_circle(&source, &listeners, &next_hops)?;
     if listeners.is_empty() {
         return Err(source.error(
             0..0,
@@ -63,14 +65,18 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         }
     });
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
+    let plugins = plugins(&source, &base, raw.plugins)?;
+    let breaker = plugins.breaker;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
         domains,
         postmaster,
         listeners,
+        next_hops,
         tls,
-        plugins: plugins(&source, &base, raw.plugins)?,
+        milters: milters::resolve(&source, raw.milter, breaker, limits.message_size)?,
+        plugins,
         policy: policy(&source, &raw.policy)?,
         dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
@@ -97,6 +103,7 @@ fn listener(
     base: &Path,
     raw: raw::Listener,
     trusted: &Trusted,
+    next_hops: &[next_hop::NextHop],
 ) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if protocol == Protocol::Submission {
@@ -187,6 +194,7 @@ fn listener(
         }
     }
     let secret = secret::resolve(source, base, &raw)?;
+    next_hop::of_listener(source, raw.next_hop.as_ref(), protocol, next_hops)?;
     let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
@@ -195,6 +203,7 @@ fn listener(
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
         secret,
+        next_hop: raw.next_hop.map(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })

@@ -8,7 +8,8 @@ use super::engine::{EngineConfig, EngineError};
 use super::force::{self, Held};
 use super::gate::Judged;
 use super::generation::{self, Generation, PluginStatus, Slot};
-use super::history::History;
+use super::history::{self, History};
+use super::host_time::HostTime;
 use super::images::Images;
 use super::limits::Limits;
 use super::loader::{self, Found, Source};
@@ -62,6 +63,8 @@ pub struct Config {
     pub services: Services,
     /// Plugins that may send HTTP requests to addresses that are not public.
     pub http_private: Vec<String>,
+    /// Where the time that plugins spend in the host is measured: it makes each call dearer.
+    pub host_time: Option<HostTime>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -94,6 +97,7 @@ impl Config {
             probation: ProbationConfig::default(),
             services: Services::default(),
             http_private: Vec::new(),
+            host_time: None,
         }
     }
 
@@ -209,7 +213,7 @@ impl Host {
             current: ArcSwap::new(Arc::clone(&first)),
             changed: channel::Sender::new(first),
             number: channel::Sender::new(0),
-            history: state("history").map(History::new),
+            history: state(history::FOLDER).map(History::new),
             pins: state("pins.json").map(Pins::new),
             pinning: Mutex::default(),
             judged,

@@ -179,21 +179,9 @@ impl Shared {
 
     async fn find(&self, name: &str, version: &str) -> Result<Version, String> {
         let history = self.history.clone().ok_or(NO_STATE)?;
-        let of = name.to_owned();
-        let known = blocking(move || Ok(history.of(&of))).await;
-        let known = known.map_err(|error| error.to_string())?;
-        let names: Vec<_> = known.iter().map(|known| known.version.clone()).collect();
-        let found = known.into_iter().find(|known| known.is_called(version));
-        found.ok_or_else(|| {
-            format!(
-                "{name} {version} is not among the versions that were in force here: {}",
-                if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(", ")
-                }
-            )
-        })
+        let (name, version) = (name.to_owned(), version.to_owned());
+        let found = blocking(move || Ok(history.find(&name, &version))).await;
+        found.map_err(|error| error.to_string())?
     }
 
     /// Pins, and makes it so; or says why not, and all is as it was.

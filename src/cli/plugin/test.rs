@@ -1,7 +1,8 @@
 //! `wasmilter plugin test`: a plugin's cases, in the real host.
 
 use super::{build, check};
-use crate::kit::{self, CaseEnd, CaseReport, Report};
+use crate::kit::{self, CaseEnd, CaseReport, Report, Stage};
+use crate::plugin;
 use anyhow::Context;
 use clap::Args;
 use std::fmt::Write as _;
@@ -26,9 +27,14 @@ impl Test {
         if self.directory.join("Cargo.toml").is_file() {
             build::build(&self.directory)?;
         }
-        let loaded = check::load(&self.directory).await?;
+        let stage = Stage::default();
+        let config = plugin::Config {
+            services: stage.services(),
+            ..plugin::Config::new(".")
+        };
+        let loaded = check::load_with(&config, &self.directory).await?;
         let cases = self.directory.join("cases");
-        let report = kit::run_cases(&loaded.filter, &cases, self.bless).await?;
+        let report = kit::run_cases(&loaded.filter, &stage, &cases, self.bless).await?;
         print!("{}", text(&report));
         if let Some(path) = self.junit {
             std::fs::write(&path, kit::junit(&report))

@@ -20,6 +20,7 @@ pub fn session(macros: &Macros, connect: Option<&Connect>, helo: &str, hostname:
         protocol: protocol(macros.get("r"), tls.is_some(), authenticated.is_some()),
         tls,
         authenticated,
+        auth_mechanism: macros.get("auth_type").map(str::to_owned),
         ..Session::default()
     }
 }
