@@ -73,6 +73,7 @@ async fn measure(filter: &Arc<dyn Filter>, size: usize) {
         authentication: Arc::new([]),
         symbols: Vec::new(),
         tags: Arc::default(),
+        next_hops: Arc::new([]),
     };
     if !filter.info().hooks.contains(Call::Message.hook()) {
         return;

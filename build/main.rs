@@ -215,7 +215,7 @@ fn is_of_the_outer_build(key: &str) -> bool {
         || (key.starts_with("CARGO") && !KEPT.iter().any(|kept| key.starts_with(kept)))
 }
 
-/// Writes `plugins.rs`, which `src/plugin/embedded.rs` includes.
+/// Writes `plugins.rs`, which `src/plugin/embedded.rs` includes. It names no absolute path: a target directory may be moved.
 fn embed(out: &Path, plugins: &[Plugin], compiled: &dyn Fn(&str) -> PathBuf) -> Result<()> {
     let mut code = String::from("pub static EMBEDDED: &[EmbeddedPlugin] = &[\n");
     for Plugin { directory, name } in plugins {
@@ -230,8 +230,7 @@ fn embed(out: &Path, plugins: &[Plugin], compiled: &dyn Fn(&str) -> PathBuf) -> 
         };
         writeln!(
             code,
-            "    EmbeddedPlugin {{ name: {name:?}, manifest: {manifest:?}, bytes: include_bytes!({:?}) }},",
-            wasm.display().to_string()
+            "    EmbeddedPlugin {{ name: {name:?}, manifest: {manifest:?}, bytes: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.wasm\")) }},"
         )?;
     }
     code.push_str("];\n");

@@ -71,6 +71,7 @@ fn became_of(place: &Where) -> Became {
         Disposition::Quarantined { why, .. } => (What::Quarantined, String::new(), why),
         Disposition::Discarded { why } => (What::Discarded, String::new(), why),
         Disposition::Refused { reply } => (What::Refused, String::new(), reply),
+        Disposition::Relayed { next_hop, reply } => (What::Delivered, next_hop.clone(), reply),
         Disposition::Passed { how } => (What::Delivered, String::new(), how),
     };
     Became {

@@ -63,7 +63,9 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
             other => other,
         },
     };
-    let nobody = transaction.envelope.recipients.is_empty();
+    // Filters removed all; of a message that is only asked about there may have been none.
+    let nobody =
+        transaction.envelope.recipients.is_empty() && !transaction.original.recipients.is_empty();
     let verdict = match verdict {
         Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) if nobody => Verdict::Discard,
         other => other,

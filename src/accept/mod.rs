@@ -6,6 +6,7 @@ mod aftermath;
 mod background;
 mod disposition;
 mod expiry;
+mod forward;
 mod hygiene;
 mod judge;
 mod moves;
@@ -19,6 +20,7 @@ mod transaction;
 pub use aftermath::Aftermath;
 pub use background::Background;
 pub use expiry::{Expiry, expire};
+pub use forward::{Handing, NextHops};
 pub use hygiene::Hygiene;
 pub use moves::{Changed, Move, Moves, came_with};
 pub use release::{NotReleased, Request};
@@ -27,7 +29,7 @@ pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
-use crate::mail::{Call, Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -67,10 +69,20 @@ struct Services {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     verifier: Option<Verifier>,
+    /// None: the configuration has none.
+    hops: Option<Arc<dyn NextHops>>,
+    /// None: messages go into mailboxes here.
+    onward: Option<forward::Onward>,
     /// For the hook `outcome`; none: it is not called.
     outcomes: Option<Background>,
     /// For the hook `moved`.
     moves: Option<Background>,
+}
+
+impl Services {
+    fn content(&self) -> ContentBuilder {
+        ContentBuilder::new(&self.config.staging, self.config.memory)
+    }
 }
 
 impl Acceptor {
@@ -88,6 +100,8 @@ impl Acceptor {
             store,
             clock,
             verifier: None,
+            hops: None,
+            onward: None,
             outcomes: None,
             moves: None,
         }))
@@ -106,6 +120,26 @@ impl Acceptor {
     pub fn verifying(self, verifier: Verifier) -> Self {
         Self(Arc::new(Services {
             verifier: Some(verifier),
+            ..Services::clone(&self.0)
+        }))
+    }
+
+    /// For messages that go on to a next hop: to this one, unless a filter names another.
+    pub fn handing_on(self, hops: Arc<dyn NextHops>, default: String) -> Self {
+        Self(Arc::new(Services {
+            onward: Some(forward::Onward {
+                hops: Arc::clone(&hops),
+                default,
+            }),
+            hops: Some(hops),
+            ..Services::clone(&self.0)
+        }))
+    }
+
+    /// What is released from quarantine may go on to these.
+    pub fn knowing_next_hops(self, hops: Arc<dyn NextHops>) -> Self {
+        Self(Arc::new(Services {
+            hops: Some(hops),
             ..Services::clone(&self.0)
         }))
     }
@@ -131,7 +165,12 @@ impl Acceptor {
     ) -> Result<Transaction, Reply> {
         let services = Arc::clone(&self.0);
         let chain = services.chains.current();
-        Transaction::begin(services, Keeper::Us, chain, session, envelope).await
+        if services.onward.is_none() {
+            return Transaction::begin(services, Keeper::Us, chain, session, envelope).await;
+        }
+        let keeper = Keeper::Asker;
+        let transaction = Transaction::begin(services, keeper, chain, session, envelope).await?;
+        Box::pin(transaction.onward()).await
     }
 
     /// For messages that somebody else keeps, with the generation of plugins that is in force now.

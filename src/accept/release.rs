@@ -1,7 +1,10 @@
 //! Lets a message out of the quarantine: the rest of the chain, the whole of it or none, and a commit in which it is delivered and leaves.
 //! What the chain refuses, or drops, stays where it is.
 
+mod onward;
+
 use super::disposition::log_aside;
+use super::forward::Onward;
 use super::judge::rule;
 use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
@@ -35,6 +38,10 @@ pub enum NotReleased {
     Gone(u64),
     #[error("<{0}> has no mailbox here; name another recipient with --to ADDRESS")]
     NoMailbox(Address),
+    #[error(
+        "it was on its way to a next hop, and the configuration has none; add [[next-hop]] and start the server again"
+    )]
+    NoNextHop,
     #[error("{who} refuses it: {what}; --original delivers it as it came in")]
     Refused { who: String, what: String },
     #[error(transparent)]
@@ -53,8 +60,15 @@ impl Acceptor {
         };
         let (entry, held, content) = services.store.held(request.id).await.map_err(gone)?;
         let (recipients, leaving) = addressed(&entry, &held, request.to.as_ref());
-        let mut accounts = Vec::with_capacity(recipients.len());
-        for recipient in &recipients {
+        let onward = match &held.next_hop {
+            Some(default) => Some(Onward {
+                hops: services.hops.clone().ok_or(NotReleased::NoNextHop)?,
+                default: default.clone(),
+            }),
+            None => None,
+        };
+        let mut accounts = Vec::new();
+        for recipient in recipients.iter().filter(|_| onward.is_none()) {
             accounts.push(account(services, &recipient.address).await?);
         }
         let envelope = Arc::new(Envelope {
@@ -87,6 +101,9 @@ impl Acceptor {
         };
         let run = Run::new(chain, Arc::clone(&report.session), Some(report.id.clone()));
         let mut run = run.admitting(Arc::new(NoMore));
+        if let Some(onward) = &onward {
+            run = run.relaying(onward.hops.names());
+        }
         run.authenticated(&held.authentication);
         let mut going = Going {
             draft: Draft::new(message, &envelope.recipients),
@@ -102,7 +119,10 @@ impl Acceptor {
             Release::Original => Ok(going.as_it_came()),
             Release::Again => going.again().await,
         }?;
-        let (delivery, leaving) = going.places(came, accounts, leaving).await?;
+        let (delivery, leaving) = match &onward {
+            Some(onward) => going.onward(came, onward, leaving).await?,
+            None => going.places(came, accounts, leaving).await?,
+        };
         let journal = services
             .store
             .release(delivery, leaving)
@@ -201,6 +221,7 @@ impl Going<'_> {
                 earlier,
                 unruled: false,
                 filed,
+                next_hop: None,
             },
             ask,
         })
@@ -217,6 +238,7 @@ impl Going<'_> {
                 earlier: Vec::new(),
                 unruled: false,
                 filed: None,
+                next_hop: None,
             },
             ask: false,
         }
@@ -286,6 +308,7 @@ impl Going<'_> {
                 earlier,
                 unruled: matches!(verdict, Verdict::Quarantine(_)),
                 filed,
+                next_hop: None,
             },
             verdict,
             ask: true,

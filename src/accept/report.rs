@@ -42,6 +42,8 @@ pub(super) struct Progress {
     pub earlier: Vec<Turn>,
     pub unruled: bool,
     pub filed: Option<(String, String)>,
+    /// The one that it was on its way to.
+    pub next_hop: Option<String>,
 }
 
 impl Report {
@@ -96,6 +98,7 @@ impl Report {
                 stop: group.stop,
                 unruled: progress.unruled,
                 filed: progress.filed.clone(),
+                next_hop: progress.next_hop.clone(),
             },
             dispositions: group.recipients,
             content: content.received(),

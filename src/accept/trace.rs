@@ -27,6 +27,21 @@ pub fn fields(
     authentication: &str,
     at: Timestamp,
 ) -> String {
+    format!(
+        "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\n{}",
+        envelope.sender,
+        received(id, session, envelope, authentication, at)
+    )
+}
+
+/// Of a message that goes on from here.
+pub fn received(
+    id: &TransactionId,
+    session: &Session,
+    envelope: &Envelope,
+    authentication: &str,
+    at: Timestamp,
+) -> String {
     // Of a message that a server of ours hands on it is that server that it came from; its own field says where it had it from.
     let (helo, address, name) = match &session.via {
         Some(via) if via.how == How::Xforward => (via.helo.as_str(), via.address, None),
@@ -40,8 +55,7 @@ pub fn fields(
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\n{authentication}Received: from {}",
-        envelope.sender,
+        "{authentication}Received: from {}",
         Line::lossy(if helo.is_empty() { "unknown" } else { helo }),
     );
     if let Some(address) = address {

@@ -1,24 +1,28 @@
 //! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
 
+mod chains;
 mod listen;
+mod onward;
 
-use crate::accept::{self, Acceptor, Background};
+use crate::accept::{self, Acceptor, Background, NextHops};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
-use crate::chain::{Chain, Chains};
-use crate::config::{Config, ConfigError, Protocol};
+use crate::chain::Chains;
+use crate::config::{Config, ConfigError, Protocol, TlsMode};
 use crate::dns::Resolver;
 use crate::ingress;
 use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
+use crate::milter::{Milter, MilterStatus};
 use crate::net::guard::{Guard, System};
 use crate::net::{Endpoint, Listener, Tls};
 use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
+use chains::Links;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -46,6 +50,8 @@ pub struct App {
     listening: Vec<Listening>,
     store: Arc<SqliteStore>,
     host: Option<Arc<Host>>,
+    milters: Arc<[Milter]>,
+    chains: Arc<dyn Chains>,
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
@@ -72,6 +78,7 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
     }
+    onward::hops(config)?;
     control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
 }
@@ -98,6 +105,7 @@ impl App {
         let store = Arc::new(store);
         let commands = listen::bind_control(config).await?;
         let tls = listen::tls(config)?;
+        let hops = onward::hops(config)?;
         let metrics = Registry::default();
         let resolver = resolver(config)?;
         let host = match &config.plugins.directory {
@@ -118,13 +126,11 @@ impl App {
             },
             Arc::clone(&store) as Arc<dyn Store>,
         ));
-        let chains: Arc<dyn Chains> = match &host {
-            Some(host) => Arc::new(Loaded(Arc::clone(host))),
-            None => Arc::new(Chain {
-                generation: 0,
-                filters: Arc::new([]),
-            }),
-        };
+        let milters = config.milters.iter().cloned();
+        let milters: Arc<[Milter]> = milters
+            .map(|config| Milter::new(config, &metrics))
+            .collect();
+        let chains: Arc<dyn Chains> = Arc::new(Links::new(host.clone(), Arc::clone(&milters)));
         let acceptor = Acceptor::new(
             accept::Config {
                 policy: config.policy,
@@ -133,7 +139,7 @@ impl App {
                 recipients: config.limits.recipients,
                 hygiene: config.limits.hygiene,
             },
-            chains,
+            Arc::clone(&chains),
             Arc::clone(&directory),
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
@@ -148,10 +154,16 @@ impl App {
         let outcomes = Background::start("outcome", OUTCOMES.0, OUTCOMES.1);
         let moves = Background::start("moved", MOVES.0, MOVES.1);
         let acceptor = acceptor.telling(outcomes.clone(), moves.clone());
+        let acceptor = match &hops {
+            Some(hops) => acceptor.knowing_next_hops(Arc::clone(hops)),
+            None => acceptor,
+        };
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
             host,
+            milters,
+            chains,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
@@ -161,6 +173,7 @@ impl App {
             directory,
             clock,
             tls,
+            hops,
             guard: Arc::new(Guard::new(
                 config.limits.guard.clone(),
                 Some(Box::new(System {
@@ -188,6 +201,7 @@ impl App {
             listening: self.listening.iter().map(ToString::to_string).collect(),
             started: services.clock.now(),
             plugins: self.host.clone(),
+            milters: Arc::clone(&self.milters),
             acceptor: services.acceptor.clone(),
         });
         let stop = self.stop.clone();
@@ -223,6 +237,7 @@ impl App {
                         errors: config.limits.errors,
                         commands: config.limits.commands,
                         idle_commands: config.limits.idle_commands,
+                        dsn: onward::dsn(config, &bound.config),
                     },
                     tls: listen::smtp_tls(bound.config.tls, &services.tls),
                     proxies: listen::proxies(config, &bound.config),
@@ -233,7 +248,7 @@ impl App {
                     drain: DRAIN,
                     ..Default::default()
                 };
-                let acceptor = services.acceptor.clone();
+                let acceptor = onward::acceptor(&bound.config, services);
                 self.tasks
                     .spawn(ingress::smtp::serve(bound.listener, smtp, acceptor, stop));
             }
@@ -278,6 +293,28 @@ impl App {
                 let serving = ingress::milter::serve(bound.listener, milter, acceptor, stop);
                 self.tasks.spawn(serving);
             }
+            Protocol::Hooks | Protocol::Rspamd => {
+                let web = ingress::web::Config {
+                    hostname: config.hostname.clone(),
+                    size: config.limits.message_size,
+                    secret: bound.config.secret.clone(),
+                    tls: match bound.config.tls {
+                        TlsMode::None => None,
+                        TlsMode::Starttls | TlsMode::Implicit => services.tls.clone(),
+                    },
+                    connections,
+                    drain: DRAIN,
+                    ..Default::default()
+                };
+                let acceptor = services.acceptor.clone();
+                if bound.config.protocol == Protocol::Hooks {
+                    let serving = ingress::hooks::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                } else {
+                    let serving = ingress::rspamd::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                }
+            }
             // The configuration refuses it.
             Protocol::Submission => {}
         }
@@ -291,13 +328,15 @@ impl App {
         &self.store
     }
 
+    /// What is to be said of each milter that is a link of the chain.
+    pub fn milters(&self) -> Vec<MilterStatus> {
+        self.milters.iter().map(Milter::status).collect()
+    }
+
     /// Names and versions of the filters in force, in order.
     pub fn filters(&self) -> Vec<String> {
-        let Some(host) = &self.host else {
-            return Vec::new();
-        };
-        let generation = host.generation();
-        let infos = generation.filters.iter().map(|filter| filter.info());
+        let chain = self.chains.current();
+        let infos = chain.filters.iter().map(|filter| filter.info());
         infos
             .map(|info| format!("{} {}", info.name, info.version))
             .collect()
@@ -330,6 +369,7 @@ struct Services {
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
     tls: Option<Tls>,
+    hops: Option<Arc<dyn NextHops>>,
     guard: Arc<Guard>,
     metrics: Registry,
 }
@@ -392,18 +432,5 @@ fn plugins(
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..standard
-    }
-}
-
-/// The plugins in force, as a chain.
-struct Loaded(Arc<Host>);
-
-impl Chains for Loaded {
-    fn current(&self) -> Chain {
-        let generation = self.0.generation();
-        Chain {
-            generation: generation.number,
-            filters: Arc::clone(&generation.filters),
-        }
     }
 }

@@ -3,8 +3,8 @@
 use super::{Admit, Chain, Draft, envelope};
 use crate::mail::{
     Address, AuthenticationResult, Became, Call, Edit, Envelope, FailureKind, Filter, FilterRun,
-    Hook, Journal, Message, Mode, Moved, Scoped, Session, Stop, Symbol, Tags, TransactionId, Turn,
-    Verdict, View,
+    Hook, Journal, Message, Mode, Moved, Scope, Scoped, Session, Stop, Symbol, Tags, TransactionId,
+    Turn, Verdict, View,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ pub struct Run {
     authentication: Arc<[AuthenticationResult]>,
     /// None: every recipient that a filter adds is taken.
     admit: Option<Arc<dyn Admit>>,
+    next_hops: Arc<[String]>,
+    /// What filters asked for so far.
+    ways: Vec<(Scope, String)>,
     turns: Vec<Turn>,
     symbols: Vec<Symbol>,
     tags: Arc<Tags>,
@@ -67,6 +70,8 @@ impl Run {
             session,
             authentication: Arc::new([]),
             admit: None,
+            next_hops: Arc::new([]),
+            ways: Vec::new(),
             turns: Vec::new(),
             symbols: Vec::new(),
             early: Vec::new(),
@@ -81,6 +86,9 @@ impl Run {
         self.symbols.extend(symbols.cloned());
         for turn in turns {
             turn.tag(Arc::make_mut(&mut self.tags));
+            if turn.mode != Mode::Shadow {
+                self.ways.extend(turn.ways());
+            }
         }
     }
 
@@ -133,6 +141,22 @@ impl Run {
             admit: Some(admit),
             ..self
         }
+    }
+
+    /// Filters may send messages to these next hops.
+    pub fn relaying(self, next_hops: Arc<[String]>) -> Self {
+        Self { next_hops, ..self }
+    }
+
+    /// The next hop that filters ask for, for this recipient or for all; the last one counts.
+    pub fn via(&self, recipient: Option<&Address>) -> Option<&str> {
+        let covers = |scope: &Scope| match recipient {
+            Some(recipient) => scope.covers(recipient),
+            None => scope.is_all(),
+        };
+        let mut ways = self.ways.iter().rev();
+        ways.find(|(scope, _)| covers(scope))
+            .map(|(_, next_hop)| next_hop.as_str())
     }
 
     /// With what is known of a transaction that is over.
@@ -202,6 +226,21 @@ impl Run {
         .await
     }
 
+    pub async fn relay(
+        &mut self,
+        recipient: Address,
+        next_hop: String,
+        envelope: &Arc<Envelope>,
+        draft: &mut Draft,
+    ) -> Verdict {
+        let call = Call::Relay {
+            recipient,
+            next_hop,
+        };
+        self.ask(&call, &mut Arc::clone(envelope), Some(draft))
+            .await
+    }
+
     pub async fn outcome(&mut self, became: Became, envelope: &Arc<Envelope>) {
         self.ask(&Call::Outcome(became), &mut Arc::clone(envelope), None)
             .await;
@@ -256,6 +295,7 @@ impl Run {
                 authentication: Arc::clone(&self.authentication),
                 symbols: self.symbols.clone(),
                 tags: Arc::clone(&self.tags),
+                next_hops: Arc::clone(&self.next_hops),
             };
             let mut outcome = run.call(call, view).await;
             if let Some(shadow) = outcome.beside.take() {
@@ -293,6 +333,7 @@ impl Run {
             }
             self.symbols.extend(turn.symbols.iter().cloned());
             let answer = turn.verdict.clone();
+            self.ways.extend(turn.ways());
             self.turns.push(turn);
             match answer {
                 Verdict::Continue => {}

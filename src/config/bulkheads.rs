@@ -11,7 +11,7 @@ use toml::Spanned;
 const MOST_INSTANCES: u32 = 1000;
 const DAY: u64 = 24 * 60 * 60;
 
-fn within<T: PartialOrd + Copy + Display>(
+pub(super) fn within<T: PartialOrd + Copy + Display>(
     source: &Source,
     value: Option<&Spanned<T>>,
     default: T,

@@ -4,8 +4,11 @@
 mod bulkheads;
 mod error;
 mod limits;
+mod milters;
+mod next_hop;
 mod raw;
 mod resolve;
+mod secret;
 #[cfg(test)]
 mod tests;
 mod trusted;
@@ -13,6 +16,7 @@ mod units;
 
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use next_hop::NextHop;
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -29,9 +33,12 @@ pub struct Config {
     pub domains: Vec<String>,
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
+    pub next_hops: Vec<NextHop>,
     /// None: a self-signed pair is made in the data directory.
     pub tls: Option<TlsFiles>,
     pub plugins: Plugins,
+    /// Milters that are links of the chain.
+    pub milters: Vec<crate::milter::Config>,
     pub policy: Policy,
     pub dns: crate::dns::Config,
     /// None: senders are not checked.
@@ -52,6 +59,10 @@ pub enum Protocol {
     Milter,
     Imap,
     Http,
+    /// MTA Hooks.
+    Hooks,
+    /// Rspamd's scan protocol.
+    Rspamd,
 }
 
 impl Protocol {
@@ -63,6 +74,8 @@ impl Protocol {
             Self::Milter => "milter",
             Self::Imap => "imap",
             Self::Http => "http",
+            Self::Hooks => "hooks",
+            Self::Rspamd => "rspamd",
         }
     }
 }
@@ -86,6 +99,10 @@ pub struct Listener {
     pub access: crate::net::Access,
     /// All its connections come over `[trusted] proxies`.
     pub proxy_protocol: bool,
+    /// What hooks and rspamd want to be shown.
+    pub secret: Option<crate::ingress::web::Secret>,
+    /// Its messages go on to this one, not into mailboxes here.
+    pub next_hop: Option<String>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
 }

@@ -1,6 +1,6 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, limits, trusted};
+use super::{ByteSize, Protocol, TlsMode, limits, milters, next_hop, trusted};
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -16,9 +16,13 @@ pub struct Config {
     pub postmaster: Option<Spanned<String>>,
     #[serde(default)]
     pub listener: Vec<Listener>,
+    #[serde(default)]
+    pub next_hop: Vec<next_hop::Raw>,
     pub tls: Option<Tls>,
     #[serde(default)]
     pub plugins: Plugins,
+    #[serde(default)]
+    pub milter: Vec<milters::Raw>,
     #[serde(default)]
     pub policy: Policy,
     #[serde(default)]
@@ -43,6 +47,9 @@ pub struct Listener {
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
     pub proxy_protocol: Option<Spanned<bool>>,
+    pub secret: Option<Spanned<String>>,
+    pub secret_file: Option<Spanned<PathBuf>>,
+    pub next_hop: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]

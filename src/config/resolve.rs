@@ -2,7 +2,7 @@
 
 use super::{
     Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, raw, trusted,
+    TlsMode, Trusted, bulkheads, limits, milters, next_hop, raw, secret, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
@@ -41,11 +41,13 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         })
         .transpose()?;
     let trusted = trusted::resolve(&source, &raw.trusted)?;
+    let next_hops = next_hop::resolve(&source, &base, raw.next_hop)?;
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, raw, &trusted))
+        .map(|raw| listener(&source, &base, raw, &trusted, &next_hops))
         .collect::<Result<Vec<_>, _>>()?;
+    next_hop::no_circle(&source, &listeners, &next_hops)?;
     if listeners.is_empty() {
         return Err(source.error(
             0..0,
@@ -63,14 +65,18 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         }
     });
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
+    let plugins = plugins(&source, &base, raw.plugins)?;
+    let breaker = plugins.breaker;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
         domains,
         postmaster,
         listeners,
+        next_hops,
         tls,
-        plugins: plugins(&source, &base, raw.plugins)?,
+        milters: milters::resolve(&source, raw.milter, breaker, limits.message_size)?,
+        plugins,
         policy: policy(&source, &raw.policy)?,
         dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
@@ -94,8 +100,10 @@ fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError
 
 fn listener(
     source: &Source,
+    base: &Path,
     raw: raw::Listener,
     trusted: &Trusted,
+    next_hops: &[next_hop::NextHop],
 ) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if protocol == Protocol::Submission {
@@ -105,7 +113,7 @@ fn listener(
                 "protocol {:?} is not there yet in this version",
                 protocol.name()
             ),
-            "smtp, lmtp, milter, imap and http are",
+            "smtp, lmtp, milter, hooks, rspamd, imap and http are",
         ));
     }
     let address = raw.address.get_ref();
@@ -133,7 +141,9 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http | Protocol::Milter) => TlsMode::None,
+        (None, Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd) => {
+            TlsMode::None
+        }
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(
@@ -149,6 +159,15 @@ fn listener(
                 "use tls = \"none\" on a loopback address, with a reverse proxy before it if it must be reached from outside",
             ));
         }
+        (Some(mode), Protocol::Hooks | Protocol::Rspamd)
+            if *mode.get_ref() == TlsMode::Starttls =>
+        {
+            return Err(source.error(
+                mode.span(),
+                format!("{} has no STARTTLS", protocol.name()),
+                "use tls = \"implicit\" for https, or \"none\" (the default)",
+            ));
+        }
         (Some(mode), _) => *mode.get_ref(),
     };
     if let (Some(flag), false) = (&raw.allow_plaintext_auth, protocol == Protocol::Imap) {
@@ -159,7 +178,7 @@ fn listener(
         ));
     }
     if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
-        if let Protocol::Http | Protocol::Milter = protocol {
+        if !matches!(protocol, Protocol::Smtp | Protocol::Lmtp | Protocol::Imap) {
             return Err(source.error(
                 flag.span(),
                 format!("{} does not take the PROXY protocol", protocol.name()),
@@ -174,6 +193,8 @@ fn listener(
             ));
         }
     }
+    let secret = secret::resolve(source, base, &raw)?;
+    next_hop::of_listener(source, raw.next_hop.as_ref(), protocol, next_hops)?;
     let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
@@ -181,6 +202,8 @@ fn listener(
         access,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
+        secret,
+        next_hop: raw.next_hop.map(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })

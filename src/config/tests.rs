@@ -142,6 +142,36 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:4:1",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nnext-hop = \"x\"\n",
+            "no [[next-hop]] of the name \"x\"",
+            "wasmilter.toml:6:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"imap\"\naddress = \"127.0.0.1:1\"\nnext-hop = \"x\"\n",
+            "next-hop means nothing for imap",
+            "wasmilter.toml:6:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nnext-hop = \"x\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "is the listener itself",
+            "wasmilter.toml:5:11",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"smtp\"\naddress = \"127.0.0.1\"\n",
+            "no address to connect to",
+            "wasmilter.toml:6:11",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"imap\"\naddress = \"127.0.0.1:1\"\n",
+            "not spoken to by imap",
+            "wasmilter.toml:5:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\ntimeout-s = 0\n",
+            "0 is out of range",
+            "wasmilter.toml:7:13",
+        ),
+        (
             "hostname = \"mx.example.test\"\n[[listener]\n",
             "",
             "wasmilter.toml:2:",

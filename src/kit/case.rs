@@ -40,6 +40,9 @@ pub struct Case {
     pub envelope: CaseEnvelope,
     #[serde(default)]
     pub session: CaseSession,
+    /// Those of the server: the message goes to the first unless a filter names another, and `relay` is asked in place of `deliver`.
+    #[serde(default)]
+    pub next_hops: Vec<String>,
     /// Symbols that earlier filters gave, with their points.
     #[serde(default)]
     pub given: BTreeMap<String, f32>,
@@ -149,6 +152,7 @@ impl Case {
                 recipients,
             },
             session: CaseSession::default(),
+            next_hops: Vec::new(),
             given: BTreeMap::new(),
             clock: None,
             dns: RecordedDns::default(),
@@ -190,6 +194,7 @@ impl Case {
                 ..Envelope::default()
             },
             message,
+            next_hops: self.next_hops.as_slice().into(),
             ..Play::default()
         };
         (play, Given::filter(&self.given))

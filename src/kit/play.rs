@@ -20,6 +20,8 @@ pub struct Play {
     pub authentication: Vec<AuthenticationResult>,
     /// None: no sum of scores means anything.
     pub policy: Option<Policy>,
+    /// Empty: `deliver` is asked. Else `relay`, with the first of them unless a filter names another.
+    pub next_hops: Arc<[String]>,
 }
 
 /// What came of it.
@@ -29,7 +31,7 @@ pub struct Done {
     pub verdict: Verdict,
     /// The hook that `verdict` is of.
     pub hook: Hook,
-    /// Recipients for whom `rcpt` or `deliver` said something else than `continue`.
+    /// Recipients for whom `rcpt`, `deliver` or `relay` said something else than `continue`.
     pub recipients: Vec<(Address, Verdict)>,
     /// The message as it came.
     pub before: Message,
@@ -57,6 +59,7 @@ impl Default for Play {
             message: Content::from_bytes(""),
             authentication: Vec::new(),
             policy: None,
+            next_hops: Arc::new([]),
         }
     }
 }
@@ -85,7 +88,8 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
     let mut envelope = play.envelope;
     let asked = std::mem::take(&mut envelope.recipients);
     let mut state = Transaction {
-        run: Run::new(chain, session, Some(play.id)),
+        run: Run::new(chain, session, Some(play.id)).relaying(Arc::clone(&play.next_hops)),
+        next_hops: play.next_hops,
         recipients: Vec::new(),
         draft: Draft::new(before.clone(), &[]),
         envelope: Arc::new(envelope),
@@ -130,6 +134,7 @@ async fn greeted(
 
 struct Transaction {
     run: Run,
+    next_hops: Arc<[String]>,
     recipients: Vec<(Address, Verdict)>,
     draft: Draft,
     envelope: Arc<Envelope>,
@@ -177,10 +182,14 @@ impl Transaction {
             let envelope = Arc::clone(&self.envelope);
             for recipient in &envelope.recipients {
                 let address = recipient.address.clone();
-                let answer = self
-                    .run
-                    .deliver(address.clone(), &envelope, &mut self.draft)
-                    .await;
+                let (run, draft) = (&mut self.run, &mut self.draft);
+                let answer = match self.next_hops.first() {
+                    None => run.deliver(address.clone(), &envelope, draft).await,
+                    Some(default) => {
+                        let hop = run.via(Some(&address)).unwrap_or(default).to_owned();
+                        run.relay(address.clone(), hop, &envelope, draft).await
+                    }
+                };
                 if answer != Verdict::Continue {
                     self.recipients.push((address, answer));
                 }

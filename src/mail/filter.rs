@@ -234,6 +234,8 @@ pub struct View {
     pub symbols: Vec<Symbol>,
     /// Of the connection and of the transaction.
     pub tags: Arc<Tags>,
+    /// The names of those that it can be handed to; empty where messages go into mailboxes here, or are somebody else's.
+    pub next_hops: Arc<[String]>,
 }
 
 /// How a version of a filter takes part.

@@ -25,6 +25,9 @@ pub struct Session {
     pub protocol: String,
     pub tls: Option<Tls>,
     pub authenticated: Option<String>,
+    /// By which SASL mechanism, where that is known: "PLAIN".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_mechanism: Option<String>,
     /// Set where the client is told of by a proxy or mail server of ours, which is this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,

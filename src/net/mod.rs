@@ -2,8 +2,10 @@
 //! Speaks no protocol itself.
 
 pub mod guard;
+pub mod http;
 
 mod access;
+mod connect;
 mod input;
 mod listener;
 mod networks;
@@ -12,6 +14,7 @@ mod stream;
 mod tls;
 
 pub use access::{Access, Owner, OwnerError};
+pub use connect::{Remote, RemoteError, TlsClient};
 pub use input::Input;
 pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
 pub use networks::Networks;

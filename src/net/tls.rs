@@ -42,6 +42,8 @@ pub enum TlsError {
     },
     #[error("cannot write {path}: {error}", path = path.display())]
     Write { path: PathBuf, error: io::Error },
+    #[error("cannot speak TLS to {name:?}: {why}")]
+    Client { name: String, why: String },
     #[error("cannot make a self-signed certificate for {hostname:?}: {why}")]
     Make { hostname: String, why: String },
 }

@@ -1,4 +1,4 @@
-//! The circuit breaker of one version of a plugin: after some failures in a row of time it is left alone for a while, then tried again with
+//! The circuit breaker of one version of a plugin, or of a milter: after some failures in a row of time it is left alone for a while, then tried again with
 //! one call. Doesn't know what a call is.
 
 use serde::{Deserialize, Serialize};
@@ -54,8 +54,8 @@ impl fmt::Display for BreakerState {
 
 pub struct Breaker {
     config: BreakerConfig,
-    /// Name and version, for the log.
-    of: (String, String),
+    /// What it is of, for the log: "plugin NAME VERSION".
+    of: String,
     inner: Mutex<Inner>,
 }
 
@@ -78,10 +78,10 @@ enum Phase {
 pub struct Open(pub String);
 
 impl Breaker {
-    pub fn new(config: BreakerConfig, name: &str, version: &str) -> Arc<Self> {
+    pub fn new(config: BreakerConfig, of: &str) -> Arc<Self> {
         Arc::new(Self {
             config,
-            of: (name.to_owned(), version.to_owned()),
+            of: of.to_owned(),
             inner: Mutex::new(Inner {
                 phase: Phase::Closed,
                 failures: VecDeque::new(),
@@ -108,10 +108,7 @@ impl Breaker {
             }
             Phase::Open { .. } => {
                 inner.phase = Phase::Trial;
-                let (name, version) = &self.of;
-                tracing::info!(
-                    "plugin {name} {version}: breaker half-open, one call is let through"
-                );
+                tracing::info!("{}: breaker half-open, one call is let through", self.of);
                 true
             }
         };
@@ -169,12 +166,12 @@ impl Breaker {
     }
 
     fn open(&self, inner: &mut Inner, now: Instant, why: &str) {
-        let (name, version) = &self.of;
         let pause = inner.pause;
         inner.failures.clear();
         inner.phase = Phase::Open { until: now + pause };
         tracing::warn!(
-            "plugin {name} {version}: breaker open for {} ms: {why}",
+            "{}: breaker open for {} ms: {why}",
+            self.of,
             pause.as_millis()
         );
     }
@@ -186,8 +183,7 @@ impl Breaker {
         let mut inner = self.lock();
         inner.phase = Phase::Closed;
         inner.pause = self.config.pause;
-        let (name, version) = &self.of;
-        tracing::info!("plugin {name} {version}: breaker closed, it works again");
+        tracing::info!("{}: breaker closed, it works again", self.of);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -234,7 +230,7 @@ mod tests {
     use super::*;
 
     fn breaker() -> (Arc<Breaker>, Instant) {
-        let breaker = Breaker::new(BreakerConfig::default(), "test", "1");
+        let breaker = Breaker::new(BreakerConfig::default(), "test 1");
         (breaker, Instant::now())
     }
 

@@ -341,7 +341,8 @@ impl Plugin {
                 name: profile.name.clone(),
                 version,
                 hooks: interface.hooks(),
-                uses: Uses::of(interface.abilities.iter().map(String::as_str)),
+                // What its manifest calls unused makes nobody send it a body.
+                uses: Uses::of(profile.asked.abilities.iter().map(|ability| ability.name())),
                 on_error: manifest.on_error,
             },
             order: manifest.order,

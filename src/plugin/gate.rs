@@ -64,7 +64,7 @@ impl Gate {
         Self {
             instances: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
-            breaker: Breaker::new(breaker, name, version),
+            breaker: Breaker::new(breaker, &format!("plugin {name} {version}")),
             figures: Figures::default(),
             warm: warm.then(Mutex::default),
             on_probation: AtomicBool::new(false),

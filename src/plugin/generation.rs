@@ -266,6 +266,12 @@ impl Generation {
         self.members.iter().find(|member| member.name == name)
     }
 
+    /// The filters with their places in the chain.
+    pub fn ordered(&self) -> impl Iterator<Item = (u32, Arc<dyn Filter>)> {
+        let orders = self.members.iter().map(Member::place);
+        orders.zip(self.filters.iter().cloned())
+    }
+
     /// The same, but for a directory that cannot be looked at.
     pub fn with_problem(&self, problem: String) -> Self {
         Self {

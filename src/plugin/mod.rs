@@ -42,7 +42,8 @@ mod watch;
 mod web;
 
 pub use asks::{Asks, asks_at, asks_in};
-pub use breaker::{BreakerConfig, BreakerState};
+pub use body_edits::sha256;
+pub use breaker::{Breaker, BreakerConfig, BreakerState, Pass};
 pub use capability::{Ability, Asked, Capabilities, Granting, Grants, Lacking, Written};
 pub use component::{LoadError, LoadTime};
 pub use componentize::component_of;

@@ -374,7 +374,7 @@ impl State {
             };
             address.filter(known).ok_or_else(|| {
                 Refused::NoSuchThing(match one {
-                    Some(recipient) => format!("at on-deliver for {recipient} nothing can be changed for {text:?}"),
+                    Some(recipient) => format!("at on-{} for {recipient} nothing can be changed for {text:?}", call.hook()),
                     None => format!("{text:?} is not a recipient of this transaction; envelope.recipients has them"),
                 })
             })
@@ -416,13 +416,14 @@ impl State {
     pub fn edit_filing(&mut self, edit: Edit, scope: Scope) -> Result<(), Refused> {
         if matches!(self.heard()?, Hook::Connect | Hook::Helo) {
             return Err(Refused::NoSuchThing(
-                "there is no message to file at this hook: ask from on-mail on".to_owned(),
+                "there is no message to send anywhere at this hook: ask from on-mail on".to_owned(),
             ));
         }
         let octets = match &edit {
             Edit::FileInto { mailbox, why } => mailbox.len() + why.len(),
             Edit::AddFlag(flag) => flag.len(),
             Edit::Hold { why } => why.len(),
+            Edit::Via(next_hop) => next_hop.len(),
             _ => 0,
         };
         self.spend(octets)?;

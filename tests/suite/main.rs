@@ -17,6 +17,7 @@ mod imap;
 mod imports;
 mod kit;
 mod milter;
+mod nexthop;
 mod plugins;
 mod quarantine;
 mod smtp;

@@ -327,6 +327,9 @@ fn end(out: &mut String, journal: &Journal) -> std::fmt::Result {
             Disposition::Discarded { why } => writeln!(out, "discarded: {why}")?,
             Disposition::Refused { reply } => writeln!(out, "refused: {reply}")?,
             Disposition::Passed { how } => writeln!(out, "{how}")?,
+            Disposition::Relayed { next_hop, reply } => {
+                writeln!(out, "handed to {next_hop}, which said {reply}")?
+            }
             Disposition::Quarantined { id, why, then } => {
                 writeln!(out, "in quarantine as {id}: {why}")?;
                 match then {

@@ -184,6 +184,7 @@ impl Expect {
             compare("tags", lines(tags), lines(&observed.tags));
         }
         compare("hold", filed(&self.hold), filed(&observed.hold));
+        compare("via", filed(&self.via), filed(&observed.via));
         if let Some(kv) = &self.kv {
             let line = |(key, value): (&String, String)| format!("{key} = {value}");
             let expected = kv.iter().map(|(key, value)| (key, value.to_string()));

@@ -65,7 +65,7 @@ pub struct Expect {
     pub verdict: VerdictName,
     /// What the client is told, or why it is quarantined: `"550 5.7.1 no"`.
     pub reply: Option<String>,
-    /// At `rcpt` or `deliver`, by recipient; who is not named has `continue`.
+    /// At `rcpt`, `deliver` or `relay`, by recipient; who is not named has `continue`.
     pub recipients: BTreeMap<Address, VerdictName>,
     /// Exactly these, in any order.
     pub symbols: Option<BTreeSet<String>>,
@@ -99,6 +99,8 @@ pub struct Expect {
     pub tags: Option<BTreeMap<String, String>>,
     /// Why it is held, by recipient; for who is not named it is not.
     pub hold: BTreeMap<Address, String>,
+    /// The next hop that it asked for, by recipient; for who is not named it asked for none.
+    pub via: BTreeMap<Address, String>,
     /// Exactly these keys with these values are kept afterwards.
     pub kv: Option<BTreeMap<String, KvValue>>,
 }
@@ -120,6 +122,7 @@ impl Expect {
             .chain(self.flags.keys())
             .chain(self.body_contains_for.keys())
             .chain(self.hold.keys())
+            .chain(self.via.keys())
             .chain(self.header_added_for.keys())
     }
 }

@@ -26,6 +26,7 @@ pub struct Observed {
     pub recipients_removed: BTreeSet<String>,
     pub tags: BTreeMap<String, String>,
     pub hold: BTreeMap<Address, String>,
+    pub via: BTreeMap<Address, String>,
     /// What it keeps.
     pub kv: BTreeMap<String, Vec<u8>>,
     /// Calls that the case has no recording of, each with the line to add.
@@ -72,6 +73,7 @@ impl Observed {
             recipients_removed: BTreeSet::new(),
             tags: BTreeMap::new(),
             hold: BTreeMap::new(),
+            via: BTreeMap::new(),
             kv: scene.kept(),
             unrecorded: scene.unrecorded(),
             failures: Vec::new(),
@@ -92,8 +94,14 @@ impl Observed {
             }
             let edits = done.turns().flat_map(|turn| &turn.edits);
             for scoped in edits.filter(|scoped| scoped.scope.covers(address)) {
-                if let Edit::Hold { why } = &scoped.edit {
-                    observed.hold.insert(address.clone(), why.clone());
+                match &scoped.edit {
+                    Edit::Hold { why } => {
+                        observed.hold.insert(address.clone(), why.clone());
+                    }
+                    Edit::Via(next_hop) => {
+                        observed.via.insert(address.clone(), next_hop.clone());
+                    }
+                    _ => {}
                 }
             }
         }

@@ -64,6 +64,7 @@ impl Expect {
             recipients_removed: observed.recipients_removed.clone(),
             tags: self.tags.as_ref().map(|_| observed.tags.clone()),
             hold: observed.hold.clone(),
+            via: observed.via.clone(),
             kv: self.kv.as_ref().map(|_| {
                 let kept = observed.kv.iter();
                 kept.map(|(key, value)| (key.clone(), KvValue::of(value)))
@@ -128,6 +129,7 @@ impl Expect {
             tags.map(|tags| table(tags, |value| quoted(value)).unwrap_or_else(|| "{}".to_owned())),
         );
         key("hold", table(&self.hold, |why| quoted(why)));
+        key("via", table(&self.via, |next_hop| quoted(next_hop)));
         let kv = self.kv.as_ref();
         key(
             "kv",

@@ -13,7 +13,8 @@ use super::play::{Done, Play, play};
 use super::stage::{Fixed, Stage};
 use crate::chain::{Policy, Ruling, total};
 use crate::mail::{
-    Content, Edit, Envelope, Filter, Hook, Journal, Mode, Recipient, Session, Tags, Turn, Verdict,
+    Content, Disposition, Edit, Envelope, Filter, Hook, Journal, Mode, Recipient, Session, Tags,
+    Turn, Verdict,
 };
 use crate::plugin::{Services, changes};
 use answers::Answers;
@@ -72,6 +73,7 @@ impl Replay {
                 message: content,
                 authentication: journal.authentication.clone(),
                 policy: Some(self.policy),
+                next_hops: next_hops(journal),
             },
         )
         .await?;
@@ -189,7 +191,7 @@ impl Replay {
 fn is_replayed(hook: Hook) -> bool {
     matches!(
         hook,
-        Hook::Mail | Hook::Rcpt | Hook::Message | Hook::Deliver
+        Hook::Mail | Hook::Rcpt | Hook::Message | Hook::Deliver | Hook::Relay
     )
 }
 
@@ -217,6 +219,17 @@ fn nothing(turn: &Turn) -> Turn {
         edits: Vec::new(),
         ..turn.clone()
     }
+}
+
+/// Those that it was handed to, and those that filters named.
+fn next_hops(journal: &Journal) -> Arc<[String]> {
+    let places = journal.dispositions.iter();
+    let relayed = places.filter_map(|place| match &place.disposition {
+        Disposition::Relayed { next_hop, .. } => Some(next_hop.clone()),
+        _ => None,
+    });
+    let named = journal.turns.iter().flat_map(|turn| turn.ways());
+    relayed.chain(named.map(|(_, next_hop)| next_hop)).collect()
 }
 
 /// As the client gave it, with the recipients that filters refused, which the journal has in their turns only.

@@ -546,6 +546,9 @@ impl Server {
                 Security::Tls => "250-REQUIRETLS\r\n".to_owned(),
                 Security::Plain => String::new(),
             };
+            if self.config.dsn {
+                offered.push_str("250-DSN\r\n");
+            }
             for (verb, trusted) in [
                 (Verb::Xclient, self.trust.xclient),
                 (Verb::Xforward, self.trust.xforward),

@@ -123,7 +123,7 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         // `for ADDRESS STEP`: only where the hook is called for this recipient.
         "for" => {
             let (address, step) = rest.split_once(' ').unwrap();
-            if argument == address {
+            if argument.split(' ').next() == Some(address) {
                 return perform(step, argument);
             }
         }
@@ -208,6 +208,11 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         "file" => drop(filing::file_into(rest, "a test")),
         "flag" => drop(filing::add_flag(rest)),
         "hold" => drop(route::hold(rest)),
+        "via" => drop(route::via(rest)),
+        "via-for" => {
+            let (recipient, next_hop) = rest.split_once(' ').unwrap();
+            route::via_for(&[recipient], next_hop);
+        }
         "hold-for" => {
             let (recipient, why) = rest.split_once(' ').unwrap();
             route::hold_for(&[recipient], why);

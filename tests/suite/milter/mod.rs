@@ -1,14 +1,19 @@
-//! The milter listener as mail servers see it: one that a test scripts, and Postfix.
+//! The milter listener as mail servers see it: one that a test scripts, and Postfix. And milters as links of the chain: OpenDKIM, our own
+//! listener, and some that lie.
 
 mod abuse;
+mod bytes;
 mod conversation;
+mod liar;
+mod link;
 mod miltertest;
 mod mta;
 mod native;
+mod opendkim;
 mod postfix;
-mod postfix_rig;
+pub mod postfix_rig;
 mod progress;
-mod restart;
+pub mod restart;
 
 use crate::support::Server;
 use mta::Mta;

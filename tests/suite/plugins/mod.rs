@@ -173,6 +173,7 @@ fn view(hook: Hook) -> View {
             by: "other".to_owned(),
         }],
         tags: Arc::default(),
+        next_hops: Arc::new([]),
     }
 }
 
