@@ -294,9 +294,14 @@ async fn rewrite_removes_programs_and_puts_a_banner_on_mail_from_outside() {
     let host = Host::start(config).await.unwrap();
     let generation = host.generation();
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/rewrite/cases-parts");
-    let report = kit::run_cases(&generation.filters[0], &cases, false)
-        .await
-        .unwrap();
+    let report = kit::run_cases(
+        &generation.filters[0],
+        &kit::Stage::default(),
+        &cases,
+        false,
+    )
+    .await
+    .unwrap();
     assert_eq!(report.cases.len(), 3);
     for case in report.cases {
         match case.end {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmilter::chain::Policy;
-use wasmilter::kit::{self, CaseEnd, Done, Play};
+use wasmilter::kit::{self, CaseEnd, Done, Play, Stage};
 use wasmilter::mail::{Address, Content, Envelope, Filter, ReversePath, Session, Verdict};
 use wasmilter::plugin::{Config, Host, PluginState, embedded};
 
@@ -53,7 +53,7 @@ async fn run(
         envelope: envelope.clone(),
         message: Content::from_bytes(message),
         policy,
-        next_hops: Arc::new([]),
+        ..Play::default()
     };
     let done = kit::play(filters, transaction).await.unwrap();
     assert_eq!(done.recipients, []);
@@ -80,7 +80,9 @@ async fn the_cases_of_the_plugins() {
     for filter in filters.iter() {
         let plugin = &filter.info().name;
         let cases = root().join("plugins").join(plugin).join("cases");
-        let report = kit::run_cases(filter, &cases, false).await.unwrap();
+        let report = kit::run_cases(filter, &Stage::default(), &cases, false)
+            .await
+            .unwrap();
         for case in &report.cases {
             match &case.end {
                 CaseEnd::Failed(differences) => {
