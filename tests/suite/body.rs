@@ -6,7 +6,7 @@ use crate::support::{ALICE, BOB, PASSWORD, Server};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use wasmilter::kit::{self, CaseEnd};
+use wasmilter::kit::{self, CaseEnd, Stage};
 use wasmilter::plugin::{Config, Host, embedded};
 
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
@@ -294,7 +294,7 @@ async fn rewrite_removes_programs_and_puts_a_banner_on_mail_from_outside() {
     let host = Host::start(config).await.unwrap();
     let generation = host.generation();
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/rewrite/cases-parts");
-    let report = kit::run_cases(&generation.filters[0], &cases, false)
+    let report = kit::run_cases(&generation.filters[0], &Stage::default(), &cases, false)
         .await
         .unwrap();
     assert_eq!(report.cases.len(), 3);

@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmilter::chain::Policy;
-use wasmilter::kit::{self, CaseEnd, Done, Play};
-use wasmilter::mail::{Address, Content, Envelope, Filter, ReversePath, Session, Verdict};
+use wasmilter::kit::{self, CaseEnd, Done, Play, Stage};
+use wasmilter::mail::{
+    Address, Content, Envelope, Filter, ReversePath, Session, TransactionId, Verdict,
+};
 use wasmilter::plugin::{Config, Host, PluginState, embedded};
 
 fn root() -> PathBuf {
@@ -49,9 +51,11 @@ async fn run(
     policy: Option<Policy>,
 ) -> Done {
     let transaction = Play {
+        id: TransactionId::new(0, 0),
         session: Session::default(),
         envelope: envelope.clone(),
         message: Content::from_bytes(message),
+        authentication: Vec::new(),
         policy,
         next_hops: Arc::new([]),
     };
@@ -80,7 +84,9 @@ async fn the_cases_of_the_plugins() {
     for filter in filters.iter() {
         let plugin = &filter.info().name;
         let cases = root().join("plugins").join(plugin).join("cases");
-        let report = kit::run_cases(filter, &cases, false).await.unwrap();
+        let report = kit::run_cases(filter, &Stage::default(), &cases, false)
+            .await
+            .unwrap();
         for case in &report.cases {
             match &case.end {
                 CaseEnd::Failed(differences) => {
