@@ -223,7 +223,7 @@ pub(super) async fn ask(
 }
 
 pub(super) fn quarantined(run: &Run, why: String) -> Way {
-    match run.stop() {
+    match run.stop().cloned() {
         Some(stop) => Way::Aside {
             aside: Aside::Quarantine,
             stop,

@@ -21,7 +21,7 @@ mod transaction;
 
 pub use aftermath::Aftermath;
 pub use background::Background;
-pub use expiry::{Expiry, expire};
+pub use expiry::{Expiry, expire, sweep_journals};
 pub use hygiene::Hygiene;
 pub use moves::{Changed, Move, Moves, came_with};
 pub use next_hop::{Handing, NextHops};
@@ -32,6 +32,7 @@ pub use transaction::{Finished, Transaction};
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
 use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::metrics;
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -79,6 +80,14 @@ struct Services {
     outcomes: Option<Background>,
     /// For the hook `moved`.
     moves: Option<Background>,
+    meter: Meter,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Default)]
+struct Meter {
+    chain: metrics::Chain,
+    authentication: metrics::Authentication,
 }
 
 impl Services {
@@ -106,6 +115,7 @@ impl Acceptor {
             onward: None,
             outcomes: None,
             moves: None,
+            meter: Meter::default(),
         }))
     }
 
@@ -114,6 +124,17 @@ impl Acceptor {
         Self(Arc::new(Services {
             outcomes: Some(outcomes),
             moves: Some(moves),
+            ..Services::clone(&self.0)
+        }))
+    }
+
+    /// The same, counting.
+    pub fn counted(self, metrics: &metrics::Registry) -> Self {
+        Self(Arc::new(Services {
+            meter: Meter {
+                chain: metrics.chain(),
+                authentication: metrics.authentication(),
+            },
             ..Services::clone(&self.0)
         }))
     }
@@ -149,13 +170,13 @@ impl Acceptor {
     /// The `connect` hook; an error is the reply to turn the client away with. What filters tag goes into the session.
     pub async fn connect(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let chain = self.0.chains.current();
-        refused(greet(chain, session, Call::Connect).await.0)
+        refused(greet(chain, session, Call::Connect).await)
     }
 
     /// EHLO, HELO or LHLO: the `helo` hook; an error is the reply to refuse the command with. The session has the name already.
     pub async fn helo(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let (chain, name) = (self.0.chains.current(), session.helo.clone());
-        refused(greet(chain, session, Call::Helo(name)).await.0)
+        refused(greet(chain, session, Call::Helo(name)).await)
     }
 
     /// MAIL FROM: the `mail` hook. The envelope has no recipients yet. The transaction ends with the generation of plugins that it
@@ -181,8 +202,8 @@ impl Acceptor {
     }
 }
 
-/// What a verdict means before there is a message: only a refusal matters. Discard and quarantine need something to act on,
-/// so they are left to the `message` hook.
+/// What a verdict means to the client before there is a message: only a refusal matters. What discard and quarantine say of the message
+/// that is to come, the session and the run keep.
 fn refused(verdict: Verdict) -> Result<(), Reply> {
     match verdict {
         Verdict::Reject(reply) | Verdict::Tempfail(reply) => Err(reply),

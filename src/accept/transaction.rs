@@ -69,7 +69,7 @@ impl Transaction {
         envelope: Envelope,
     ) -> Result<Self, Reply> {
         let id = services.clock.transaction_id();
-        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone()));
+        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone())).greeted();
         if let Some(onward) = &services.onward {
             run = run.relaying(onward.hops.names());
         }
@@ -127,7 +127,8 @@ impl Transaction {
                 452,
                 EnhancedCode(4, 5, 3),
                 "Too many recipients; send the others in another transaction",
-            ));
+            )
+            .about("message-recipients"));
         }
         if self.envelope.has(address) {
             self.given.push(address.clone());

@@ -81,6 +81,7 @@ fn gone(journal: &Journal) -> &'static str {
     for place in &journal.dispositions {
         match place.disposition {
             Disposition::Filed { .. } | Disposition::Quarantined { .. } => return "deleted since",
+            Disposition::Relayed { .. } => why = "handed to a next hop",
             Disposition::Passed { .. } => why = "kept by another mail server",
             Disposition::Discarded { .. } => why = "discarded",
             Disposition::Refused { .. } => {}
