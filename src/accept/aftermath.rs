@@ -28,7 +28,12 @@ impl Aftermath {
         envelope: &Arc<Envelope>,
         journal: &Journal,
     ) -> Option<Self> {
-        let became = journal.dispositions.iter();
+        // What a release leaves in quarantine has had no outcome yet.
+        let stays = |place: &&Where| {
+            let refused = matches!(place.disposition, Disposition::Refused { .. });
+            !(journal.release.is_some() && refused)
+        };
+        let became = journal.dispositions.iter().filter(stays);
         let told = Told {
             id: journal.id.clone(),
             run: run?,

@@ -67,8 +67,9 @@ pub(super) async fn settle(
             Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
             _ => sorter.ask(address).await,
         };
+        let hook = sorter.run.stop().map_or(Hook::Deliver, |stop| stop.hook);
         let instead = |reply: Option<&Reply>| match (reply, telling) {
-            (None, _) => discarded("a filter discarded it at deliver"),
+            (None, _) => discarded(&format!("a filter discarded it at {hook}")),
             (Some(reply), Telling::Whole) => {
                 discarded(&format!("a filter refused it at deliver: {reply}"))
             }

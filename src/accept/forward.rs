@@ -1,142 +1,24 @@
 //! From MAIL to the answer for a message that a next hop is to take: nothing is answered with 250 that neither it nor the quarantine has.
-//! Keeps no queue, and knows no connection: `deliver` has those.
+//! Keeps no queue.
 
 use super::disposition::{answer, discarded, log_aside, turned_down};
 use super::judge::{Judged, judge};
+use super::next_hop::Onward;
+use super::parcels::{Sender, Trace, parcels};
 use super::places::set_aside;
-use super::report::{Progress, Report};
+use super::report::Progress;
 use super::screening::{is_flagged, own_edits, own_turn};
 use super::transaction::{Finished, Transaction};
-use super::{Aftermath, Telling, trace};
+use super::{Aftermath, Telling};
 use crate::chain::{Draft, Run};
 use crate::mail::{
-    Address, Aside, Content, Disposition, Edit, Envelope, Hook, Journal, Recipient, Replies, Reply,
-    Session, Stop, TransactionId, Turn, Verdict,
+    Address, Aside, Content, Disposition, Edit, Envelope, Hook, Journal, Replies, Reply, Stop,
+    Turn, Verdict,
 };
 use crate::store::{Delivery, SetAside, Store, StoreError};
-use async_trait::async_trait;
 use jiff::Timestamp;
 use std::io;
 use std::sync::Arc;
-
-/// The next hops that the configuration names.
-#[async_trait]
-pub trait NextHops: Send + Sync {
-    fn names(&self) -> Arc<[String]>;
-
-    /// Begins a transaction up to the reply to MAIL; an error is what the client is to be told. The recipients of `envelope` are not looked
-    /// at. `size`: of the message in octets, where it is known.
-    async fn open(
-        &self,
-        name: &str,
-        id: &TransactionId,
-        session: &Session,
-        envelope: &Envelope,
-        size: Option<u64>,
-    ) -> Result<Box<dyn Handing>, Reply>;
-}
-
-/// A transaction that is open with a next hop. Dropped before the message, it leaves nothing there.
-#[async_trait]
-pub trait Handing: Send {
-    /// Each error is what the client is to be told.
-    async fn recipient(&mut self, recipient: &Recipient) -> Result<Reply, Reply>;
-
-    /// Whether it can go on, as far as can be seen from here.
-    async fn is_alive(&mut self) -> bool;
-
-    /// The reply for each recipient that was accepted, in order. Whoever has none has that of the last.
-    async fn message(self: Box<Self>, content: &Content) -> Vec<Reply>;
-}
-
-/// Where the messages of an acceptor go on.
-#[derive(Clone)]
-pub(super) struct Onward {
-    pub hops: Arc<dyn NextHops>,
-    /// Unless a filter names another.
-    pub default: String,
-}
-
-/// A transaction with the next hop beside that of the client, so that the client hears at MAIL and RCPT what the next hop says to them.
-pub(super) struct Early {
-    hop: String,
-    handing: Box<dyn Handing>,
-    /// As it was told.
-    envelope: Envelope,
-}
-
-impl Early {
-    /// When filters have been asked at `mail`.
-    pub async fn open(
-        onward: &Onward,
-        hop: String,
-        id: &TransactionId,
-        session: &Session,
-        envelope: &Envelope,
-    ) -> Result<Self, Reply> {
-        let handing = onward.hops.open(&hop, id, session, envelope, None).await?;
-        Ok(Self {
-            hop,
-            handing,
-            envelope: Envelope {
-                recipients: Vec::new(),
-                ..Envelope::clone(envelope)
-            },
-        })
-    }
-
-    /// Whether a recipient goes this way too.
-    pub fn is_for(&self, recipient: &Address, run: &Run) -> bool {
-        run.via(Some(recipient)).is_none_or(|hop| hop == self.hop)
-    }
-
-    /// When filters have been asked at `rcpt`.
-    pub async fn recipient(&mut self, recipient: &Recipient) -> Result<(), Reply> {
-        self.handing.recipient(recipient).await?;
-        self.envelope.recipients.push(recipient.clone());
-        Ok(())
-    }
-
-    /// The transaction for this parcel, if it can become that: it is for the same sender, and for nobody else.
-    async fn fit(
-        mut self,
-        parcel: &Parcel,
-        envelope: &Envelope,
-    ) -> Option<(Box<dyn Handing>, Vec<Recipient>)> {
-        let told =
-            |recipient: &Recipient| parcel.recipients.iter().any(|(one, _)| one == recipient);
-        let fits = self.hop == parcel.hop
-            && is_alike(&self.envelope, envelope)
-            && self.envelope.recipients.iter().all(told)
-            && self.handing.is_alive().await;
-        fits.then_some((self.handing, self.envelope.recipients))
-    }
-}
-
-/// But for the recipients.
-fn is_alike(one: &Envelope, other: &Envelope) -> bool {
-    let head = |envelope: &Envelope| {
-        let Envelope {
-            sender,
-            body,
-            utf8,
-            require_tls,
-            ret,
-            envid,
-            ..
-        } = envelope.clone();
-        (sender, body, utf8, require_tls, ret, envid)
-    };
-    head(one) == head(other)
-}
-
-/// What goes in one transaction: the same message the same way.
-pub(super) struct Parcel {
-    hop: String,
-    content: Content,
-    /// With their indices in the envelope.
-    recipients: Vec<(Recipient, usize)>,
-}
 
 /// What is to become of the message for one recipient, before anything is handed on.
 pub(super) enum Way {
@@ -210,11 +92,20 @@ pub(super) async fn settle(
         sender.send(&parcel, &mut said).await;
     }
     drop(sender);
+    // A client that has one reply for all sends it again for all.
+    let mut temporary = said.iter().flatten().filter(|reply| reply.is_temporary());
+    let again = temporary
+        .next()
+        .filter(|_| telling == Telling::Whole)
+        .cloned();
     let mut groups = Vec::new();
     let mut dispositions = Vec::with_capacity(ways.len());
     for (index, (way, said)) in ways.into_iter().zip(&said).enumerate() {
         dispositions.push(match way {
             Way::On(hop) => came(&hop, said.as_ref()),
+            Way::Aside { .. } | Way::Discarded if again.is_some() => Disposition::Refused {
+                reply: again.as_ref().map(ToString::to_string).unwrap_or_default(),
+            },
             Way::Aside { aside, stop, why } => {
                 set_aside(&mut groups, index, aside, stop, why.clone());
                 Disposition::Quarantined {
@@ -250,11 +141,10 @@ pub(super) async fn settle(
     let id = journal.id.clone();
     let stored = store(&*services.store, journal, at, aside).await;
     let mut aftermath = None;
-    let whole_of_ours = match &stored {
+    match &stored {
         Ok(journal) => {
             log_aside(journal);
             aftermath = Aftermath::new(&services, after, &envelope, journal);
-            answer(&id, Ok("taken"))
         }
         Err(error) => {
             let reply = answer(&id, Err(error));
@@ -263,12 +153,12 @@ pub(super) async fn settle(
                     *said = Some(reply.clone());
                 }
             }
-            // Those who are not set aside don't depend on our disk.
-            answer(&id, Ok("taken"))
         }
-    };
+    }
+    // Those who are not set aside don't depend on our disk.
+    let ours = answer(&id, Ok("taken"));
     Ok(Finished {
-        replies: replies(&envelope, &given, &said, whole_of_ours),
+        replies: replies(&envelope, &given, &said, ours),
         aftermath,
     })
 }
@@ -333,7 +223,7 @@ pub(super) async fn ask(
 }
 
 pub(super) fn quarantined(run: &Run, why: String) -> Way {
-    match run.stop() {
+    match run.stop().cloned() {
         Some(stop) => Way::Aside {
             aside: Aside::Quarantine,
             stop,
@@ -358,123 +248,6 @@ fn of_all(ways: &[Way]) -> Option<Reply> {
     temporary
         .or_else(|| refusals().next().filter(|_| all))
         .cloned()
-}
-
-pub(super) struct Trace<'r> {
-    pub report: &'r Report,
-    pub authentication: String,
-}
-
-/// Recipients who get the same message the same way share a transaction.
-pub(super) fn parcels(
-    envelope: &Envelope,
-    ways: &[Way],
-    draft: &Draft,
-    trace: &Trace<'_>,
-) -> io::Result<Vec<Parcel>> {
-    let mut parcels: Vec<(Parcel, Vec<_>)> = Vec::new();
-    for (index, (recipient, way)) in envelope.recipients.iter().zip(ways).enumerate() {
-        let Way::On(hop) = way else { continue };
-        let message = draft.message_for(&recipient.address);
-        let splices = message.splices()?;
-        let mut same = parcels
-            .iter_mut()
-            .filter(|(parcel, laid)| parcel.hop == *hop && *laid == splices);
-        if let Some((parcel, _)) = same.next() {
-            parcel.recipients.push((recipient.clone(), index));
-            continue;
-        }
-        let Trace {
-            report,
-            authentication,
-        } = trace;
-        let fields = trace::received(
-            &report.id,
-            &report.session,
-            &report.envelope,
-            authentication,
-            report.at,
-        );
-        let content = trace::render(&message, &fields)?;
-        let parcel = Parcel {
-            hop: hop.clone(),
-            content,
-            recipients: vec![(recipient.clone(), index)],
-        };
-        parcels.push((parcel, splices));
-    }
-    Ok(parcels.into_iter().map(|(parcel, _)| parcel).collect())
-}
-
-pub(super) struct Sender<'r> {
-    pub onward: &'r Onward,
-    pub report: &'r Report,
-    pub early: Option<Early>,
-}
-
-impl Sender<'_> {
-    /// `said` gets what each recipient's reply is.
-    pub async fn send(&mut self, parcel: &Parcel, said: &mut [Option<Reply>]) {
-        let envelope = &self.report.envelope;
-        let early = match self.early.take() {
-            Some(early) => early.fit(parcel, envelope).await,
-            None => None,
-        };
-        let (mut handing, told) = match early {
-            Some(early) => early,
-            None => {
-                let Report { id, session, .. } = self.report;
-                let size = Some(parcel.content.len());
-                match self
-                    .onward
-                    .hops
-                    .open(&parcel.hop, id, session, envelope, size)
-                    .await
-                {
-                    Ok(handing) => (handing, Vec::new()),
-                    Err(reply) => {
-                        for (_, index) in &parcel.recipients {
-                            set(said, *index, &reply);
-                        }
-                        return;
-                    }
-                }
-            }
-        };
-        // In the order in which they were told to it.
-        let index = |of: &Recipient| {
-            parcel
-                .recipients
-                .iter()
-                .find(|(one, _)| one == of)
-                .map(|(_, index)| *index)
-        };
-        let mut accepted: Vec<usize> = told.iter().filter_map(index).collect();
-        for (recipient, index) in &parcel.recipients {
-            if accepted.contains(index) {
-                continue;
-            }
-            match handing.recipient(recipient).await {
-                Ok(_) => accepted.push(*index),
-                Err(reply) => set(said, *index, &reply),
-            }
-        }
-        if accepted.is_empty() {
-            return;
-        }
-        let replies = handing.message(&parcel.content).await;
-        for (place, index) in accepted.into_iter().enumerate() {
-            if let Some(reply) = replies.get(place).or(replies.last()) {
-                set(said, index, reply);
-            }
-        }
-    }
-}
-
-fn set(said: &mut [Option<Reply>], index: usize, reply: &Reply) {
-    if let Some(said) = said.get_mut(index) {
-        *said = Some(reply.clone());
-    }
 }
 
 fn came(hop: &str, said: Option<&Reply>) -> Disposition {

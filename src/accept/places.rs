@@ -56,9 +56,9 @@ impl Sorter<'_> {
         }
     }
 
-    /// By the filter that was asked last.
+    /// By the filter that ended the chain.
     pub fn quarantined(&self, why: String) -> Place {
-        match self.run.stop() {
+        match self.run.stop().cloned() {
             Some(stop) => Place::Aside {
                 aside: Aside::Quarantine,
                 stop,

@@ -4,7 +4,7 @@
 use crate::chain::{Ended, total};
 use crate::mail::{
     Address, Aside, AuthenticationResult, Content, Disposition, Entry, Envelope, Header, Held,
-    Journal, Released, Session, Stop, TransactionId, Turn, Verdict, Where,
+    Journal, Mode, Released, Session, Stop, TransactionId, Turn, Verdict, Where,
 };
 use crate::store::SetAside;
 use jiff::Timestamp;
@@ -67,6 +67,8 @@ impl Report {
             .earlier
             .iter()
             .chain(&ended.turns)
+            // What a shadow would have done is not gone on with.
+            .filter(|turn| turn.mode != Mode::Shadow)
             .cloned()
             .collect();
         let address = |index: &usize| -> Option<Address> {

@@ -5,7 +5,7 @@ use super::judge::{Judged, judge};
 use super::report::Report;
 use super::transaction::{Keeper, Transaction};
 use super::{Services, local_error, refused};
-use crate::chain::{Chain, Draft, Ended, Policy, greet, total};
+use crate::chain::{Chain, Draft, Ended, Policy, Run, greet, total};
 use crate::mail::{
     Call, Content, ContentBuilder, Disposition, Edit, Envelope, FieldName, Header, HeaderEdit,
     Hook, Hooks, Line, Message, Mode, Recipient, Reply, Scope, Scoped, Session, Symbol, Turn, Uses,
@@ -87,13 +87,13 @@ impl Screen {
 
     /// The `connect` hook; an error is the reply to turn the client away with. What filters tag goes into the session.
     pub async fn connect(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
-        refused(greet(self.chain.clone(), session, Call::Connect).await.0)
+        refused(greet(self.chain.clone(), session, Call::Connect).await)
     }
 
     /// The `helo` hook; an error is the reply to refuse the command with. The session has the name already.
     pub async fn helo(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let call = Call::Helo(session.helo.clone());
-        refused(greet(self.chain.clone(), session, call).await.0)
+        refused(greet(self.chain.clone(), session, call).await)
     }
 
     /// MAIL FROM: the `mail` hook.
@@ -169,6 +169,7 @@ impl Screened {
         let junk = filed.filter(|_| verdict == Verdict::Continue);
         let junk = junk.map(|(_, why)| why);
         let mut run = transaction.run;
+        let verdict = apart(&run, &mut report.envelope, verdict);
         if let Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) = &verdict {
             let is_untold = junk.is_some() && !is_flagged(&draft);
             let edits = own_edits(authentication.as_deref(), is_untold);
@@ -183,7 +184,7 @@ impl Screened {
             (Verdict::Continue | Verdict::Accept, Some(why)) => Verdict::Quarantine(why),
             (verdict, _) => verdict,
         };
-        let message = common(&draft, &transaction.envelope, &mut ended.turns);
+        let message = common(&draft, &report.envelope, &mut ended.turns);
         Self {
             verdict,
             junk,
@@ -331,6 +332,27 @@ pub(super) fn own_turn(verdict: &Verdict, edits: Vec<Scoped>, why: Vec<String>) 
         host_calls: 0,
         calls: Vec::new(),
     }
+}
+
+/// What filters said at `rcpt` of the message to come: dropped for one, that one is taken out; set aside for one, it is for all, since there
+/// is one message.
+fn apart(run: &Run, envelope: &mut Arc<Envelope>, verdict: Verdict) -> Verdict {
+    if !matches!(verdict, Verdict::Continue | Verdict::Accept) {
+        return verdict;
+    }
+    let is_dropped = |one: &Recipient| run.fate(&one.address) == Some(&Verdict::Discard);
+    if envelope.recipients.iter().any(is_dropped) {
+        let recipients = &mut Arc::make_mut(envelope).recipients;
+        recipients.retain(|one| !is_dropped(one));
+        if recipients.is_empty() {
+            return Verdict::Discard;
+        }
+    }
+    let mut fates = envelope
+        .recipients
+        .iter()
+        .filter_map(|one| run.fate(&one.address));
+    fates.next().cloned().unwrap_or(verdict)
 }
 
 /// Why a filter wants it held. If for some recipients only, then for all: there is one message.

@@ -63,6 +63,9 @@ pub fn received(
         let tag = if address.is_ipv6() { "IPv6:" } else { "" };
         let _ = write!(out, " ({} [{tag}{address}])", Line::lossy(name));
     }
+    if let Some(name) = session.tls.as_ref().and_then(|tls| tls.client.as_deref()) {
+        let _ = write!(out, "\r\n\t(client certificate of {})", comment(name));
+    }
     let _ = write!(
         out,
         "\r\n\tby {} (wasmilter) with {} id {id}",
@@ -73,6 +76,14 @@ pub fn received(
     }
     let _ = write!(out, "; {}\r\n", date(at));
     out
+}
+
+/// What may stand in a comment (RFC 5322 §3.2.2) as it is; all else is a question mark.
+fn comment(text: &str) -> String {
+    let fine = |c: char| c.is_ascii_alphanumeric() || " @._+-*=/".contains(c);
+    text.chars()
+        .map(|c| if fine(c) { c } else { '?' })
+        .collect()
 }
 
 /// The transaction that the fields made by [`fields`] name.

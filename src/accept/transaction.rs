@@ -2,7 +2,8 @@
 
 use super::admission::Admission;
 use super::disposition::settle;
-use super::forward::{self, Early};
+use super::forward;
+use super::next_hop::Early;
 use super::{Aftermath, Services, Telling, local_error, refused};
 use crate::auth::Found;
 use crate::chain::{Chain, Run};
@@ -68,7 +69,7 @@ impl Transaction {
         envelope: Envelope,
     ) -> Result<Self, Reply> {
         let id = services.clock.transaction_id();
-        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone()));
+        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone())).greeted();
         if let Some(onward) = &services.onward {
             run = run.relaying(onward.hops.names());
         }
@@ -126,7 +127,8 @@ impl Transaction {
                 452,
                 EnhancedCode(4, 5, 3),
                 "Too many recipients; send the others in another transaction",
-            ));
+            )
+            .about("message-recipients"));
         }
         if self.envelope.has(address) {
             self.given.push(address.clone());

@@ -1,5 +1,6 @@
 //! The HTTP side: health and metrics for everybody, control for the server's own user. Doesn't know how connections come in.
 
+pub mod challenges;
 pub mod control;
 pub mod plugins;
 

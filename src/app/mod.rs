@@ -1,5 +1,6 @@
 //! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
 
+mod certificates;
 mod chains;
 mod listen;
 mod onward;
@@ -8,7 +9,7 @@ use crate::accept::{self, Acceptor, Background, NextHops};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
 use crate::chain::Chains;
-use crate::config::{Config, ConfigError, Protocol, TlsMode};
+use crate::config::{Config, ConfigError, Protocol};
 use crate::dns::Resolver;
 use crate::ingress;
 use crate::kv::Database;
@@ -16,12 +17,13 @@ use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
 use crate::milter::{Milter, MilterStatus};
-use crate::net::guard::{Guard, System};
-use crate::net::{Endpoint, Listener, Tls};
+use crate::net::guard::{self, Guard, System};
+use crate::net::{Endpoint, Listener};
 use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
+use certificates::Secured;
 use chains::Links;
 use listen::Bound;
 use std::fmt;
@@ -72,9 +74,7 @@ impl fmt::Display for Listening {
 
 /// What a configuration names, looked at without starting anything: certificate, key, addresses.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
-    if let Some(files) = &config.tls {
-        listen::certificate(config, files)?;
-    }
+    certificates::check(config)?;
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
     }
@@ -96,17 +96,20 @@ pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
 impl App {
     /// All of it, or nothing: sockets are bound first and served last.
     pub async fn start(config: &Config) -> Result<Self, ConfigError> {
-        let bound = listen::bind(config).await?;
+        let metrics = Registry::default();
+        let bound = listen::bind(config, &metrics).await?;
         let failed = |what: &str, error: &dyn fmt::Display| {
             ConfigError::general(format!("{what} {}: {error}", config.data_dir.display()))
         };
-        let store = SqliteStore::open_exclusive(store::Config::new(&config.data_dir))
-            .map_err(|error| failed("the store cannot be opened in", &error))?;
+        let store = SqliteStore::open_exclusive(store::Config {
+            meter: metrics.commits(),
+            ..store::Config::new(&config.data_dir)
+        })
+        .map_err(|error| failed("the store cannot be opened in", &error))?;
         let store = Arc::new(store);
         let commands = listen::bind_control(config).await?;
-        let tls = listen::tls(config)?;
+        let (tls, certificates) = certificates::load(config, &metrics)?;
         let hops = onward::hops(config)?;
-        let metrics = Registry::default();
         let resolver = resolver(config)?;
         let host = match &config.plugins.directory {
             None => None,
@@ -153,7 +156,9 @@ impl App {
         };
         let outcomes = Background::start("outcome", OUTCOMES.0, OUTCOMES.1);
         let moves = Background::start("moved", MOVES.0, MOVES.1);
-        let acceptor = acceptor.telling(outcomes.clone(), moves.clone());
+        let acceptor = acceptor
+            .telling(outcomes.clone(), moves.clone())
+            .counted(&metrics);
         let acceptor = match &hops {
             Some(hops) => acceptor.knowing_next_hops(Arc::clone(hops)),
             None => acceptor,
@@ -174,21 +179,21 @@ impl App {
             clock,
             tls,
             hops,
-            guard: Arc::new(Guard::new(
-                config.limits.guard.clone(),
-                Some(Box::new(System {
-                    data_dir: config.data_dir.clone(),
-                })),
-            )),
+            guard: guard(config, &config.limits.guard, &metrics, "smtp"),
+            imap_guard: guard(config, &config.limits.imap, &metrics, "imap"),
             metrics,
         };
         app.serve_commands(config, commands, &services);
         app.tasks.spawn(accept::expire(
             config.quarantine,
+            config.journals,
             Arc::clone(&app.store) as Arc<dyn Store>,
             Arc::clone(&services.clock),
             app.stop.clone(),
         ));
+        if let Some(certificates) = certificates {
+            certificates.start(&app.tasks, &app.stop);
+        }
         for bound in bound {
             app.serve(config, bound, &services);
         }
@@ -239,11 +244,12 @@ impl App {
                         idle_commands: config.limits.idle_commands,
                         dsn: onward::dsn(config, &bound.config),
                     },
-                    tls: listen::smtp_tls(bound.config.tls, &services.tls),
+                    tls: listen::smtp_tls(bound.config.tls, services.tls.of(&bound.config)),
                     proxies: listen::proxies(config, &bound.config),
                     xclient: config.trusted.xclient.clone(),
                     xforward: config.trusted.xforward.clone(),
                     guard: Arc::clone(&services.guard),
+                    meter: services.metrics.smtp(bound.config.protocol.name()),
                     connections,
                     drain: DRAIN,
                     ..Default::default()
@@ -264,8 +270,9 @@ impl App {
                     Arc::clone(&services.directory),
                     Arc::clone(&services.clock),
                 )
-                .telling(services.acceptor.moves());
-                let tls = services.tls.clone();
+                .telling(services.acceptor.moves())
+                .guarded(Arc::clone(&services.imap_guard), services.metrics.imap());
+                let tls = services.tls.of(&bound.config);
                 let proxies = listen::proxies(config, &bound.config);
                 self.tasks.spawn(listen::imap(
                     bound,
@@ -278,8 +285,19 @@ impl App {
             }
             Protocol::Http => {
                 let metrics = services.metrics.clone();
+                self.tasks.spawn(listen::http(
+                    bound,
+                    metrics,
+                    services.tls.answers.clone(),
+                    connections,
+                    stop,
+                ));
+            }
+            Protocol::Acme => {
+                let tls = services.tls.of(&bound.config);
+                let answers = services.tls.answers.clone();
                 self.tasks
-                    .spawn(listen::http(bound, metrics, connections, stop));
+                    .spawn(listen::acme(bound, tls, answers, connections, stop));
             }
             Protocol::Milter => {
                 let milter = ingress::milter::Config {
@@ -298,10 +316,7 @@ impl App {
                     hostname: config.hostname.clone(),
                     size: config.limits.message_size,
                     secret: bound.config.secret.clone(),
-                    tls: match bound.config.tls {
-                        TlsMode::None => None,
-                        TlsMode::Starttls | TlsMode::Implicit => services.tls.clone(),
-                    },
+                    tls: services.tls.of(&bound.config),
                     connections,
                     drain: DRAIN,
                     ..Default::default()
@@ -368,10 +383,25 @@ struct Services {
     acceptor: Acceptor,
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
-    tls: Option<Tls>,
+    tls: Secured,
     hops: Option<Arc<dyn NextHops>>,
     guard: Arc<Guard>,
+    imap_guard: Arc<Guard>,
     metrics: Registry,
+}
+
+/// Who may take how much of this protocol's listeners.
+fn guard(
+    config: &Config,
+    limits: &guard::Config,
+    metrics: &Registry,
+    protocol: &'static str,
+) -> Arc<Guard> {
+    let system = System {
+        data_dir: config.data_dir.clone(),
+    };
+    let guard = Guard::new(limits.clone(), Some(Box::new(system)));
+    Arc::new(guard.counted(metrics, protocol))
 }
 
 /// None where there is no DNS to be had, and nothing that cannot do without.

@@ -1,6 +1,7 @@
 //! The configuration file: text, to raw values with their places, to a resolved `Config`; errors point at the line.
 //! Opens no sockets and starts nothing.
 
+mod acme;
 mod bulkheads;
 mod error;
 mod limits;
@@ -11,12 +12,15 @@ mod resolve;
 mod secret;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trusted;
 mod units;
 
+pub use acme::Acme;
 pub use error::ConfigError;
 pub use limits::Limits;
 pub use next_hop::NextHop;
+pub use tls::{PathAt, Tls, TlsFiles};
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -34,8 +38,8 @@ pub struct Config {
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
     pub next_hops: Vec<NextHop>,
-    /// None: a self-signed pair is made in the data directory.
-    pub tls: Option<TlsFiles>,
+    pub tls: Tls,
+    pub acme: Option<Acme>,
     pub plugins: Plugins,
     /// Milters that are links of the chain.
     pub milters: Vec<crate::milter::Config>,
@@ -46,6 +50,8 @@ pub struct Config {
     pub trusted: Trusted,
     pub limits: Limits,
     pub quarantine: crate::accept::Expiry,
+    /// How long journals are kept.
+    pub journals: std::time::Duration,
     /// For errors that show only when things are started.
     pub source: Source,
 }
@@ -63,6 +69,8 @@ pub enum Protocol {
     Hooks,
     /// Rspamd's scan protocol.
     Rspamd,
+    /// Answers ACME challenges and nothing else.
+    Acme,
 }
 
 impl Protocol {
@@ -76,6 +84,7 @@ impl Protocol {
             Self::Http => "http",
             Self::Hooks => "hooks",
             Self::Rspamd => "rspamd",
+            Self::Acme => "acme",
         }
     }
 }
@@ -94,6 +103,7 @@ pub struct Listener {
     pub protocol: Protocol,
     pub address: String,
     pub tls: TlsMode,
+    pub client_certificates: crate::net::Asked,
     pub allow_plaintext_auth: bool,
     /// Of a Unix socket.
     pub access: crate::net::Access,
@@ -105,14 +115,6 @@ pub struct Listener {
     pub next_hop: Option<String>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
-}
-
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    pub certificate_span: Range<usize>,
-    pub key_span: Range<usize>,
 }
 
 #[derive(Debug, Clone)]

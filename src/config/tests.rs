@@ -142,6 +142,46 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:4:1",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[tls]\nkey = \"k.pem\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "a key without its certificate",
+            "wasmilter.toml:4:7",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[certificate]]\nfile = \"c.pem\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "missing field `key`",
+            "wasmilter.toml:3:1",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nclient-certificates = \"optional\"\n",
+            "nobody could sign a client's certificate",
+            "wasmilter.toml:6:23",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\ntls = \"none\"\nclient-certificates = \"required\"\n[tls]\nclient-ca = \"ca.pem\"\n",
+            "this listener has none",
+            "wasmilter.toml:7:23",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[acme]\nchallenge = \"http-01\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "no listener answers HTTP",
+            "wasmilter.toml:4:13",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[acme]\nchallenge = \"tls-alpn-01\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "no listener has tls = \"implicit\"",
+            "wasmilter.toml:4:13",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[acme]\ndirectory-url = \"http://acme.test/\"\n[[listener]]\nprotocol = \"acme\"\naddress = \"127.0.0.1:1\"\n",
+            "is an https address",
+            "wasmilter.toml:4:17",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"acme\"\naddress = \"127.0.0.1:1\"\ntls = \"starttls\"\n",
+            "acme has no STARTTLS",
+            "wasmilter.toml:6:7",
+        ),
+        (
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nnext-hop = \"x\"\n",
             "no [[next-hop]] of the name \"x\"",
             "wasmilter.toml:6:12",
@@ -212,6 +252,22 @@ fn limits_are_read_and_the_others_keep_their_defaults() {
     assert!(guard.exempt.is_empty());
     let local = "127.0.0.1".parse().unwrap();
     assert!(parse(LEAST).unwrap().limits.guard.exempt.contains(local));
+}
+
+#[test]
+fn acme_is_for_the_hostname_unless_told_otherwise() {
+    let text = format!(
+        "{LEAST}[[listener]]\nprotocol = \"acme\"\naddress = \"127.0.0.1:80\"\n[acme]\ncontact = [\"postmaster@example.test\"]\n\
+         [limits.imap]\nfailed-logins = 3\n[limits.imap.address]\nconnections = 7\n"
+    );
+    let config = parse(&text).unwrap();
+    let acme = config.acme.unwrap();
+    assert_eq!(acme.domains, ["mx.example.test"]);
+    assert!(acme.directory_url.contains("letsencrypt"));
+    assert_eq!(config.listeners[1].tls, TlsMode::None);
+    assert_eq!(config.limits.imap.ban.offences, 3);
+    assert_eq!(config.limits.imap.address.connections, 7);
+    assert_eq!(config.limits.guard.ban.offences, 5);
 }
 
 #[test]

@@ -39,13 +39,11 @@ pub struct Done {
     /// As filters left it.
     pub envelope: Arc<Envelope>,
     pub ended: Ended,
-    /// Of the hooks `connect` and `helo`, which have runs of their own.
-    pub greeting: Vec<Turn>,
 }
 
 impl Done {
     pub fn turns(&self) -> impl Iterator<Item = &Turn> {
-        self.greeting.iter().chain(&self.ended.turns)
+        self.ended.turns.iter()
     }
 }
 
@@ -83,12 +81,13 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
     };
     let before = Message::new(play.message)?;
     let mut session = Arc::new(play.session);
-    let mut greeting = Vec::new();
-    let refused = greeted(&chain, &mut session, &mut greeting).await;
+    let refused = greeted(&chain, &mut session).await;
     let mut envelope = play.envelope;
     let asked = std::mem::take(&mut envelope.recipients);
     let mut state = Transaction {
-        run: Run::new(chain, session, Some(play.id)).relaying(Arc::clone(&play.next_hops)),
+        run: Run::new(chain, session, Some(play.id))
+            .greeted()
+            .relaying(Arc::clone(&play.next_hops)),
         next_hops: play.next_hops,
         recipients: Vec::new(),
         draft: Draft::new(before.clone(), &[]),
@@ -107,24 +106,18 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
         draft: state.draft,
         envelope: state.envelope,
         ended: state.run.end(),
-        greeting,
     })
 }
 
 /// The hooks before any transaction. If they turn the client away, which one and how.
-async fn greeted(
-    chain: &Chain,
-    session: &mut Arc<Session>,
-    turns: &mut Vec<Turn>,
-) -> Option<(Hook, Verdict)> {
+async fn greeted(chain: &Chain, session: &mut Arc<Session>) -> Option<(Hook, Verdict)> {
     let helo = std::mem::take(&mut Arc::make_mut(session).helo);
     for call in [Call::Connect, Call::Helo(helo.clone())] {
         let hook = call.hook();
         if hook == Hook::Helo {
             Arc::make_mut(session).helo.clone_from(&helo);
         }
-        let (verdict, more) = greet(chain.clone(), session, call).await;
-        turns.extend(more);
+        let verdict = greet(chain.clone(), session, call).await;
         if let refused @ (Verdict::Reject(_) | Verdict::Tempfail(_)) = verdict {
             return Some((hook, refused));
         }

@@ -9,7 +9,7 @@ mod run;
 mod tests;
 
 use crate::mail::{
-    Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, OnError, Uses, Verdict,
+    Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Mode, OnError, Uses, Verdict,
 };
 use crate::metrics;
 use crate::net::Endpoint;
@@ -109,7 +109,14 @@ impl Milter {
             on_error: config.on_error,
         };
         Self(Arc::new(Inner {
-            breaker: Breaker::new(config.breaker, &format!("milter {}", config.name)),
+            breaker: Breaker::new(
+                config.breaker,
+                &format!("milter {}", config.name),
+                metrics
+                    .filters()
+                    .versions()
+                    .gate(&config.name, Mode::Active.name()),
+            ),
             places: Arc::new(Semaphore::new(config.connections)),
             meter: metrics.filters().meter(&config.name),
             calls: AtomicU64::new(0),
@@ -148,11 +155,13 @@ impl Filter for Milter {
 }
 
 impl Inner {
-    fn admit(&self) -> Result<Pass, Failure> {
-        self.breaker.admit(Instant::now()).map_err(|open| Failure {
-            kind: FailureKind::BreakerOpen,
-            text: open.0,
-        })
+    fn admit(&self, hook: Hook) -> Result<Pass, Failure> {
+        self.breaker
+            .admit(hook, Instant::now())
+            .map_err(|open| Failure {
+                kind: FailureKind::BreakerOpen,
+                text: open.0,
+            })
     }
 
     async fn place(&self) -> Result<OwnedSemaphorePermit, Failure> {

@@ -326,7 +326,7 @@ impl FilterRun for Run {
     async fn call(&mut self, call: &Call, view: View) -> Outcome {
         let started = Instant::now();
         let milter = Arc::clone(&self.milter);
-        let (pass, answer) = match milter.admit() {
+        let (pass, answer) = match milter.admit(call.hook()) {
             Ok(pass) => (Some(pass), self.answer(call, &view).await),
             Err(failure) => (None, Err(failure)),
         };

@@ -1,6 +1,7 @@
 //! Sockets: listeners, streams, TLS, and the reading side of a driver that runs a protocol core over a connection.
 //! Speaks no protocol itself.
 
+pub mod acme;
 pub mod guard;
 pub mod http;
 
@@ -20,4 +21,4 @@ pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
 pub use networks::Networks;
 pub use proxy::Proxies;
 pub use stream::{Peer, Stream};
-pub use tls::{Tls, TlsError};
+pub use tls::{Asked, Authorities, Certificates, Origin, Pair, Tls, TlsError};

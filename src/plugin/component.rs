@@ -91,8 +91,6 @@ pub struct Runtime {
     pub grants: ArcSwap<Grants>,
     /// What plugins reach.
     pub services: Services,
-    /// Plugins that may send HTTP requests to addresses that are not public.
-    http_private: Vec<String>,
     pub host_time: Option<HostTime>,
 }
 
@@ -132,7 +130,6 @@ impl Runtime {
             images: None,
             grants: ArcSwap::default(),
             services,
-            http_private: Vec::new(),
             host_time: None,
             ticking,
         })
@@ -141,13 +138,6 @@ impl Runtime {
     /// Whether less than half of the pool is free.
     pub fn is_short(&self) -> bool {
         self.permits.available_permits() * 2 < self.instances as usize
-    }
-
-    pub fn http_private(self, plugins: Vec<String>) -> Self {
-        Self {
-            http_private: plugins,
-            ..self
-        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -314,7 +304,6 @@ impl Plugin {
             limits,
             asked,
             capabilities: ArcSwap::from_pointee(capabilities),
-            http_private: runtime.http_private.contains(&name),
             services: runtime.services.clone(),
             name,
         });
@@ -336,6 +325,12 @@ impl Plugin {
                 runtime.instances,
                 runtime.breaker,
                 manifest.warm,
+                runtime
+                    .services
+                    .metrics
+                    .filters()
+                    .versions()
+                    .gate(&profile.name, profile.mode.name()),
             ),
             info: FilterInfo {
                 name: profile.name.clone(),

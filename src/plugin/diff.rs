@@ -80,11 +80,7 @@ impl Diff {
     }
 
     fn count(&mut self, turn: &Turn) {
-        let mode = match turn.mode {
-            Mode::Active => "active",
-            Mode::Shadow => "shadow",
-            Mode::Canary => "canary",
-        };
+        let mode = turn.mode.name();
         let key = (turn.mode != Mode::Active, turn.version.clone(), mode);
         let side = self.sides.entry(key).or_default();
         side.version.clone_from(&turn.version);

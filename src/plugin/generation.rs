@@ -136,6 +136,7 @@ pub async fn load(
         .collect();
     let mut slots = Vec::new();
     let mut work = JoinSet::new();
+    let metrics = runtime.services.metrics.filters().versions().clone();
     // Compiling takes all of a core for seconds.
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let lanes = Arc::new(Semaphore::new(cores));
@@ -193,6 +194,7 @@ pub async fn load(
                     ""
                 };
                 tracing::warn!("plugin {} kept out: {why}{former}", slot.key);
+                metrics.refused_load(&slot.key);
                 slot.problem = Some(why);
             }
         }

@@ -160,7 +160,7 @@ async fn load(
         config.services.clone(),
     )?;
     runtime.host_time = config.host_time.clone();
-    let runtime = Arc::new(runtime.http_private(config.http_private.clone()));
+    let runtime = Arc::new(runtime);
     // No mail is anybody's here. Its own manifest narrows it as it does in a server.
     runtime.grants.store(Arc::new(Grants::everything()));
     let plugin = match Plugin::load(runtime, name, manifest, bytes).await {

@@ -50,8 +50,6 @@ pub struct Profile {
     pub asked: Asked,
     /// What the grants of now make of it.
     pub capabilities: ArcSwap<Capabilities>,
-    /// Whether the host's configuration lets it send HTTP requests to addresses that are not public, whatever is granted.
-    pub http_private: bool,
     pub services: Services,
 }
 
@@ -265,11 +263,8 @@ impl State {
 
     /// By earlier filters and by this one.
     pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
-        let earlier = self.view().map(|view| view.symbols.as_slice());
-        earlier
-            .unwrap_or_default()
-            .iter()
-            .chain(&self.record.symbols)
+        let earlier = self.view().into_iter().flat_map(|view| view.symbols.iter());
+        earlier.chain(&self.record.symbols)
     }
 
     fn hook(&self) -> Option<Hook> {

@@ -113,7 +113,9 @@ impl Host {
             return Err(format!("{name} {} is in force", target.version));
         }
         let why = format!("rolled back from {} by command", now.plugin.info.version);
-        self.shared.hold(name, target, why, None).await
+        let pin = self.shared.hold(name, target, why, None).await?;
+        self.shared.versions().rolled_back(name, "command");
+        Ok(pin)
     }
 
     /// Holds a plugin to a version, or to the one in force.
@@ -238,6 +240,7 @@ impl Shared {
         &self,
         before: &BTreeMap<String, Held>,
         slots: &[Slot],
+        regranted: bool,
     ) -> BTreeMap<String, Held> {
         let Some(pins) = &self.pins else {
             return BTreeMap::new();
@@ -271,6 +274,14 @@ impl Shared {
             let version = match before.get(&name) {
                 Some((former, Ok(loaded))) if former.id == pin.id => Ok(Arc::clone(loaded)),
                 _ => self.former(&name, pin.id).await,
+            };
+            // It goes by the grants of now, as what lies in the directory does.
+            let version = match version {
+                Ok(loaded) if regranted => match loaded.plugin.regrant() {
+                    Ok(()) => Ok(loaded),
+                    Err(lacking) => Err(lacking.to_string()),
+                },
+                version => version,
             };
             if let Err(why) = &version {
                 tracing::error!(
@@ -391,8 +402,14 @@ impl Shared {
         };
         let reason = format!("{version} left its probation: {why}");
         let back = former.version.clone();
-        match self.hold(&name, former, reason, Some(id)).await {
+        let held = self.hold(&name, former, reason, Some(id)).await;
+        if held.is_ok() {
+            self.versions().rolled_back(&name, "probation");
+        }
+        match held {
             Ok(_) => tracing::error!(
+                alert = "plugin rolled back",
+                plugin = name,
                 "plugin {name} {version} left its probation: {why}; {back} is in force again, until another version is there or `wasmilter plugin unpin {name}`"
             ),
             Err(error) => tracing::error!(

@@ -1,21 +1,24 @@
 //! A message that leaves the quarantine for a next hop. It leaves when the next hop has taken it: after a crash between the two it can be
 //! released again, and then arrives twice.
 
-use super::{Came, Going, NotReleased};
-use crate::accept::forward::{Onward, Sender, Trace, Way, ask, flag, parcels, quarantined};
+use super::{Came, Going, Leaves, NotReleased, Placed};
+use crate::accept::forward::{Way, ask, flag, quarantined};
+use crate::accept::next_hop::Onward;
+use crate::accept::parcels::{Sender, Trace, parcels};
 use crate::accept::places::set_aside;
 use crate::accept::report::Progress;
-use crate::mail::{Address, Disposition, Reply, Verdict};
+use crate::mail::{Disposition, Hook, Reply, Verdict};
 use crate::store::{Delivery, Leaving};
 use crate::verify;
+use std::sync::Arc;
 
 impl Going<'_> {
     pub(super) async fn onward(
         self,
         came: Came,
         onward: &Onward,
-        leaving: Vec<Vec<Address>>,
-    ) -> Result<(Delivery, Leaving), NotReleased> {
+        mut leaving: Leaves,
+    ) -> Result<Placed, NotReleased> {
         let Self {
             entry,
             held,
@@ -38,7 +41,7 @@ impl Going<'_> {
                 _ => Way::on(&run, onward, address),
             };
             if let Way::Discarded | Way::Refused(_) = way {
-                refused_by = run.stop().map(|stop| stop.filter);
+                refused_by = run.stop().map(|stop| stop.filter.clone());
             }
             ways.push(way);
         }
@@ -67,8 +70,9 @@ impl Going<'_> {
                 entry.id
             ),
         };
-        let recipients = ways.into_iter().zip(&said).zip(leaving);
-        for (index, ((way, said), leaves)) in recipients.enumerate() {
+        let recipients = ways.into_iter().zip(&said).zip(&envelope.recipients);
+        for (index, ((way, said), recipient)) in recipients.enumerate() {
+            let leaves = leaving.remove(&recipient.address).unwrap_or_default();
             dispositions.push(match (way, said) {
                 (Way::On(next_hop), Some(reply)) if reply.is_positive() => {
                     gone.extend(leaves);
@@ -106,6 +110,8 @@ impl Going<'_> {
             let what = reply.map_or_else(|| "discard".to_owned(), |reply| reply.to_string());
             return Err(NotReleased::Refused { who, what });
         }
+        let after = run.afterwards(Hook::Outcome);
+        let envelope = Arc::clone(&report.envelope);
         let (at, ended) = (report.at, run.end());
         let progress = Progress {
             next_hop: held.next_hop.clone(),
@@ -122,6 +128,11 @@ impl Going<'_> {
             id: entry.id,
             recipients: gone,
         };
-        Ok((delivery, leaving))
+        Ok(Placed {
+            delivery,
+            leaving,
+            envelope,
+            run: after,
+        })
     }
 }

@@ -53,7 +53,12 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     );
     let tls = session.tls.as_ref().map_or_else(
         || "no TLS".to_owned(),
-        |tls| format!("{} {}", tls.version, tls.cipher),
+        |tls| {
+            let client = tls.client.as_deref();
+            let client = client.map(|name| format!(", certificate of {name}"));
+            let client = client.unwrap_or_default();
+            format!("{} {}{client}", tls.version, tls.cipher)
+        },
     );
     writeln!(
         out,

@@ -3,7 +3,7 @@
 use super::{build, check};
 use crate::kit::{self, CaseEnd, CaseReport, Report, Stage};
 use crate::plugin;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -24,6 +24,14 @@ pub struct Test {
 
 impl Test {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        if !self.directory.is_dir() {
+            let what = if self.directory.exists() {
+                "is not a folder: name that of the plugin, which has its cases in cases/"
+            } else {
+                "is not there; `wasmilter plugin new NAME` makes the folder of a plugin, with cases"
+            };
+            bail!("{} {what}", self.directory.display());
+        }
         if self.directory.join("Cargo.toml").is_file() {
             build::build(&self.directory)?;
         }

@@ -239,6 +239,7 @@ impl Said {
             Some(crate::mail::Tls {
                 version: tls.version.clone().filter(|version| !version.is_empty())?,
                 cipher: tls.cipher.clone().unwrap_or_default(),
+                client: None,
             })
         });
         Ok(Session {

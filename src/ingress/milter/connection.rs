@@ -214,9 +214,13 @@ impl Connection {
             &self.helo,
             &self.shared.config.hostname,
         );
-        // What filters tagged at `connect` and `helo` stays.
-        let tags = self.session.tags.clone();
-        self.session = Arc::new(Session { tags, ..session });
+        // What filters did at `connect` and `helo` stays.
+        let Session { tags, greeted, .. } = Session::clone(&self.session);
+        self.session = Arc::new(Session {
+            tags,
+            greeted,
+            ..session
+        });
     }
 
     async fn connect(&mut self, connect: Connect) {

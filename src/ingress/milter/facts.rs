@@ -10,6 +10,8 @@ pub fn session(macros: &Macros, connect: Option<&Connect>, helo: &str, hostname:
     let tls = macros.get("tls_version").map(|version| Tls {
         version: version.to_owned(),
         cipher: macros.get("cipher").unwrap_or_default().to_owned(),
+        // `cert_subject` is there too for certificates that could not be verified.
+        client: None,
     });
     let authenticated = macros.get("auth_authen").map(str::to_owned);
     Session {

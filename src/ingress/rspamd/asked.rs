@@ -84,6 +84,7 @@ fn session(headers: &HeaderMap, hostname: &str) -> Result<Session, Refusal> {
     let tls = text(headers, "tls-version").map(|version| Tls {
         version,
         cipher: text(headers, "tls-cipher").unwrap_or_default(),
+        client: None,
     });
     let server = text(headers, "mta-name");
     let server = server.filter(|name| Address::parse(&format!("postmaster@{name}")).is_ok());

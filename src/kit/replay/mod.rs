@@ -191,7 +191,7 @@ impl Replay {
 fn is_replayed(hook: Hook) -> bool {
     matches!(
         hook,
-        Hook::Mail | Hook::Rcpt | Hook::Message | Hook::Deliver
+        Hook::Mail | Hook::Rcpt | Hook::Message | Hook::Deliver | Hook::Relay
     )
 }
 

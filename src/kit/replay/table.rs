@@ -26,7 +26,7 @@ pub struct Table {
     pub gone: BTreeMap<&'static str, u64>,
     /// That only went on with a message of the quarantine; the one that set it aside is replayed.
     pub releases: u64,
-    /// The most frequent first.
+    /// What becomes of messages, then verdicts, symbols and edits; the most frequent of each first.
     pub changes: Vec<Changed>,
     #[serde(skip)]
     found: BTreeMap<(String, String, String), (u64, Vec<String>)>,
@@ -105,8 +105,14 @@ impl Table {
                 }
             })
             .collect();
-        self.changes
-            .sort_by_key(|change| std::cmp::Reverse(change.count));
+        let rank = |what: &str| {
+            let kinds = ["the message", "verdict", "symbol"];
+            kinds.iter().position(|kind| what.starts_with(kind))
+        };
+        self.changes.sort_by_key(|change| {
+            let rank = rank(&change.what).unwrap_or(usize::MAX);
+            (rank, std::cmp::Reverse(change.count))
+        });
         self
     }
 }

@@ -74,6 +74,7 @@ fn reply(data: &[u8]) -> Result<Reply, &'static str> {
                     code,
                     enhanced: Some(enhanced.unwrap_or(EnhancedCode(class(code), 7, 1))),
                     lines: vec![line],
+                    limit: None,
                 });
             }
             Some(reply) if reply.code != code => return Err("its lines have different codes"),

@@ -3,6 +3,7 @@
 
 use super::blobs::{Blobs, Landing};
 use super::checkpoint::Checkpointer;
+use crate::metrics::Commits;
 use crate::store::{AccountId, StoreError};
 use rusqlite::Connection;
 use std::collections::HashMap;
@@ -12,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 use tokio::sync::{oneshot, watch};
 
 /// The most changes in one commit, so that none waits long for those that came after it.
@@ -118,6 +120,7 @@ impl Writer {
         index: &Path,
         watchers: Arc<Watchers>,
         blobs: Arc<Blobs>,
+        meter: Commits,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = channel();
         let counts = Arc::new(Counts::default());
@@ -135,6 +138,7 @@ impl Writer {
             watchers,
             blobs,
             counts: counts.clone(),
+            meter,
             checkpointer,
         };
         let thread = std::thread::Builder::new()
@@ -213,6 +217,7 @@ struct Desk {
     watchers: Arc<Watchers>,
     blobs: Arc<Blobs>,
     counts: Arc<Counts>,
+    meter: Commits,
     checkpointer: Checkpointer,
 }
 
@@ -296,6 +301,7 @@ impl Desk {
         slots: &mut Vec<Slot>,
         mut next: impl FnMut() -> Option<Box<dyn Job>>,
     ) -> Result<(), StoreError> {
+        let started = Instant::now();
         let mut change = Change::new(&self.connection);
         let result = self.transaction(&mut change, slots, &mut next);
         if let Err(error) = result {
@@ -318,6 +324,7 @@ impl Desk {
         self.counts.commits.fetch_add(1, Relaxed);
         self.counts.changes.fetch_add(jobs, Relaxed);
         self.counts.largest_commit.fetch_max(jobs, Relaxed);
+        self.meter.done(slots.len(), started.elapsed());
         self.checkpointer.committed();
         Ok(())
     }

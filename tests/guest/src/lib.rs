@@ -142,6 +142,8 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         }
         "calls" => (0..rest.parse().unwrap()).for_each(|_| drop(header::get("Subject"))),
         "log" => log::info(rest.replace("\\n", "\n")),
+        // Text that is not UTF-8, which Rust would not let one have.
+        "invalid" => log::info(unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe]) }),
         "flood" => (0..1000).for_each(|_| log::info("x".repeat(1000))),
         "remember" => SCRIPT.get().memory.borrow_mut().push(rest.to_owned()),
         "recall" => log::info(SCRIPT.get().memory.borrow().join(",")),

@@ -90,11 +90,13 @@ fn reply(code: u16, lines: Vec<String>) -> Reply {
             code,
             enhanced: Some(first),
             lines: split.iter().map(|(_, text)| Line::lossy(text)).collect(),
+            limit: None,
         },
         _ => Reply {
             code,
             enhanced: None,
             lines: lines.iter().map(|line| Line::lossy(line)).collect(),
+            limit: None,
         },
     }
 }
