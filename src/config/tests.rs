@@ -31,6 +31,53 @@ fn senders_are_checked_only_where_that_is_asked_for() {
     assert_eq!(authentication.policy.dmarc, crate::verify::Action::Reject);
 }
 
+#[test]
+fn milters_wait_as_long_as_postfix_unless_told_otherwise() {
+    let one = "[[milter]]\nname = \"opendkim\"\naddress = \"unix:/run/opendkim.sock\"\n";
+    let two = "[[milter]]\nname = \"clamav\"\naddress = \"[::1]:7357\"\norder = 5\non-error = \"skip\"\ncontent-timeout-s = 60\nconnections = 10\n";
+    let config = parse(&format!(
+        "{LEAST}{one}{two}[plugins.breaker]\nfailures = 3\n"
+    ))
+    .unwrap();
+    let [opendkim, clamav] = &config.milters[..] else {
+        panic!("{:?}", config.milters);
+    };
+    assert_eq!(opendkim.address.to_string(), "unix:/run/opendkim.sock");
+    let waits = |milter: &crate::milter::Config| {
+        [milter.connect, milter.command, milter.content].map(|wait| wait.as_secs())
+    };
+    assert_eq!((waits(opendkim), opendkim.order), ([30, 30, 300], 50));
+    assert_eq!(opendkim.on_error, crate::mail::OnError::Tempfail);
+    assert_eq!((waits(clamav), clamav.order), ([30, 30, 60], 5));
+    assert_eq!(clamav.on_error, crate::mail::OnError::Skip);
+    assert_eq!((clamav.connections, clamav.breaker.failures), (10, 3));
+    for (wrong, what) in [
+        (
+            one.replace("unix:", "inet:"),
+            "is not where a milter listens",
+        ),
+        (
+            one.replace("unix:/run/", "unix:run/"),
+            "is not where a milter listens",
+        ),
+        (
+            one.replace("opendkim\"", "Open DKIM\""),
+            "is not a name for a filter",
+        ),
+        (format!("{one}{one}"), "there are two milters \"opendkim\""),
+        (format!("{one}command-timeout-s = 0\n"), "0 is out of range"),
+        (format!("{one}connections = 0\n"), "0 is out of range"),
+        (
+            format!("{one}on-error = \"accept\"\n"),
+            "unknown variant `accept`",
+        ),
+        (format!("{one}after = \"x\"\n"), "unknown field `after`"),
+    ] {
+        let error = parse(&format!("{LEAST}{wrong}")).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
 /// Each with what the message must name.
 #[test]
 fn errors_point_at_the_line() {

@@ -227,6 +227,12 @@ async fn after_some_failures_it_is_left_alone_for_a_while() {
     let journal = told(&server, &reply).await;
     let failure = journal.turns[0].result.as_ref().unwrap_err();
     assert!(failure.to_string().starts_with("breaker open"), "{failure}");
-    let status = server.app.milters().remove(0).breaker.to_string();
-    assert!(status.starts_with("open for "), "{status}");
+    let socket = server.home.path().join("data/control.sock");
+    let (_, status) = crate::control::ask(&socket, "GET /status");
+    let milter = &status["milters"][0];
+    assert_eq!(
+        (&milter["name"], &milter["breaker"]["is"]),
+        (&"other".into(), &"open".into())
+    );
+    assert_eq!(milter["address"], address.to_string());
 }
