@@ -13,6 +13,7 @@ mod mailboxes;
 mod messages;
 mod quarantine;
 mod readers;
+mod roster;
 mod schema;
 mod service;
 mod writer;
@@ -21,10 +22,12 @@ use super::StoreError;
 use blobs::Blobs;
 use directory::{Directory, Use};
 use readers::Readers;
+use roster::Roster;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use watchers::Watchers;
 pub use writer::Stats;
-use writer::{Watchers, Writer};
+use writer::Writer;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -54,6 +57,7 @@ pub struct SqliteStore {
     writer: Writer,
     watchers: Arc<Watchers>,
     blobs: Arc<Blobs>,
+    roster: Roster,
     _directory: Directory,
 }
 
@@ -86,6 +90,7 @@ impl SqliteStore {
             writer: Writer::start(connection, &index, watchers.clone(), blobs.clone())?,
             watchers,
             blobs,
+            roster: directory.roster()?,
             _directory: directory,
         })
     }

@@ -41,6 +41,24 @@ fn staged(directory: &Path, text: &str) -> Content {
 }
 
 #[tokio::test]
+async fn what_another_program_does_to_an_account_counts_at_once() {
+    let place = Place::<Sqlite>::new().await;
+    let login = address("alice@example.test");
+    let tool = SqliteStore::open(Config::new(place.directory.path())).unwrap();
+    for password in ["$first", "$second"] {
+        assert!(place.store.account(&login).await.unwrap().is_some());
+        tool.set_password(&login, password).await.unwrap();
+        let found = place.store.account(&login).await.unwrap().unwrap();
+        assert_eq!(found.password, password);
+    }
+    tool.remove_account(&login).await.unwrap();
+    assert!(place.store.account(&login).await.unwrap().is_none());
+    let again = tool.add_account(&login, "$third").await.unwrap();
+    let found = place.store.account(&login).await.unwrap().unwrap();
+    assert_eq!((found.id, found.password.as_str()), (again, "$third"));
+}
+
+#[tokio::test]
 async fn octets_are_stored_once_and_go_with_the_last_message() {
     for in_file in [false, true] {
         let place = Place::<Sqlite>::new().await;
