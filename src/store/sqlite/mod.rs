@@ -16,6 +16,7 @@ mod readers;
 mod roster;
 mod schema;
 mod service;
+mod watchers;
 mod writer;
 
 use super::StoreError;

@@ -79,6 +79,15 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn record_later(&self, mut journal: Journal) -> Result<(), StoreError> {
+        let dispositions = std::mem::take(&mut journal.dispositions);
+        let entry = journal::Entry::new(&journal)?;
+        drop(journal);
+        self.writer
+            .change_later(move |change| entry.insert(change.index, &dispositions))
+            .await
+    }
+
     async fn append_turns(&self, id: &TransactionId, turns: &[Turn]) -> Result<(), StoreError> {
         let more = journal::More::new(id, turns)?;
         self.writer
