@@ -12,8 +12,12 @@ use std::{env, fs};
 
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "plugin";
-/// The filter that the tests of the plugin host script. Compiled with the others, not embedded.
-const TEST_GUEST: &str = "tests/guest";
+/// Filters that tests script and benches measure. Compiled with the others, not embedded: a variable names each one's file.
+const GUESTS: [(&str, &str); 3] = [
+    ("tests/guest", "WASMILTER_TEST_GUEST"),
+    ("benches/guests/nothing", "WASMILTER_BENCH_NOTHING"),
+    ("benches/guests/headers", "WASMILTER_BENCH_HEADERS"),
+];
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -32,14 +36,21 @@ fn run() -> Result<()> {
     samples::embed(&root, &out)?;
     sdk::embed(&root, &out)?;
     let plugins = plugins(&root.join("plugins"))?;
-    let guest = root.join(TEST_GUEST);
-    rerun_if_changed(&root, &plugins, &guest);
+    let mut guests = Vec::new();
+    for (directory, variable) in GUESTS {
+        let directory = root.join(directory);
+        let name = package_name(&directory)?;
+        guests.push((Plugin { directory, name }, variable));
+    }
+    rerun_if_changed(
+        &root,
+        plugins.iter().chain(guests.iter().map(|(guest, _)| guest)),
+    );
     add_target(&root)?;
 
     let target = target_directory(&out);
-    let guest_package = package_name(&guest)?;
-    let mut packages: Vec<&str> = plugins.iter().map(|plugin| plugin.name.as_str()).collect();
-    packages.push(&guest_package);
+    let all = plugins.iter().chain(guests.iter().map(|(guest, _)| guest));
+    let packages: Vec<&str> = all.map(|plugin| plugin.name.as_str()).collect();
     compile(&root, &target, &packages)?;
 
     let compiled = |package: &str| {
@@ -49,12 +60,11 @@ fn run() -> Result<()> {
             .join(format!("{}.wasm", package.replace('-', "_")))
     };
     embed(&out, &plugins, &compiled)?;
-    let test_guest = out.join("test-guest.wasm");
-    fs::copy(compiled(&guest_package), &test_guest)?;
-    println!(
-        "cargo::rustc-env=WASMILTER_TEST_GUEST={}",
-        test_guest.display()
-    );
+    for (guest, variable) in &guests {
+        let wasm = out.join(format!("{}.wasm", guest.name));
+        fs::copy(compiled(&guest.name), &wasm)?;
+        println!("cargo::rustc-env={variable}={}", wasm.display());
+    }
     Ok(())
 }
 
@@ -88,7 +98,7 @@ fn package_name(directory: &Path) -> Result<String> {
         .ok_or_else(|| format!("{}: the package has no name", path.display()).into())
 }
 
-fn rerun_if_changed(root: &Path, plugins: &[Plugin], guest: &Path) {
+fn rerun_if_changed<'a>(root: &Path, plugins: impl Iterator<Item = &'a Plugin>) {
     let mut paths: Vec<PathBuf> = [
         "build",
         "sdk/rust",
@@ -101,11 +111,7 @@ fn rerun_if_changed(root: &Path, plugins: &[Plugin], guest: &Path) {
     .map(|path| root.join(path))
     .collect();
     // Not the whole folders: their cases are no input.
-    for directory in plugins
-        .iter()
-        .map(|plugin| plugin.directory.as_path())
-        .chain([guest])
-    {
+    for Plugin { directory, .. } in plugins {
         paths.extend(["src", "Cargo.toml"].map(|name| directory.join(name)));
         // A path that does not exist would make the script run each time.
         paths.extend(Some(directory.join("plugin.toml")).filter(|path| path.exists()));
@@ -215,7 +221,7 @@ fn is_of_the_outer_build(key: &str) -> bool {
         || (key.starts_with("CARGO") && !KEPT.iter().any(|kept| key.starts_with(kept)))
 }
 
-/// Writes `plugins.rs`, which `src/plugin/embedded.rs` includes.
+/// Writes `plugins.rs`, which `src/plugin/embedded.rs` includes. It names no absolute path: a target directory may be moved.
 fn embed(out: &Path, plugins: &[Plugin], compiled: &dyn Fn(&str) -> PathBuf) -> Result<()> {
     let mut code = String::from("pub static EMBEDDED: &[EmbeddedPlugin] = &[\n");
     for Plugin { directory, name } in plugins {
@@ -230,8 +236,7 @@ fn embed(out: &Path, plugins: &[Plugin], compiled: &dyn Fn(&str) -> PathBuf) -> 
         };
         writeln!(
             code,
-            "    EmbeddedPlugin {{ name: {name:?}, manifest: {manifest:?}, bytes: include_bytes!({:?}) }},",
-            wasm.display().to_string()
+            "    EmbeddedPlugin {{ name: {name:?}, manifest: {manifest:?}, bytes: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{name}.wasm\")) }},"
         )?;
     }
     code.push_str("];\n");

@@ -1,10 +1,10 @@
-//! The SMTP core: nothing that a client sends makes it panic, and how the network cuts the octets changes nothing.
+//! The core of SMTP and LMTP, BDAT, XCLIENT and XFORWARD with it: nothing that a client sends makes it panic, and how the network cuts the octets changes nothing.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::Arc;
 use wasmilter::mail::{EnhancedCode, Replies, Reply};
-use wasmilter::proto::smtp::{Config, Piece, Receiving, Security, Server, Step, Trust};
+use wasmilter::proto::smtp::{Config, Dialect, Piece, Receiving, Security, Server, Step, Trust};
 
 enum Machine {
     Commands(Server),
@@ -13,8 +13,12 @@ enum Machine {
 }
 
 /// Says yes to everything. What was sent, and the messages that were taken.
-fn converse<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<u8>, Vec<Vec<u8>>) {
+fn converse<'a>(
+    dialect: Dialect,
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> (Vec<u8>, Vec<Vec<u8>>) {
     let config = Arc::new(Config {
+        dialect,
         size: 500,
         recipients: 3,
         ..Config::default()
@@ -101,7 +105,11 @@ fuzz_target!(|said: &[u8]| {
     let Some((cut, said)) = said.split_first().filter(|(_, said)| !said.is_empty()) else {
         return;
     };
-    let whole = converse(std::iter::once(said));
+    let (dialect, cut) = match cut {
+        128.. => (Dialect::Lmtp, cut - 128),
+        _ => (Dialect::Smtp, *cut),
+    };
+    let whole = converse(dialect, std::iter::once(said));
     for message in &whole.1 {
         // The body of a binary message may hold anything.
         let binary = said
@@ -114,5 +122,5 @@ fuzz_target!(|said: &[u8]| {
             "a bare line end got through"
         );
     }
-    assert_eq!(whole, converse(said.chunks(usize::from(*cut) + 1)));
+    assert_eq!(whole, converse(dialect, said.chunks(usize::from(cut) + 1)));
 });

@@ -28,7 +28,12 @@ impl Aftermath {
         envelope: &Arc<Envelope>,
         journal: &Journal,
     ) -> Option<Self> {
-        let became = journal.dispositions.iter();
+        // What a release leaves in quarantine has had no outcome yet.
+        let stays = |place: &&Where| {
+            let refused = matches!(place.disposition, Disposition::Refused { .. });
+            !(journal.release.is_some() && refused)
+        };
+        let became = journal.dispositions.iter().filter(stays);
         let told = Told {
             id: journal.id.clone(),
             run: run?,
@@ -71,6 +76,7 @@ fn became_of(place: &Where) -> Became {
         Disposition::Quarantined { why, .. } => (What::Quarantined, String::new(), why),
         Disposition::Discarded { why } => (What::Discarded, String::new(), why),
         Disposition::Refused { reply } => (What::Refused, String::new(), reply),
+        Disposition::Relayed { next_hop, reply } => (What::Delivered, next_hop.clone(), reply),
         Disposition::Passed { how } => (What::Delivered, String::new(), how),
     };
     Became {

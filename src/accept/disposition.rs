@@ -4,16 +4,18 @@
 use super::admission;
 use super::judge::{Judged, judge};
 use super::places::{Places, Sorter};
-use super::report::Progress;
+use super::report::{Progress, Report};
 use super::transaction::{Finished, Transaction};
-use super::{Aftermath, Telling, local_error, no_room};
+use super::{Aftermath, Services, Telling, local_error, no_room};
+use crate::chain::Run;
 use crate::mail::{
-    Address, Content, Disposition, EnhancedCode, Hook, Journal, Replies, Reply, TransactionId,
-    Verdict,
+    Address, Content, Disposition, EnhancedCode, Envelope, Hook, Journal, Replies, Reply,
+    TransactionId, Verdict,
 };
 use crate::store::{Delivery, StoreError};
 use std::io;
 use std::iter::repeat;
+use std::sync::Arc;
 
 /// Runs the rest of the chain over the message and commits what comes of it. Only reading the message back can fail here.
 pub(super) async fn settle(
@@ -41,42 +43,11 @@ pub(super) async fn settle(
     }
     match &verdict {
         Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) => {}
-        Verdict::Reject(reply) | Verdict::Tempfail(reply) => {
-            let disposition = Disposition::Refused {
-                reply: reply.to_string(),
-            };
-            let after = run.afterwards(Hook::Outcome);
-            let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
-            let mut finished = Finished::from(Replies::from(reply.clone()));
-            match services.store.record(&journal).await {
-                Ok(()) => {
-                    finished.aftermath = Aftermath::new(&services, after, &envelope, &journal);
-                }
-                // The client keeps the message: a journal that cannot be written loses nothing.
-                Err(error) => {
-                    tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
-                }
-            }
-            return Ok(finished);
-        }
-        Verdict::Discard => {
-            let disposition = discarded("a filter discarded it");
-            let after = run.afterwards(Hook::Outcome);
-            let journal = report.journal(run.end(), verdict.clone(), repeat(disposition));
-            let stored = services.store.record(&journal).await;
-            let aftermath = match &stored {
-                Ok(()) => Aftermath::new(&services, after, &envelope, &journal),
-                Err(_) => None,
-            };
-            return Ok(Finished {
-                replies: answer(&journal.id, stored.map(|()| "taken")).into(),
-                aftermath,
-            });
-        }
+        _ => return Ok(turned_down(&services, run, &envelope, report, verdict).await),
     }
     let accounts = match admission::accounts(&services, &accounts, &envelope).await {
         Ok(accounts) => accounts,
-        Err(error) => return Ok(Replies::from(answer(&report.id, Err(error))).into()),
+        Err(error) => return Ok(Replies::from(answer(&report.id, Err(&error))).into()),
     };
 
     let mut sorter = Sorter {
@@ -96,8 +67,9 @@ pub(super) async fn settle(
             Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
             _ => sorter.ask(address).await,
         };
+        let hook = sorter.run.stop().map_or(Hook::Deliver, |stop| stop.hook);
         let instead = |reply: Option<&Reply>| match (reply, telling) {
-            (None, _) => discarded("a filter discarded it at deliver"),
+            (None, _) => discarded(&format!("a filter discarded it at {hook}")),
             (Some(reply), Telling::Whole) => {
                 discarded(&format!("a filter refused it at deliver: {reply}"))
             }
@@ -120,6 +92,7 @@ pub(super) async fn settle(
             Verdict::Accept => None,
             _ => filed,
         },
+        next_hop: None,
     };
     let aside = report.set_aside(&ended, places.groups, &progress, &content);
     let journal = report.journal(ended, verdict, places.dispositions);
@@ -138,7 +111,7 @@ pub(super) async fn settle(
         log_aside(journal);
         aftermath = Aftermath::new(&services, after, &envelope, journal);
     }
-    let whole = answer(&id, stored.map(|_| "stored"));
+    let whole = answer(&id, stored.as_ref().map(|_| "stored"));
     if refusals.iter().all(Option::is_none) {
         return Ok(Finished {
             replies: Replies::All(whole),
@@ -160,6 +133,46 @@ pub(super) async fn settle(
     })
 }
 
+/// A message that is refused, or discarded, for all.
+pub(super) async fn turned_down(
+    services: &Arc<Services>,
+    run: Run,
+    envelope: &Arc<Envelope>,
+    report: Report,
+    verdict: Verdict,
+) -> Finished {
+    let refusal = match &verdict {
+        Verdict::Reject(reply) | Verdict::Tempfail(reply) => Some(reply.clone()),
+        _ => None,
+    };
+    let disposition = match &refusal {
+        Some(reply) => Disposition::Refused {
+            reply: reply.to_string(),
+        },
+        None => discarded("a filter discarded it"),
+    };
+    let after = run.afterwards(Hook::Outcome);
+    let journal = report.journal(run.end(), verdict, repeat(disposition));
+    let stored = services.store.record(&journal).await;
+    let aftermath = match &stored {
+        Ok(()) => Aftermath::new(services, after, envelope, &journal),
+        Err(_) => None,
+    };
+    let reply = match (refusal, stored) {
+        (None, stored) => answer(&journal.id, stored.as_ref().map(|()| "taken")),
+        (Some(reply), Ok(())) => reply,
+        // The client keeps the message: a journal that cannot be written loses nothing.
+        (Some(reply), Err(error)) => {
+            tracing::warn!(transaction = journal.id.as_str(), %error, "the journal of a refused message was not stored");
+            reply
+        }
+    };
+    Finished {
+        replies: reply.into(),
+        aftermath,
+    }
+}
+
 /// Says what went into the quarantine.
 pub(super) fn log_aside(journal: &Journal) {
     for place in &journal.dispositions {
@@ -169,13 +182,13 @@ pub(super) fn log_aside(journal: &Journal) {
     }
 }
 
-fn discarded(why: &str) -> Disposition {
+pub(super) fn discarded(why: &str) -> Disposition {
     Disposition::Discarded {
         why: why.to_owned(),
     }
 }
 
-fn answer(id: &TransactionId, stored: Result<&str, StoreError>) -> Reply {
+pub(super) fn answer(id: &TransactionId, stored: Result<&str, &StoreError>) -> Reply {
     match stored {
         Ok(what) => Reply::new(250, EnhancedCode(2, 0, 0), &format!("Ok: {what} as {id}")),
         Err(StoreError::Full) => {

@@ -1,4 +1,4 @@
-//! The quarantine's expiry: what is too old goes, and the oldest when there is too much.
+//! The expiry of quarantine and journals: what is too old goes, and of the quarantine the oldest when there is too much.
 //! Asks nobody: the configuration has said it.
 
 use crate::mail::Clock;
@@ -21,8 +21,7 @@ pub struct Expiry {
 impl Expiry {
     /// Removes what may not stay at this time; how many messages.
     pub async fn sweep(&self, store: &dyn Store, now: Timestamp) -> Result<usize, StoreError> {
-        let age = SignedDuration::try_from(self.age).unwrap_or(SignedDuration::MAX);
-        let since = now.checked_sub(age).unwrap_or(Timestamp::MIN);
+        let since = before(now, self.age);
         let keep = Keep {
             since,
             octets: self.size,
@@ -46,9 +45,32 @@ impl Expiry {
     }
 }
 
+/// Removes the journals of transactions that were too long ago; how many. A message in quarantine or in a mailbox stays when its
+/// journal goes.
+pub async fn sweep_journals(
+    store: &dyn Store,
+    age: Duration,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let mut count = 0;
+    loop {
+        let gone = store.expire_journals(before(now, age)).await?;
+        if gone == 0 {
+            return Ok(count);
+        }
+        count += gone;
+    }
+}
+
+fn before(now: Timestamp, age: Duration) -> Timestamp {
+    let age = SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+    now.checked_sub(age).unwrap_or(Timestamp::MIN)
+}
+
 /// Looks at once and then every minute, until it is stopped.
 pub async fn expire(
     expiry: Expiry,
+    journals: Duration,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
@@ -62,6 +84,11 @@ pub async fn expire(
         }
         if let Err(error) = expiry.sweep(&*store, clock.now()).await {
             tracing::error!(%error, "what is to leave the quarantine could not be removed");
+        }
+        match sweep_journals(&*store, journals, clock.now()).await {
+            Ok(0) => {}
+            Ok(count) => tracing::info!("{count} old journals removed"),
+            Err(error) => tracing::error!(%error, "old journals could not be removed"),
         }
     }
 }

@@ -28,14 +28,15 @@ impl Default for Hygiene {
 impl Hygiene {
     /// Why the message is refused.
     pub fn refusal(&self, header: &Header, server_name: &str) -> Option<Reply> {
-        let no = |code, enhanced, text: &str| Some(Reply::new(code, enhanced, text));
+        let no =
+            |code, enhanced, text: &str, limit| Some(Reply::new(code, enhanced, text).about(limit));
         if header.is_cut() || header.size() > self.header_size {
             let text = format!("The header is larger than {} octets", self.header_size);
-            return no(552, EnhancedCode(5, 3, 4), &text);
+            return no(552, EnhancedCode(5, 3, 4), &text, "header-size");
         }
         if header.fields().len() > self.header_fields {
             let text = format!("The header has more than {} fields", self.header_fields);
-            return no(554, EnhancedCode(5, 6, 0), &text);
+            return no(554, EnhancedCode(5, 6, 0), &text, "header-fields");
         }
         let ours = format!(" by {server_name} (wasmilter) ");
         let (mut hops, mut own) = (0, 0);
@@ -45,7 +46,7 @@ impl Hygiene {
         }
         if hops > self.hops || own > self.own_hops {
             let text = "Too many hops: the message goes round in circles";
-            return no(554, EnhancedCode(5, 4, 6), text);
+            return no(554, EnhancedCode(5, 4, 6), text, "hops");
         }
         None
     }

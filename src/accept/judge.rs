@@ -1,9 +1,9 @@
 //! From a whole message to a verdict: sender authentication, the chain at `message`, the policy.
 //! Says nothing of where the message goes, and stores nothing.
 
-use super::Services;
 use super::report::Report;
 use super::transaction::{Keeper, Transaction};
+use super::{Meter, Services};
 use crate::chain::{Draft, Ruling, Run};
 use crate::mail::{
     Content, EnhancedCode, Hook, Message, Mode, Reply, Session, TransactionId, Turn, Verdict,
@@ -28,6 +28,7 @@ pub(super) struct Judged {
 
 /// Only reading the message back can fail here.
 pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> io::Result<Judged> {
+    let started = Instant::now();
     let services = Arc::clone(&transaction.services);
     let message = Message::new(content.clone())?;
     let received = message.header.clone();
@@ -63,7 +64,14 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
             other => other,
         },
     };
-    let nobody = transaction.envelope.recipients.is_empty();
+    for found in &checked.results {
+        let Meter { authentication, .. } = &services.meter;
+        authentication.result(&found.method, &found.outcome);
+    }
+    services.meter.chain.took(started.elapsed());
+    // Filters removed all; of a message that is only asked about there may have been none.
+    let nobody =
+        transaction.envelope.recipients.is_empty() && !transaction.original.recipients.is_empty();
     let verdict = match verdict {
         Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) if nobody => Verdict::Discard,
         other => other,

@@ -6,9 +6,12 @@ mod aftermath;
 mod background;
 mod disposition;
 mod expiry;
+mod forward;
 mod hygiene;
 mod judge;
 mod moves;
+mod next_hop;
+mod parcels;
 mod places;
 mod release;
 mod report;
@@ -18,16 +21,18 @@ mod transaction;
 
 pub use aftermath::Aftermath;
 pub use background::Background;
-pub use expiry::{Expiry, expire};
+pub use expiry::{Expiry, expire, sweep_journals};
 pub use hygiene::Hygiene;
-pub use moves::{Changed, Move, Moves};
+pub use moves::{Changed, Move, Moves, came_with};
+pub use next_hop::{Handing, NextHops};
 pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::{Finished, Transaction};
 
 use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
-use crate::mail::{Call, Clock, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
+use crate::metrics;
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -67,10 +72,28 @@ struct Services {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     verifier: Option<Verifier>,
+    /// None: the configuration has none.
+    hops: Option<Arc<dyn NextHops>>,
+    /// None: messages go into mailboxes here.
+    onward: Option<next_hop::Onward>,
     /// For the hook `outcome`; none: it is not called.
     outcomes: Option<Background>,
     /// For the hook `moved`.
     moves: Option<Background>,
+    meter: Meter,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Default)]
+struct Meter {
+    chain: metrics::Chain,
+    authentication: metrics::Authentication,
+}
+
+impl Services {
+    fn content(&self) -> ContentBuilder {
+        ContentBuilder::new(&self.config.staging, self.config.memory)
+    }
 }
 
 impl Acceptor {
@@ -88,8 +111,11 @@ impl Acceptor {
             store,
             clock,
             verifier: None,
+            hops: None,
+            onward: None,
             outcomes: None,
             moves: None,
+            meter: Meter::default(),
         }))
     }
 
@@ -102,6 +128,17 @@ impl Acceptor {
         }))
     }
 
+    /// The same, counting.
+    pub fn counted(self, metrics: &metrics::Registry) -> Self {
+        Self(Arc::new(Services {
+            meter: Meter {
+                chain: metrics.chain(),
+                authentication: metrics.authentication(),
+            },
+            ..Services::clone(&self.0)
+        }))
+    }
+
     /// With sender authentication.
     pub fn verifying(self, verifier: Verifier) -> Self {
         Self(Arc::new(Services {
@@ -110,16 +147,36 @@ impl Acceptor {
         }))
     }
 
+    /// For messages that go on to a next hop: to this one, unless a filter names another.
+    pub fn handing_on(self, hops: Arc<dyn NextHops>, default: String) -> Self {
+        Self(Arc::new(Services {
+            onward: Some(next_hop::Onward {
+                hops: Arc::clone(&hops),
+                default,
+            }),
+            hops: Some(hops),
+            ..Services::clone(&self.0)
+        }))
+    }
+
+    /// What is released from quarantine may go on to these.
+    pub fn knowing_next_hops(self, hops: Arc<dyn NextHops>) -> Self {
+        Self(Arc::new(Services {
+            hops: Some(hops),
+            ..Services::clone(&self.0)
+        }))
+    }
+
     /// The `connect` hook; an error is the reply to turn the client away with. What filters tag goes into the session.
     pub async fn connect(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let chain = self.0.chains.current();
-        refused(greet(chain, session, Call::Connect).await.0)
+        refused(greet(chain, session, Call::Connect).await)
     }
 
     /// EHLO, HELO or LHLO: the `helo` hook; an error is the reply to refuse the command with. The session has the name already.
     pub async fn helo(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let (chain, name) = (self.0.chains.current(), session.helo.clone());
-        refused(greet(chain, session, Call::Helo(name)).await.0)
+        refused(greet(chain, session, Call::Helo(name)).await)
     }
 
     /// MAIL FROM: the `mail` hook. The envelope has no recipients yet. The transaction ends with the generation of plugins that it
@@ -131,7 +188,12 @@ impl Acceptor {
     ) -> Result<Transaction, Reply> {
         let services = Arc::clone(&self.0);
         let chain = services.chains.current();
-        Transaction::begin(services, Keeper::Us, chain, session, envelope).await
+        if services.onward.is_none() {
+            return Transaction::begin(services, Keeper::Us, chain, session, envelope).await;
+        }
+        let keeper = Keeper::Asker;
+        let transaction = Transaction::begin(services, keeper, chain, session, envelope).await?;
+        Box::pin(transaction.onward()).await
     }
 
     /// For messages that somebody else keeps, with the generation of plugins that is in force now.
@@ -140,8 +202,8 @@ impl Acceptor {
     }
 }
 
-/// What a verdict means before there is a message: only a refusal matters. Discard and quarantine need something to act on,
-/// so they are left to the `message` hook.
+/// What a verdict means to the client before there is a message: only a refusal matters. What discard and quarantine say of the message
+/// that is to come, the session and the run keep.
 fn refused(verdict: Verdict) -> Result<(), Reply> {
     match verdict {
         Verdict::Reject(reply) | Verdict::Tempfail(reply) => Err(reply),

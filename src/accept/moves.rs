@@ -3,7 +3,7 @@
 
 use super::{Acceptor, Services};
 use crate::chain::{Chain, Run};
-use crate::mail::{Hook, Message, Moved, Session, TransactionId};
+use crate::mail::{Content, Hook, Message, Moved, Session, TransactionId};
 use crate::store::{MailboxId, StoreError};
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ async fn one(
 
 /// The transaction that our own Received field names. Only what was laid over the received octets is ours: everything in them could be
 /// forged.
-fn came_with(content: &crate::mail::Content) -> Option<String> {
+pub fn came_with(content: &Content) -> Option<String> {
     let top = content.splices().first().filter(|splice| splice.at == 0)?;
     super::trace::transaction(top.insert.in_memory()?)
 }

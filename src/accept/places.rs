@@ -56,9 +56,9 @@ impl Sorter<'_> {
         }
     }
 
-    /// By the filter that was asked last.
+    /// By the filter that ended the chain.
     pub fn quarantined(&self, why: String) -> Place {
-        match self.run.stop() {
+        match self.run.stop().cloned() {
             Some(stop) => Place::Aside {
                 aside: Aside::Quarantine,
                 stop,
@@ -138,7 +138,7 @@ impl Places {
                 }
             }
             Place::Aside { aside, stop, why } => {
-                self.set_aside(index, aside, stop, why.clone());
+                set_aside(&mut self.groups, index, aside, stop, why.clone());
                 Disposition::Quarantined {
                     id: 0,
                     why,
@@ -151,19 +151,24 @@ impl Places {
         self.dispositions.push(disposition);
         Ok(())
     }
+}
 
-    /// Recipients for whom it is set aside for the same reason share one entry.
-    fn set_aside(&mut self, index: usize, aside: Aside, stop: Stop, why: String) {
-        let same =
-            |group: &&mut Group| group.aside == aside && group.stop == stop && group.why == why;
-        match self.groups.iter_mut().find(same) {
-            Some(group) => group.recipients.push(index),
-            None => self.groups.push(Group {
-                aside,
-                stop,
-                why,
-                recipients: vec![index],
-            }),
-        }
+/// Recipients for whom it is set aside for the same reason share one entry.
+pub(super) fn set_aside(
+    groups: &mut Vec<Group>,
+    index: usize,
+    aside: Aside,
+    stop: Stop,
+    why: String,
+) {
+    let same = |group: &&mut Group| group.aside == aside && group.stop == stop && group.why == why;
+    match groups.iter_mut().find(same) {
+        Some(group) => group.recipients.push(index),
+        None => groups.push(Group {
+            aside,
+            stop,
+            why,
+            recipients: vec![index],
+        }),
     }
 }

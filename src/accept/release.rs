@@ -1,20 +1,24 @@
 //! Lets a message out of the quarantine: the rest of the chain, the whole of it or none, and a commit in which it is delivered and leaves.
 //! What the chain refuses, or drops, stays where it is.
 
+mod onward;
+
+use super::admission::{self, Admission};
 use super::disposition::log_aside;
 use super::judge::rule;
+use super::next_hop::Onward;
 use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
-use super::{Acceptor, Services};
+use super::{Acceptor, Aftermath, Services};
 use crate::auth::Found;
-use crate::chain::{Admit, Chain, Draft, Run};
+use crate::chain::{Chain, Draft, Run};
 use crate::mail::{
-    Address, Aside, Content, Disposition, Entry, Envelope, Held, Journal, Message, Recipient,
+    Address, Aside, Content, Disposition, Entry, Envelope, Held, Hook, Journal, Message, Recipient,
     Release, Released, Reply, Turn, Verdict,
 };
 use crate::store::{AccountId, Delivery, Leaving, StoreError};
 use crate::verify;
-use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -35,6 +39,10 @@ pub enum NotReleased {
     Gone(u64),
     #[error("<{0}> has no mailbox here; name another recipient with --to ADDRESS")]
     NoMailbox(Address),
+    #[error(
+        "it was on its way to a next hop, and the configuration has none; add [[next-hop]] and start the server again"
+    )]
+    NoNextHop,
     #[error("{who} refuses it: {what}; --original delivers it as it came in")]
     Refused { who: String, what: String },
     #[error(transparent)]
@@ -53,9 +61,19 @@ impl Acceptor {
         };
         let (entry, held, content) = services.store.held(request.id).await.map_err(gone)?;
         let (recipients, leaving) = addressed(&entry, &held, request.to.as_ref());
-        let mut accounts = Vec::with_capacity(recipients.len());
-        for recipient in &recipients {
-            accounts.push(account(services, &recipient.address).await?);
+        let addresses = recipients.iter().map(|one| one.address.clone());
+        let leaving: Leaves = addresses.zip(leaving).collect();
+        let onward = match &held.next_hop {
+            Some(default) => Some(Onward {
+                hops: services.hops.clone().ok_or(NotReleased::NoNextHop)?,
+                default: default.clone(),
+            }),
+            None => None,
+        };
+        let mut accounts = BTreeMap::new();
+        for recipient in recipients.iter().filter(|_| onward.is_none()) {
+            let address = recipient.address.clone();
+            accounts.insert(address, account(services, &recipient.address).await?);
         }
         let envelope = Arc::new(Envelope {
             recipients,
@@ -86,8 +104,12 @@ impl Acceptor {
             Release::Continue | Release::Again => services.chains.current(),
         };
         let run = Run::new(chain, Arc::clone(&report.session), Some(report.id.clone()));
-        let mut run = run.admitting(Arc::new(NoMore));
+        let mut run = match &onward {
+            Some(onward) => run.relaying(onward.hops.names()),
+            None => run.admitting(Arc::new(Admission(Arc::clone(&self.0)))),
+        };
         run.authenticated(&held.authentication);
+        let told = held.turns.clone();
         let mut going = Going {
             draft: Draft::new(message, &envelope.recipients),
             services,
@@ -102,7 +124,15 @@ impl Acceptor {
             Release::Original => Ok(going.as_it_came()),
             Release::Again => going.again().await,
         }?;
-        let (delivery, leaving) = going.places(came, accounts, leaving).await?;
+        let Placed {
+            delivery,
+            leaving,
+            envelope,
+            run,
+        } = match &onward {
+            Some(onward) => going.onward(came, onward, leaving).await?,
+            None => going.places(came, &accounts, leaving).await?,
+        };
         let journal = services
             .store
             .release(delivery, leaving)
@@ -110,19 +140,25 @@ impl Acceptor {
             .map_err(gone)?;
         tracing::info!(transaction = journal.id.as_str(), id = request.id, how = ?request.how, "released from quarantine");
         log_aside(&journal);
+        let after = match request.how {
+            Release::Continue | Release::Again => run,
+            // They were not asked, but hear of it: that a person lets it out is what filters learn from.
+            Release::Original => {
+                let chain = services.chains.current();
+                let session = Arc::new(journal.session.clone());
+                let mut run = Run::new(chain, session, Some(journal.id.clone()));
+                run.authenticated(&journal.authentication);
+                run.resume(&told);
+                run.afterwards(Hook::Outcome)
+            }
+        };
+        drop(Aftermath::new(&self.0, after, &envelope, &journal));
         Ok(journal)
     }
 }
 
-/// Who gets a message out of the quarantine has been said by who releases it.
-struct NoMore;
-
-#[async_trait]
-impl Admit for NoMore {
-    async fn admit(&self, _: &Address, _: &Envelope) -> Result<(), String> {
-        Err("what is released goes to those whom it was set aside for".to_owned())
-    }
-}
+/// Of those who get it: whose place in the quarantine that empties. Of one whom a filter adds there is nothing in quarantine.
+type Leaves = BTreeMap<Address, Vec<Address>>;
 
 /// Who gets it, and whose place in the quarantine that empties: for an address that is not one of its recipients, that of all.
 fn addressed(
@@ -178,6 +214,16 @@ struct Came {
     ask: bool,
 }
 
+/// Ready to be committed.
+struct Placed {
+    delivery: Delivery,
+    leaving: Leaving,
+    /// As filters left it.
+    envelope: Arc<Envelope>,
+    /// For the hook `outcome`.
+    run: Option<Run>,
+}
+
 impl Going<'_> {
     /// The filters that come after where it was stopped.
     async fn on(&mut self) -> Result<Came, NotReleased> {
@@ -201,6 +247,7 @@ impl Going<'_> {
                 earlier,
                 unruled: false,
                 filed,
+                next_hop: None,
             },
             ask,
         })
@@ -217,6 +264,7 @@ impl Going<'_> {
                 earlier: Vec::new(),
                 unruled: false,
                 filed: None,
+                next_hop: None,
             },
             ask: false,
         }
@@ -228,6 +276,9 @@ impl Going<'_> {
             if turn.filter == verify::FILTER {
                 self.draft.apply(&turn.edits);
                 self.run.built_in(turn);
+            } else if matches!(turn.hook, Hook::Connect | Hook::Helo) {
+                // The client is gone: what filters said of its connection holds, but that they set the message aside.
+                self.run.resume(&[turn]);
             }
         }
         let whole = Arc::clone(&self.report.envelope);
@@ -240,17 +291,27 @@ impl Going<'_> {
             if refusal(&verdict).is_some() {
                 break;
             }
+            if envelope.has(&recipient.address) {
+                continue;
+            }
             verdict = self
                 .run
                 .rcpt(recipient.address.clone(), &mut envelope)
                 .await;
-            Arc::make_mut(&mut envelope)
-                .recipients
-                .push(recipient.clone());
+            if !envelope.has(&recipient.address) {
+                let recipients = &mut Arc::make_mut(&mut envelope).recipients;
+                recipients.push(recipient.clone());
+            }
         }
         if let Some(what) = refusal(&verdict) {
             return Err(self.refused(what));
         }
+        for recipient in &envelope.recipients {
+            if !whole.has(&recipient.address) {
+                self.draft.add(&recipient.address);
+            }
+        }
+        self.report.envelope = envelope;
         // Before the policy has been asked, it is what the check of the sender asked for.
         let filed = self.held.filed.clone().filter(|_| self.held.unruled);
         self.message(Vec::new(), filed).await
@@ -262,8 +323,8 @@ impl Going<'_> {
         earlier: Vec<Turn>,
         mut filed: Option<(String, String)>,
     ) -> Result<Came, NotReleased> {
-        let mut envelope = Arc::clone(&self.report.envelope);
-        let mut verdict = self.run.message(&mut envelope, &mut self.draft).await;
+        let envelope = &mut self.report.envelope;
+        let mut verdict = self.run.message(envelope, &mut self.draft).await;
         if let Some(what) = refusal(&verdict) {
             return Err(self.refused(what));
         }
@@ -286,6 +347,7 @@ impl Going<'_> {
                 earlier,
                 unruled: matches!(verdict, Verdict::Quarantine(_)),
                 filed,
+                next_hop: None,
             },
             verdict,
             ask: true,
@@ -299,7 +361,7 @@ impl Going<'_> {
     }
 
     fn refused(&self, what: String) -> NotReleased {
-        let who = self.run.stop().map(|stop| stop.filter);
+        let who = self.run.stop().map(|stop| stop.filter.clone());
         NotReleased::Refused {
             who: who.unwrap_or_default(),
             what,
@@ -310,18 +372,20 @@ impl Going<'_> {
     async fn places(
         self,
         came: Came,
-        accounts: Vec<AccountId>,
-        leaving: Vec<Vec<Address>>,
-    ) -> Result<(Delivery, Leaving), NotReleased> {
+        known: &BTreeMap<Address, AccountId>,
+        mut leaving: Leaves,
+    ) -> Result<Placed, NotReleased> {
         let Self {
+            services,
             entry,
             held,
             content,
             report,
             mut draft,
             mut run,
-            ..
         } = self;
+        let accounts = admission::accounts(services, known, &report.envelope).await;
+        let accounts = accounts.map_err(NotReleased::Store)?;
         let authentication = match held.authentication.as_slice() {
             [] => String::new(),
             results => verify::field(&held.session.server_name, results),
@@ -337,7 +401,7 @@ impl Going<'_> {
         let mut gone = Vec::new();
         let mut refusal = None;
         let recipients = report.envelope.recipients.iter().zip(accounts);
-        for ((recipient, account), leaves) in recipients.zip(leaving) {
+        for (recipient, account) in recipients {
             let address = &recipient.address;
             let place = match &came.verdict {
                 Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
@@ -345,9 +409,9 @@ impl Going<'_> {
                 _ => sorter.filed(address),
             };
             if let Place::Discarded | Place::Refused(_) = place {
-                refusal = sorter.run.stop().map(|stop| stop.filter);
+                refusal = sorter.run.stop().map(|stop| stop.filter.clone());
             } else {
-                gone.extend(leaves);
+                gone.extend(leaving.remove(address).unwrap_or_default());
             }
             let instead = |reply: Option<&Reply>| Disposition::Refused {
                 reply: format!(
@@ -365,10 +429,12 @@ impl Going<'_> {
                 _ => None,
             });
             return Err(NotReleased::Refused {
-                who: refusal.unwrap_or_default(),
-                what: what.unwrap_or_default(),
+                who: refusal.unwrap_or_else(|| "the chain".to_owned()),
+                what: what.unwrap_or_else(|| "no recipient is left".to_owned()),
             });
         }
+        let after = run.afterwards(Hook::Outcome);
+        let envelope = Arc::clone(&report.envelope);
         let (at, ended) = (report.at, run.end());
         let aside = report.set_aside(&ended, places.groups, &came.progress, &content);
         let delivery = Delivery {
@@ -381,7 +447,12 @@ impl Going<'_> {
             id: entry.id,
             recipients: gone,
         };
-        Ok((delivery, leaving))
+        Ok(Placed {
+            delivery,
+            leaving,
+            envelope,
+            run: after,
+        })
     }
 }
 

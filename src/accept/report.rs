@@ -4,7 +4,7 @@
 use crate::chain::{Ended, total};
 use crate::mail::{
     Address, Aside, AuthenticationResult, Content, Disposition, Entry, Envelope, Header, Held,
-    Journal, Released, Session, Stop, TransactionId, Turn, Verdict, Where,
+    Journal, Mode, Released, Session, Stop, TransactionId, Turn, Verdict, Where,
 };
 use crate::store::SetAside;
 use jiff::Timestamp;
@@ -42,6 +42,8 @@ pub(super) struct Progress {
     pub earlier: Vec<Turn>,
     pub unruled: bool,
     pub filed: Option<(String, String)>,
+    /// The one that it was on its way to.
+    pub next_hop: Option<String>,
 }
 
 impl Report {
@@ -65,6 +67,8 @@ impl Report {
             .earlier
             .iter()
             .chain(&ended.turns)
+            // What a shadow would have done is not gone on with.
+            .filter(|turn| turn.mode != Mode::Shadow)
             .cloned()
             .collect();
         let address = |index: &usize| -> Option<Address> {
@@ -96,6 +100,7 @@ impl Report {
                 stop: group.stop,
                 unruled: progress.unruled,
                 filed: progress.filed.clone(),
+                next_hop: progress.next_hop.clone(),
             },
             dispositions: group.recipients,
             content: content.received(),

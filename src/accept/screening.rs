@@ -5,10 +5,10 @@ use super::judge::{Judged, judge};
 use super::report::Report;
 use super::transaction::{Keeper, Transaction};
 use super::{Services, local_error, refused};
-use crate::chain::{Chain, Draft, Ended, greet};
+use crate::chain::{Chain, Draft, Ended, Policy, Run, greet, total};
 use crate::mail::{
     Call, Content, ContentBuilder, Disposition, Edit, Envelope, FieldName, Header, HeaderEdit,
-    Hook, Hooks, Line, Message, Mode, Recipient, Reply, Scope, Scoped, Session, Turn, Uses,
+    Hook, Hooks, Line, Message, Mode, Recipient, Reply, Scope, Scoped, Session, Symbol, Turn, Uses,
     Verdict,
 };
 use std::sync::Arc;
@@ -76,15 +76,24 @@ impl Screen {
         self.services.config.policy.junk.is_some() || self.verifies()
     }
 
+    pub fn policy(&self) -> Policy {
+        self.services.config.policy
+    }
+
+    /// For a message that comes before what is known of it.
+    pub fn content(&self) -> ContentBuilder {
+        self.services.content()
+    }
+
     /// The `connect` hook; an error is the reply to turn the client away with. What filters tag goes into the session.
     pub async fn connect(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
-        refused(greet(self.chain.clone(), session, Call::Connect).await.0)
+        refused(greet(self.chain.clone(), session, Call::Connect).await)
     }
 
     /// The `helo` hook; an error is the reply to refuse the command with. The session has the name already.
     pub async fn helo(&self, session: &mut Arc<Session>) -> Result<(), Reply> {
         let call = Call::Helo(session.helo.clone());
-        refused(greet(self.chain.clone(), session, call).await.0)
+        refused(greet(self.chain.clone(), session, call).await)
     }
 
     /// MAIL FROM: the `mail` hook.
@@ -135,6 +144,8 @@ impl Screening {
 /// What is to become of the message.
 pub struct Screened {
     pub verdict: Verdict,
+    /// Why it belongs into Junk by the policy, if it does.
+    pub junk: Option<String>,
     /// As it came.
     pub received: Header,
     /// As it is to be; none if it cannot be read.
@@ -158,12 +169,14 @@ impl Screened {
         let junk = filed.filter(|_| verdict == Verdict::Continue);
         let junk = junk.map(|(_, why)| why);
         let mut run = transaction.run;
+        let verdict = apart(&run, &mut report.envelope, verdict);
         if let Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) = &verdict {
             let is_untold = junk.is_some() && !is_flagged(&draft);
             let edits = own_edits(authentication.as_deref(), is_untold);
             draft.apply(&edits);
             if !edits.is_empty() {
-                run.built_in(own_turn(&verdict, edits, junk.into_iter().collect()));
+                let why = junk.iter().cloned().collect();
+                run.built_in(own_turn(&verdict, edits, why));
             }
         }
         let mut ended = run.end();
@@ -171,9 +184,10 @@ impl Screened {
             (Verdict::Continue | Verdict::Accept, Some(why)) => Verdict::Quarantine(why),
             (verdict, _) => verdict,
         };
-        let message = common(&draft, &transaction.envelope, &mut ended.turns);
+        let message = common(&draft, &report.envelope, &mut ended.turns);
         Self {
             verdict,
+            junk,
             received: report.received.clone(),
             message: Some(message),
             envelope: Arc::clone(&report.envelope),
@@ -199,6 +213,7 @@ impl Screened {
         };
         Self {
             verdict: Verdict::Tempfail(local_error()),
+            junk: None,
             received,
             message: None,
             envelope: transaction.envelope,
@@ -206,6 +221,15 @@ impl Screened {
             ended: transaction.run.end(),
             report,
         }
+    }
+
+    /// What filters found.
+    pub fn symbols(&self) -> &[Symbol] {
+        &self.ended.symbols
+    }
+
+    pub fn score(&self) -> f32 {
+        total(&self.ended.symbols)
     }
 
     /// The journal of it. `how`: what the asker does with the message, where it was not refused or discarded; `missed`: what could
@@ -253,18 +277,22 @@ impl Record {
 }
 
 /// Whether a filter has said so already.
-fn is_flagged(draft: &Draft) -> bool {
+pub(super) fn is_flagged(draft: &Draft) -> bool {
     let mut flags = draft.message().header.get(SPAM_FLAG);
     flags.any(|field| field.text().eq_ignore_ascii_case("YES"))
 }
 
 /// The fields that say what was found, on top: the asker knows no other way to hear of it.
-fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
+pub(super) fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
     let mut edits = Vec::new();
     let mut insert = |name: &str, value: &str| {
         if let (Ok(name), Ok(value)) = (FieldName::new(name), Line::new(value)) {
             edits.push(Scoped {
-                edit: Edit::Header(HeaderEdit::Insert { at: 0, name, value }),
+                edit: Edit::Header(HeaderEdit::Insert {
+                    at: 0,
+                    name,
+                    value: value.into(),
+                }),
                 scope: Scope::All,
             });
         }
@@ -280,7 +308,7 @@ fn own_edits(authentication: Option<&str>, is_junk: bool) -> Vec<Scoped> {
     edits
 }
 
-fn own_turn(verdict: &Verdict, edits: Vec<Scoped>, why: Vec<String>) -> Turn {
+pub(super) fn own_turn(verdict: &Verdict, edits: Vec<Scoped>, why: Vec<String>) -> Turn {
     Turn {
         filter: NAME.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -305,6 +333,27 @@ fn own_turn(verdict: &Verdict, edits: Vec<Scoped>, why: Vec<String>) -> Turn {
         host_calls: 0,
         calls: Vec::new(),
     }
+}
+
+/// What filters said at `rcpt` of the message to come: dropped for one, that one is taken out; set aside for one, it is for all, since there
+/// is one message.
+fn apart(run: &Run, envelope: &mut Arc<Envelope>, verdict: Verdict) -> Verdict {
+    if !matches!(verdict, Verdict::Continue | Verdict::Accept) {
+        return verdict;
+    }
+    let is_dropped = |one: &Recipient| run.fate(&one.address) == Some(&Verdict::Discard);
+    if envelope.recipients.iter().any(is_dropped) {
+        let recipients = &mut Arc::make_mut(envelope).recipients;
+        recipients.retain(|one| !is_dropped(one));
+        if recipients.is_empty() {
+            return Verdict::Discard;
+        }
+    }
+    let mut fates = envelope
+        .recipients
+        .iter()
+        .filter_map(|one| run.fate(&one.address));
+    fates.next().cloned().unwrap_or(verdict)
 }
 
 /// Why a filter wants it held. If for some recipients only, then for all: there is one message.

@@ -27,6 +27,21 @@ pub fn fields(
     authentication: &str,
     at: Timestamp,
 ) -> String {
+    format!(
+        "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\n{}",
+        envelope.sender,
+        received(id, session, envelope, authentication, at)
+    )
+}
+
+/// Of a message that goes on from here.
+pub fn received(
+    id: &TransactionId,
+    session: &Session,
+    envelope: &Envelope,
+    authentication: &str,
+    at: Timestamp,
+) -> String {
     // Of a message that a server of ours hands on it is that server that it came from; its own field says where it had it from.
     let (helo, address, name) = match &session.via {
         Some(via) if via.how == How::Xforward => (via.helo.as_str(), via.address, None),
@@ -40,14 +55,16 @@ pub fn fields(
     // Writing to a String cannot fail.
     let _ = write!(
         out,
-        "Return-Path: <{}>\r\nDelivered-To: {recipient}\r\n{authentication}Received: from {}",
-        envelope.sender,
+        "{authentication}Received: from {}",
         Line::lossy(if helo.is_empty() { "unknown" } else { helo }),
     );
     if let Some(address) = address {
         let name = name.unwrap_or("unknown");
         let tag = if address.is_ipv6() { "IPv6:" } else { "" };
         let _ = write!(out, " ({} [{tag}{address}])", Line::lossy(name));
+    }
+    if let Some(name) = session.tls.as_ref().and_then(|tls| tls.client.as_deref()) {
+        let _ = write!(out, "\r\n\t(client certificate of {})", comment(name));
     }
     let _ = write!(
         out,
@@ -59,6 +76,14 @@ pub fn fields(
     }
     let _ = write!(out, "; {}\r\n", date(at));
     out
+}
+
+/// What may stand in a comment (RFC 5322 §3.2.2) as it is; all else is a question mark.
+fn comment(text: &str) -> String {
+    let fine = |c: char| c.is_ascii_alphanumeric() || " @._+-*=/".contains(c);
+    text.chars()
+        .map(|c| if fine(c) { c } else { '?' })
+        .collect()
 }
 
 /// The transaction that the fields made by [`fields`] name.

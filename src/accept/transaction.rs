@@ -2,6 +2,8 @@
 
 use super::admission::Admission;
 use super::disposition::settle;
+use super::forward;
+use super::next_hop::Early;
 use super::{Aftermath, Services, Telling, local_error, refused};
 use crate::auth::Found;
 use crate::chain::{Chain, Run};
@@ -19,7 +21,7 @@ use std::sync::Arc;
 pub(super) enum Keeper {
     /// It goes into mailboxes here.
     Us,
-    /// Whoever asked: its recipients are no affair of ours.
+    /// Whoever asked, or a next hop: its recipients are no affair of ours.
     Asker,
 }
 
@@ -37,6 +39,8 @@ pub struct Transaction {
     /// For each time that a recipient was taken, which it was: one that is given twice is there once.
     pub(super) given: Vec<Address>,
     pub(super) run: Run,
+    /// With the next hop, where that has the message.
+    pub(super) early: Option<Early>,
     /// What was found of the sender at MAIL, if that is checked.
     pub(super) sender: Option<verify::Sender>,
 }
@@ -65,7 +69,10 @@ impl Transaction {
         envelope: Envelope,
     ) -> Result<Self, Reply> {
         let id = services.clock.transaction_id();
-        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone()));
+        let mut run = Run::new(chain, Arc::clone(&session), Some(id.clone())).greeted();
+        if let Some(onward) = &services.onward {
+            run = run.relaying(onward.hops.names());
+        }
         if keeper == Keeper::Us {
             run = run.admitting(Arc::new(Admission(Arc::clone(&services))));
         }
@@ -83,6 +90,7 @@ impl Transaction {
             accounts: BTreeMap::new(),
             given: Vec::new(),
             run,
+            early: None,
             sender,
         };
         if let Some(sender) = &transaction.sender {
@@ -94,6 +102,17 @@ impl Transaction {
         }
         refused(transaction.run.mail(&mut transaction.envelope).await)?;
         Ok(transaction)
+    }
+
+    /// The next hop is told of it too, and may refuse it.
+    pub(super) async fn onward(mut self) -> Result<Self, Reply> {
+        if let Some(onward) = &self.services.onward {
+            let hop = self.run.via(None).unwrap_or(&onward.default).to_owned();
+            let (id, session, envelope) = (&self.id, &self.session, &self.envelope);
+            let early = Early::open(onward, hop, id, session, envelope).await?;
+            self.early = Some(early);
+        }
+        Ok(self)
     }
 
     pub fn id(&self) -> &TransactionId {
@@ -108,7 +127,8 @@ impl Transaction {
                 452,
                 EnhancedCode(4, 5, 3),
                 "Too many recipients; send the others in another transaction",
-            ));
+            )
+            .about("message-recipients"));
         }
         if self.envelope.has(address) {
             self.given.push(address.clone());
@@ -123,6 +143,11 @@ impl Transaction {
             Keeper::Asker => None,
         };
         refused(self.run.rcpt(address.clone(), &mut self.envelope).await)?;
+        if let Some(early) = &mut self.early
+            && early.is_for(address, &self.run)
+        {
+            early.recipient(&recipient).await?;
+        }
         self.given.push(address.clone());
         if let Some(account) = account {
             self.accounts.insert(address.clone(), account);
@@ -139,13 +164,17 @@ impl Transaction {
 
     /// Takes the octets of the message as they come; large ones go to a staging file.
     pub fn content(&self) -> ContentBuilder {
-        ContentBuilder::new(&self.services.config.staging, self.services.config.memory)
+        self.services.content()
     }
 
     /// The chain, the policy, the commit; the replies to the end of data.
     pub async fn finish(self, content: Content, telling: Telling) -> Finished {
         let id = self.id.clone();
-        settle(self, content, telling).await.unwrap_or_else(|error| {
+        let settled = match self.services.onward.clone() {
+            Some(onward) => Box::pin(forward::settle(self, onward, content, telling)).await,
+            None => settle(self, content, telling).await,
+        };
+        settled.unwrap_or_else(|error| {
             tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
             Replies::from(local_error()).into()
         })

@@ -7,6 +7,7 @@ pub mod quarantine;
 
 use crate::accept::Acceptor;
 use crate::mail::Hook;
+use crate::milter::{Milter, MilterStatus};
 use crate::plugin::{Generation, Host, StatusFile};
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
@@ -35,6 +36,7 @@ pub struct Control {
     pub started: Timestamp,
     /// None without a plugin directory.
     pub plugins: Option<Arc<Host>>,
+    pub milters: Arc<[Milter]>,
     pub acceptor: Acceptor,
 }
 
@@ -113,6 +115,9 @@ pub struct Status {
     pub generation: u64,
     /// The filters in force, in order.
     pub filters: Vec<FilterStatus>,
+    /// Those that are links of the chain.
+    #[serde(default)]
+    pub milters: Vec<MilterStatus>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -134,6 +139,7 @@ async fn status(State(control): State<Arc<Control>>) -> Json<Status> {
             .as_ref()
             .map_or(0, |generation| generation.number),
         filters: generation.as_deref().map(filters).unwrap_or_default(),
+        milters: control.milters.iter().map(Milter::status).collect(),
     })
 }
 

@@ -1,12 +1,13 @@
 //! Binding and serving the listeners of the configuration. Knows which protocol goes with which server, nothing of either.
 
 use super::Listening;
-use crate::admin::{self, control};
-use crate::config::{Config, ConfigError, Listener as ListenerConfig, TlsFiles, TlsMode};
+use crate::admin::{self, challenges, control};
+use crate::config::{Config, ConfigError, Listener as ListenerConfig, TlsMode};
 use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
 use crate::metrics::Registry;
-use crate::net::{Access, Endpoint, Limits, Listener, Proxies, Tls, TlsError};
+use crate::net::acme::Answers;
+use crate::net::{Access, Endpoint, Limits, Listener, Proxies, Tls};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -36,7 +37,7 @@ pub fn endpoint(config: &Config, listener: &ListenerConfig) -> Result<Endpoint, 
         })
 }
 
-pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
+pub async fn bind(config: &Config, metrics: &Registry) -> Result<Vec<Bound>, ConfigError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
         let endpoint = endpoint(config, listener)?;
@@ -51,7 +52,7 @@ pub async fn bind(config: &Config) -> Result<Vec<Bound>, ConfigError> {
             })?;
         bound.push(Bound {
             config: listener.clone(),
-            listener: socket,
+            listener: socket.counted(metrics.connections(listener.protocol.name())),
         });
     }
     Ok(bound)
@@ -66,53 +67,11 @@ pub async fn bind_control(config: &Config) -> Result<Listener, ConfigError> {
         .map_err(|error| general(&error))
 }
 
-/// None if no listener wants it. Without a certificate in the configuration, a self-signed pair is made.
-pub fn tls(config: &Config) -> Result<Option<Tls>, ConfigError> {
-    if config
-        .listeners
-        .iter()
-        .all(|listener| listener.tls == TlsMode::None)
-    {
-        return Ok(None);
-    }
-    match &config.tls {
-        Some(files) => certificate(config, files).map(Some),
-        None => {
-            tracing::warn!(
-                "no [tls] in the configuration: a self-signed certificate for {} is used, which clients will not trust",
-                config.hostname
-            );
-            Tls::self_signed(&config.hostname, &config.data_dir)
-                .map(Some)
-                .map_err(|error| ConfigError::general(error.to_string()))
-        }
-    }
-}
-
-pub fn certificate(config: &Config, files: &TlsFiles) -> Result<Tls, ConfigError> {
-    Tls::from_pem(&files.certificate, &files.key).map_err(|error| {
-        let at_key = match &error {
-            TlsError::Read { path, .. } | TlsError::Pem { path, .. } => *path == files.key,
-            _ => false,
-        };
-        let span = if at_key {
-            &files.key_span
-        } else {
-            &files.certificate_span
-        };
-        config.source.error(
-            span.clone(),
-            error.to_string(),
-            "without [tls] a self-signed pair is made in data-dir",
-        )
-    })
-}
-
-pub fn smtp_tls(mode: TlsMode, tls: &Option<Tls>) -> TlsUse {
+pub fn smtp_tls(mode: TlsMode, tls: Option<Tls>) -> TlsUse {
     match (mode, tls) {
         (TlsMode::None, _) | (_, None) => TlsUse::None,
-        (TlsMode::Starttls, Some(tls)) => TlsUse::StartTls(tls.clone()),
-        (TlsMode::Implicit, Some(tls)) => TlsUse::Implicit(tls.clone()),
+        (TlsMode::Starttls, Some(tls)) => TlsUse::StartTls(tls),
+        (TlsMode::Implicit, Some(tls)) => TlsUse::Implicit(tls),
     }
 }
 
@@ -161,11 +120,18 @@ pub async fn imap(
                         }
                     };
                 }
+                let silent = mode == TlsMode::Implicit;
+                let admitted = Box::pin(mailboxes.admit(&mut stream, silent)).await;
+                let Some(ticket) = admitted else { return };
                 match (mode, tls) {
-                    (TlsMode::None, _) | (_, None) => mailboxes.serve(stream, None, stop).await,
-                    (TlsMode::Starttls, tls) => mailboxes.serve(stream, tls.as_ref(), stop).await,
+                    (TlsMode::None, _) | (_, None) => {
+                        mailboxes.serve(stream, ticket, None, stop).await;
+                    }
+                    (TlsMode::Starttls, tls) => {
+                        mailboxes.serve(stream, ticket, tls.as_ref(), stop).await;
+                    }
                     (TlsMode::Implicit, Some(tls)) => match tls.accept(stream).await {
-                        Ok(stream) => mailboxes.serve(stream, None, stop).await,
+                        Ok(stream) => mailboxes.serve(stream, ticket, None, stop).await,
                         Err(error) => tracing::debug!(%error, "no TLS"),
                     },
                 }
@@ -174,8 +140,39 @@ pub async fn imap(
         .await;
 }
 
-pub async fn http(bound: Bound, metrics: Registry, connections: usize, stop: CancellationToken) {
-    serve_http(bound.listener, admin::routes(metrics), connections, stop).await;
+pub async fn http(
+    bound: Bound,
+    metrics: Registry,
+    answers: Answers,
+    connections: usize,
+    stop: CancellationToken,
+) {
+    let routes = admin::routes(metrics).merge(challenges::routes(answers));
+    serve_http(bound.listener, routes, connections, stop).await;
+}
+
+/// Under TLS the handshake is the answer, and all that there is.
+pub async fn acme(
+    bound: Bound,
+    tls: Option<Tls>,
+    answers: Answers,
+    connections: usize,
+    stop: CancellationToken,
+) {
+    let Some(tls) = tls else {
+        let routes = challenges::routes(answers);
+        return serve_http(bound.listener, routes, connections, stop).await;
+    };
+    let limits = Limits {
+        connections,
+        refusal: String::new(),
+        drain: super::DRAIN,
+    };
+    let handler = move |stream| {
+        let tls = tls.clone();
+        async move { drop(tls.accept(stream).await) }
+    };
+    bound.listener.serve(limits, stop, handler).await;
 }
 
 pub async fn serve_http(

@@ -1,11 +1,14 @@
 //! The composition root: builds every service from the configuration, starts, drains and stops them. Does no work of its own.
 
+mod certificates;
+mod chains;
 mod listen;
+mod onward;
 
-use crate::accept::{self, Acceptor, Background};
+use crate::accept::{self, Acceptor, Background, NextHops};
 use crate::admin::control::{self, Control};
 use crate::auth::{self, Directory};
-use crate::chain::{Chain, Chains};
+use crate::chain::Chains;
 use crate::config::{Config, ConfigError, Protocol};
 use crate::dns::Resolver;
 use crate::ingress;
@@ -13,12 +16,15 @@ use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
 use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
-use crate::net::guard::{Guard, System};
-use crate::net::{Endpoint, Listener, Tls};
+use crate::milter::{Milter, MilterStatus};
+use crate::net::guard::{self, Guard, System};
+use crate::net::{Endpoint, Listener};
 use crate::plugin::{self, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
+use certificates::Secured;
+use chains::Links;
 use listen::Bound;
 use std::fmt;
 use std::sync::Arc;
@@ -46,6 +52,8 @@ pub struct App {
     listening: Vec<Listening>,
     store: Arc<SqliteStore>,
     host: Option<Arc<Host>>,
+    milters: Arc<[Milter]>,
+    chains: Arc<dyn Chains>,
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
@@ -66,14 +74,18 @@ impl fmt::Display for Listening {
 
 /// What a configuration names, looked at without starting anything: certificate, key, addresses.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
-    if let Some(files) = &config.tls {
-        listen::certificate(config, files)?;
-    }
+    certificates::check(config)?;
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
     }
+    onward::hops(config)?;
     control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
+}
+
+/// Where former versions of plugins are kept, among other things.
+pub fn plugin_state(config: &Config) -> std::path::PathBuf {
+    config.data_dir.join(PLUGIN_STATE)
 }
 
 /// The store beside a running server, for commands.
@@ -84,16 +96,20 @@ pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
 impl App {
     /// All of it, or nothing: sockets are bound first and served last.
     pub async fn start(config: &Config) -> Result<Self, ConfigError> {
-        let bound = listen::bind(config).await?;
+        let metrics = Registry::default();
+        let bound = listen::bind(config, &metrics).await?;
         let failed = |what: &str, error: &dyn fmt::Display| {
             ConfigError::general(format!("{what} {}: {error}", config.data_dir.display()))
         };
-        let store = SqliteStore::open_exclusive(store::Config::new(&config.data_dir))
-            .map_err(|error| failed("the store cannot be opened in", &error))?;
+        let store = SqliteStore::open_exclusive(store::Config {
+            meter: metrics.commits(),
+            ..store::Config::new(&config.data_dir)
+        })
+        .map_err(|error| failed("the store cannot be opened in", &error))?;
         let store = Arc::new(store);
         let commands = listen::bind_control(config).await?;
-        let tls = listen::tls(config)?;
-        let metrics = Registry::default();
+        let (tls, certificates) = certificates::load(config, &metrics)?;
+        let hops = onward::hops(config)?;
         let resolver = resolver(config)?;
         let host = match &config.plugins.directory {
             None => None,
@@ -113,13 +129,11 @@ impl App {
             },
             Arc::clone(&store) as Arc<dyn Store>,
         ));
-        let chains: Arc<dyn Chains> = match &host {
-            Some(host) => Arc::new(Loaded(Arc::clone(host))),
-            None => Arc::new(Chain {
-                generation: 0,
-                filters: Arc::new([]),
-            }),
-        };
+        let milters = config.milters.iter().cloned();
+        let milters: Arc<[Milter]> = milters
+            .map(|config| Milter::new(config, &metrics))
+            .collect();
+        let chains: Arc<dyn Chains> = Arc::new(Links::new(host.clone(), Arc::clone(&milters)));
         let acceptor = Acceptor::new(
             accept::Config {
                 policy: config.policy,
@@ -128,7 +142,7 @@ impl App {
                 recipients: config.limits.recipients,
                 hygiene: config.limits.hygiene,
             },
-            chains,
+            Arc::clone(&chains),
             Arc::clone(&directory),
             Arc::clone(&store) as Arc<dyn Store>,
             Arc::clone(&clock),
@@ -142,11 +156,19 @@ impl App {
         };
         let outcomes = Background::start("outcome", OUTCOMES.0, OUTCOMES.1);
         let moves = Background::start("moved", MOVES.0, MOVES.1);
-        let acceptor = acceptor.telling(outcomes.clone(), moves.clone());
+        let acceptor = acceptor
+            .telling(outcomes.clone(), moves.clone())
+            .counted(&metrics);
+        let acceptor = match &hops {
+            Some(hops) => acceptor.knowing_next_hops(Arc::clone(hops)),
+            None => acceptor,
+        };
         let app = Self {
             listening: bound.iter().map(Bound::listening).collect(),
             store,
             host,
+            milters,
+            chains,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
@@ -156,21 +178,22 @@ impl App {
             directory,
             clock,
             tls,
-            guard: Arc::new(Guard::new(
-                config.limits.guard.clone(),
-                Some(Box::new(System {
-                    data_dir: config.data_dir.clone(),
-                })),
-            )),
+            hops,
+            guard: guard(config, &config.limits.guard, &metrics, "smtp"),
+            imap_guard: guard(config, &config.limits.imap, &metrics, "imap"),
             metrics,
         };
         app.serve_commands(config, commands, &services);
         app.tasks.spawn(accept::expire(
             config.quarantine,
+            config.journals,
             Arc::clone(&app.store) as Arc<dyn Store>,
             Arc::clone(&services.clock),
             app.stop.clone(),
         ));
+        if let Some(certificates) = certificates {
+            certificates.start(&app.tasks, &app.stop);
+        }
         for bound in bound {
             app.serve(config, bound, &services);
         }
@@ -183,6 +206,7 @@ impl App {
             listening: self.listening.iter().map(ToString::to_string).collect(),
             started: services.clock.now(),
             plugins: self.host.clone(),
+            milters: Arc::clone(&self.milters),
             acceptor: services.acceptor.clone(),
         });
         let stop = self.stop.clone();
@@ -218,17 +242,19 @@ impl App {
                         errors: config.limits.errors,
                         commands: config.limits.commands,
                         idle_commands: config.limits.idle_commands,
+                        dsn: onward::dsn(config, &bound.config),
                     },
-                    tls: listen::smtp_tls(bound.config.tls, &services.tls),
+                    tls: listen::smtp_tls(bound.config.tls, services.tls.of(&bound.config)),
                     proxies: listen::proxies(config, &bound.config),
                     xclient: config.trusted.xclient.clone(),
                     xforward: config.trusted.xforward.clone(),
                     guard: Arc::clone(&services.guard),
+                    meter: services.metrics.smtp(bound.config.protocol.name()),
                     connections,
                     drain: DRAIN,
                     ..Default::default()
                 };
-                let acceptor = services.acceptor.clone();
+                let acceptor = onward::acceptor(&bound.config, services);
                 self.tasks
                     .spawn(ingress::smtp::serve(bound.listener, smtp, acceptor, stop));
             }
@@ -244,8 +270,9 @@ impl App {
                     Arc::clone(&services.directory),
                     Arc::clone(&services.clock),
                 )
-                .telling(services.acceptor.moves());
-                let tls = services.tls.clone();
+                .telling(services.acceptor.moves())
+                .guarded(Arc::clone(&services.imap_guard), services.metrics.imap());
+                let tls = services.tls.of(&bound.config);
                 let proxies = listen::proxies(config, &bound.config);
                 self.tasks.spawn(listen::imap(
                     bound,
@@ -258,8 +285,19 @@ impl App {
             }
             Protocol::Http => {
                 let metrics = services.metrics.clone();
+                self.tasks.spawn(listen::http(
+                    bound,
+                    metrics,
+                    services.tls.answers.clone(),
+                    connections,
+                    stop,
+                ));
+            }
+            Protocol::Acme => {
+                let tls = services.tls.of(&bound.config);
+                let answers = services.tls.answers.clone();
                 self.tasks
-                    .spawn(listen::http(bound, metrics, connections, stop));
+                    .spawn(listen::acme(bound, tls, answers, connections, stop));
             }
             Protocol::Milter => {
                 let milter = ingress::milter::Config {
@@ -272,6 +310,25 @@ impl App {
                 let acceptor = services.acceptor.clone();
                 let serving = ingress::milter::serve(bound.listener, milter, acceptor, stop);
                 self.tasks.spawn(serving);
+            }
+            Protocol::Hooks | Protocol::Rspamd => {
+                let web = ingress::web::Config {
+                    hostname: config.hostname.clone(),
+                    size: config.limits.message_size,
+                    secret: bound.config.secret.clone(),
+                    tls: services.tls.of(&bound.config),
+                    connections,
+                    drain: DRAIN,
+                    ..Default::default()
+                };
+                let acceptor = services.acceptor.clone();
+                if bound.config.protocol == Protocol::Hooks {
+                    let serving = ingress::hooks::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                } else {
+                    let serving = ingress::rspamd::serve(bound.listener, web, acceptor, stop);
+                    self.tasks.spawn(serving);
+                }
             }
             // The configuration refuses it.
             Protocol::Submission => {}
@@ -286,13 +343,15 @@ impl App {
         &self.store
     }
 
+    /// What is to be said of each milter that is a link of the chain.
+    pub fn milters(&self) -> Vec<MilterStatus> {
+        self.milters.iter().map(Milter::status).collect()
+    }
+
     /// Names and versions of the filters in force, in order.
     pub fn filters(&self) -> Vec<String> {
-        let Some(host) = &self.host else {
-            return Vec::new();
-        };
-        let generation = host.generation();
-        let infos = generation.filters.iter().map(|filter| filter.info());
+        let chain = self.chains.current();
+        let infos = chain.filters.iter().map(|filter| filter.info());
         infos
             .map(|info| format!("{} {}", info.name, info.version))
             .collect()
@@ -324,9 +383,25 @@ struct Services {
     acceptor: Acceptor,
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
-    tls: Option<Tls>,
+    tls: Secured,
+    hops: Option<Arc<dyn NextHops>>,
     guard: Arc<Guard>,
+    imap_guard: Arc<Guard>,
     metrics: Registry,
+}
+
+/// Who may take how much of this protocol's listeners.
+fn guard(
+    config: &Config,
+    limits: &guard::Config,
+    metrics: &Registry,
+    protocol: &'static str,
+) -> Arc<Guard> {
+    let system = System {
+        data_dir: config.data_dir.clone(),
+    };
+    let guard = Guard::new(limits.clone(), Some(Box::new(system)));
+    Arc::new(guard.counted(metrics, protocol))
 }
 
 /// None where there is no DNS to be had, and nothing that cannot do without.
@@ -383,22 +458,9 @@ fn plugins(
         limits: config.plugins.limits,
         breaker: config.plugins.breaker,
         probation: config.plugins.probation,
-        state: Some(config.data_dir.join(PLUGIN_STATE)),
+        state: Some(plugin_state(config)),
         cache: Some(config.data_dir.join("cache")),
         status_file: Some(config.data_dir.join(PLUGIN_STATUS)),
         ..standard
-    }
-}
-
-/// The plugins in force, as a chain.
-struct Loaded(Arc<Host>);
-
-impl Chains for Loaded {
-    fn current(&self) -> Chain {
-        let generation = self.0.generation();
-        Chain {
-            generation: generation.number,
-            filters: Arc::clone(&generation.filters),
-        }
     }
 }

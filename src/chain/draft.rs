@@ -171,7 +171,7 @@ mod tests {
         Scoped {
             edit: Edit::Header(HeaderEdit::Add {
                 name: FieldName::new(name).unwrap(),
-                value: Line::new("1").unwrap(),
+                value: Line::new("1").unwrap().into(),
             }),
             scope,
         }

@@ -3,8 +3,8 @@
 use super::{Admit, Chain, Draft, envelope};
 use crate::mail::{
     Address, AuthenticationResult, Became, Call, Edit, Envelope, FailureKind, Filter, FilterRun,
-    Hook, Journal, Message, Mode, Moved, Scoped, Session, Stop, Symbol, Tags, TransactionId, Turn,
-    Verdict, View,
+    Hook, Journal, Message, Mode, Moved, Scope, Scoped, Session, Stop, Symbol, Tags, TransactionId,
+    Turn, Verdict, View,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,14 +18,29 @@ pub struct Run {
     authentication: Arc<[AuthenticationResult]>,
     /// None: every recipient that a filter adds is taken.
     admit: Option<Arc<dyn Admit>>,
+    next_hops: Arc<[String]>,
+    /// What filters asked for so far.
+    ways: Vec<(Scope, String)>,
     turns: Vec<Turn>,
-    symbols: Vec<Symbol>,
+    symbols: Arc<Vec<Symbol>>,
     tags: Arc<Tags>,
     /// Asked for before there was a message.
     early: Vec<Scoped>,
     elapsed: Duration,
     /// Filters that have been asked at this hook already, in another transaction.
     passed: Option<(Hook, HashSet<String>)>,
+    /// Where a filter ended the chain last.
+    stopped: Option<Stop>,
+    /// What was said before there was a message, and counts when there is one.
+    fates: Vec<Fate>,
+}
+
+/// `discard` or `quarantine`, said of a message that had not come yet.
+struct Fate {
+    /// None: all of them.
+    recipient: Option<Address>,
+    verdict: Verdict,
+    stop: Stop,
 }
 
 struct Link {
@@ -59,28 +74,52 @@ impl Run {
                 state: State::Ready(filter.open()),
             })
             .collect();
+        let symbols = counted(&session.greeted).flat_map(|turn| &turn.symbols);
         Self {
             links,
             chain,
             transaction,
             tags: Arc::new(session.tags.clone()),
+            symbols: Arc::new(symbols.cloned().collect()),
             session,
             authentication: Arc::new([]),
             admit: None,
+            next_hops: Arc::new([]),
+            ways: Vec::new(),
             turns: Vec::new(),
-            symbols: Vec::new(),
             early: Vec::new(),
             elapsed: Duration::ZERO,
             passed: None,
+            stopped: None,
+            fates: Vec::new(),
         }
+    }
+
+    /// The journal begins with what filters did at `connect` and `helo`, and what they said there of the messages to come counts.
+    pub fn greeted(mut self) -> Self {
+        self.turns.clone_from(&self.session.greeted);
+        self.elapsed = self.turns.iter().map(|turn| turn.elapsed).sum();
+        let said = counted(&self.turns).find(|turn| is_fate(&turn.verdict));
+        if let Some(turn) = said {
+            let (verdict, stop) = (turn.verdict.clone(), self.stop_of(turn));
+            self.fates.push(Fate {
+                recipient: None,
+                verdict,
+                stop,
+            });
+        }
+        self
     }
 
     /// What filters found in another transaction with the same message is known to those that are asked in this one.
     pub fn resume(&mut self, turns: &[Turn]) {
         let symbols = turns.iter().flat_map(|turn| &turn.symbols);
-        self.symbols.extend(symbols.cloned());
+        Arc::make_mut(&mut self.symbols).extend(symbols.cloned());
         for turn in turns {
             turn.tag(Arc::make_mut(&mut self.tags));
+            if turn.mode != Mode::Shadow {
+                self.ways.extend(turn.ways());
+            }
         }
     }
 
@@ -93,9 +132,36 @@ impl Run {
         self.passed = Some((stop.hook, passed));
     }
 
-    /// Where the filter that was asked last stopped the chain.
-    pub fn stop(&self) -> Option<Stop> {
-        self.turns.last().map(|turn| self.stop_of(turn))
+    /// Where a filter ended the chain last.
+    pub fn stop(&self) -> Option<&Stop> {
+        self.stopped.as_ref()
+    }
+
+    /// What was said of the message for this recipient alone before it was there.
+    pub fn fate(&self, recipient: &Address) -> Option<&Verdict> {
+        let mut fates = self.fates.iter();
+        fates
+            .find(|fate| fate.recipient.as_ref() == Some(recipient))
+            .map(|fate| &fate.verdict)
+    }
+
+    /// Without asking anybody: the filter that said it ended the chain.
+    fn fated(&mut self, recipient: Option<&Address>) -> Option<Verdict> {
+        let mut fates = self.fates.iter();
+        let fate = fates.find(|fate| fate.recipient.as_ref() == recipient)?;
+        self.stopped = Some(fate.stop.clone());
+        Some(fate.verdict.clone())
+    }
+
+    /// Keeps what is said of a message that has not come yet.
+    fn note(&mut self, recipient: Option<Address>, verdict: &Verdict) {
+        if let (true, Some(stop)) = (is_fate(verdict), &self.stopped) {
+            self.fates.push(Fate {
+                recipient,
+                verdict: verdict.clone(),
+                stop: stop.clone(),
+            });
+        }
     }
 
     /// Where the message was last held for this recipient, and why.
@@ -135,11 +201,27 @@ impl Run {
         }
     }
 
+    /// Filters may send messages to these next hops.
+    pub fn relaying(self, next_hops: Arc<[String]>) -> Self {
+        Self { next_hops, ..self }
+    }
+
+    /// The next hop that filters ask for, for this recipient or for all; the last one counts.
+    pub fn via(&self, recipient: Option<&Address>) -> Option<&str> {
+        let covers = |scope: &Scope| match recipient {
+            Some(recipient) => scope.covers(recipient),
+            None => scope.is_all(),
+        };
+        let mut ways = self.ways.iter().rev();
+        ways.find(|(scope, _)| covers(scope))
+            .map(|(_, next_hop)| next_hop.as_str())
+    }
+
     /// With what is known of a transaction that is over.
     pub fn knowing(self, journal: &Journal) -> Self {
         Self {
             authentication: journal.authentication.as_slice().into(),
-            symbols: journal.symbols().cloned().collect(),
+            symbols: Arc::new(journal.symbols().cloned().collect()),
             tags: Arc::new(journal.tags()),
             ..self
         }
@@ -149,7 +231,7 @@ impl Run {
     pub fn afterwards(&self, hook: Hook) -> Option<Self> {
         self.chain.has(hook).then(|| Self {
             authentication: Arc::clone(&self.authentication),
-            symbols: self.symbols.clone(),
+            symbols: Arc::clone(&self.symbols),
             tags: Arc::clone(&self.tags),
             ..Self::new(
                 self.chain.clone(),
@@ -166,7 +248,7 @@ impl Run {
 
     /// Journals what a built-in filter did, and counts its symbols.
     pub fn built_in(&mut self, turn: Turn) {
-        self.symbols.extend(turn.symbols.iter().cloned());
+        Arc::make_mut(&mut self.symbols).extend(turn.symbols.iter().cloned());
         self.elapsed += turn.elapsed;
         self.turns.push(turn);
     }
@@ -176,15 +258,24 @@ impl Run {
     }
 
     pub async fn mail(&mut self, envelope: &mut Arc<Envelope>) -> Verdict {
-        self.ask(&Call::Mail, envelope, None).await
+        let verdict = self.ask(&Call::Mail, envelope, None).await;
+        self.note(None, &verdict);
+        verdict
     }
 
     pub async fn rcpt(&mut self, recipient: Address, envelope: &mut Arc<Envelope>) -> Verdict {
-        self.ask(&Call::Rcpt(recipient), envelope, None).await
+        let verdict = self
+            .ask(&Call::Rcpt(recipient.clone()), envelope, None)
+            .await;
+        self.note(Some(recipient), &verdict);
+        verdict
     }
 
     pub async fn message(&mut self, envelope: &mut Arc<Envelope>, draft: &mut Draft) -> Verdict {
         draft.apply(&std::mem::take(&mut self.early));
+        if let Some(verdict) = self.fated(None) {
+            return verdict;
+        }
         self.ask(&Call::Message, envelope, Some(draft)).await
     }
 
@@ -194,12 +285,33 @@ impl Run {
         envelope: &Arc<Envelope>,
         draft: &mut Draft,
     ) -> Verdict {
+        if let Some(verdict) = self.fated(Some(&recipient)) {
+            return verdict;
+        }
         self.ask(
             &Call::Deliver(recipient),
             &mut Arc::clone(envelope),
             Some(draft),
         )
         .await
+    }
+
+    pub async fn relay(
+        &mut self,
+        recipient: Address,
+        next_hop: String,
+        envelope: &Arc<Envelope>,
+        draft: &mut Draft,
+    ) -> Verdict {
+        if let Some(verdict) = self.fated(Some(&recipient)) {
+            return verdict;
+        }
+        let call = Call::Relay {
+            recipient,
+            next_hop,
+        };
+        self.ask(&call, &mut Arc::clone(envelope), Some(draft))
+            .await
     }
 
     pub async fn outcome(&mut self, became: Became, envelope: &Arc<Envelope>) {
@@ -218,7 +330,7 @@ impl Run {
         Ended {
             generation: self.chain.generation,
             turns: self.turns,
-            symbols: self.symbols,
+            symbols: Arc::unwrap_or_clone(self.symbols),
             tags: self.tags,
             elapsed: self.elapsed,
         }
@@ -234,6 +346,7 @@ impl Run {
         let hook = call.hook();
         let started = Instant::now();
         let mut verdict = Verdict::Continue;
+        let mut ended_by = None;
         for link in &mut self.links {
             let info = link.filter.info();
             let State::Ready(run) = &mut link.state else {
@@ -254,8 +367,9 @@ impl Run {
                 envelope: Arc::clone(envelope),
                 message: draft.as_deref().map(|draft| message_for(draft, call)),
                 authentication: Arc::clone(&self.authentication),
-                symbols: self.symbols.clone(),
+                symbols: Arc::clone(&self.symbols),
                 tags: Arc::clone(&self.tags),
+                next_hops: Arc::clone(&self.next_hops),
             };
             let mut outcome = run.call(call, view).await;
             if let Some(shadow) = outcome.beside.take() {
@@ -291,20 +405,37 @@ impl Run {
             {
                 turn.tag(Arc::make_mut(&mut self.tags));
             }
-            self.symbols.extend(turn.symbols.iter().cloned());
+            if !turn.symbols.is_empty() {
+                Arc::make_mut(&mut self.symbols).extend(turn.symbols.iter().cloned());
+            }
             let answer = turn.verdict.clone();
+            self.ways.extend(turn.ways());
             self.turns.push(turn);
             match answer {
                 Verdict::Continue => {}
                 other => {
                     verdict = other;
+                    ended_by = self.turns.last();
                     break;
                 }
             }
         }
+        if let Some(turn) = ended_by {
+            self.stopped = Some(self.stop_of(turn));
+        }
         self.elapsed += started.elapsed();
         verdict
     }
+}
+
+/// Those of shadows have no effect.
+fn counted(turns: &[Turn]) -> impl Iterator<Item = &Turn> {
+    turns.iter().filter(|turn| turn.mode != Mode::Shadow)
+}
+
+/// Whether a verdict says what becomes of a message, be it there or not.
+fn is_fate(verdict: &Verdict) -> bool {
+    matches!(verdict, Verdict::Discard | Verdict::Quarantine(_))
 }
 
 /// Not `sum`: that of nothing is -0.0.

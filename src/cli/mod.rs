@@ -7,6 +7,7 @@ mod demo;
 mod explain;
 mod log;
 mod plugin;
+mod progress;
 mod quarantine;
 mod serve;
 mod status;

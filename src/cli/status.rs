@@ -40,6 +40,18 @@ impl Status {
                 hooks.join(" ")
             );
         }
+        for milter in &status.milters {
+            println!(
+                "  milter {} at {}, order {}: breaker {}, {} connections, {} calls, {} failed",
+                milter.name,
+                milter.address,
+                milter.order,
+                milter.breaker,
+                milter.connections,
+                milter.calls,
+                milter.failures
+            );
+        }
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -11,7 +11,7 @@ use toml::Spanned;
 const MOST_INSTANCES: u32 = 1000;
 const DAY: u64 = 24 * 60 * 60;
 
-fn within<T: PartialOrd + Copy + Display>(
+pub(super) fn within<T: PartialOrd + Copy + Display>(
     source: &Source,
     value: Option<&Spanned<T>>,
     default: T,
@@ -40,6 +40,7 @@ pub fn breaker(source: &Source, raw: &raw::Breaker) -> Result<BreakerConfig, Con
     };
     Ok(BreakerConfig {
         failures: raw.failures.unwrap_or(default.failures),
+        share: within(source, raw.share.as_ref(), default.share, 0.0..=1.0)?,
         window: seconds(&raw.window_s, default.window)?,
         pause: within(source, raw.pause_ms.as_ref(), 1000, 1..=DAY * 1000)
             .map(Duration::from_millis)?,

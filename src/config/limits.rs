@@ -47,6 +47,26 @@ pub struct Raw {
     network: RawRates,
     #[serde(default)]
     all: RawRates,
+    #[serde(default)]
+    imap: RawImap,
+}
+
+/// Of IMAP's clients, who are counted by themselves.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawImap {
+    failed_logins: Option<Spanned<u64>>,
+    #[serde(default)]
+    address: RawConnections,
+    #[serde(default)]
+    network: RawConnections,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawConnections {
+    connections: Option<u64>,
+    connections_per_minute: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
@@ -88,6 +108,8 @@ pub struct Limits {
     pub commands: u32,
     pub idle_commands: u32,
     pub guard: guard::Config,
+    /// Of IMAP listeners.
+    pub imap: guard::Config,
 }
 
 pub fn resolve(source: &Source, raw: &Raw, exempt: Networks) -> Result<Limits, ConfigError> {
@@ -170,6 +192,17 @@ pub fn resolve(source: &Source, raw: &Raw, exempt: Networks) -> Result<Limits, C
             disk_free: raw.disk_free.map_or(default.room.disk_free, |size| size.0),
         },
     };
+    // A household or an office comes from one address, with several connections for each device.
+    let imap = guard::Config {
+        address: connections(&raw.imap.address, 200, 600),
+        network: connections(&raw.imap.network, 1_000, 3_000),
+        all: Rates::default(),
+        ban: Ban {
+            offences: count(&raw.imap.failed_logins, 10, 0, "failed logins")?.into(),
+            ..guard.ban
+        },
+        ..guard.clone()
+    };
     let clean = Hygiene::default();
     let octets = |value: &Option<Spanned<ByteSize>>,
                   default: u64,
@@ -248,7 +281,20 @@ pub fn resolve(source: &Source, raw: &Raw, exempt: Networks) -> Result<Limits, C
             "honest clients say some of them",
         )?,
         guard,
+        imap,
     })
+}
+
+/// 0 is no limit.
+fn connections(raw: &RawConnections, at_once: u64, per_minute: u64) -> Rates {
+    Rates {
+        connections: raw.connections.unwrap_or(at_once),
+        minute: Amounts {
+            connections: raw.connections_per_minute.unwrap_or(per_minute),
+            ..Amounts::default()
+        },
+        hour: Amounts::default(),
+    }
 }
 
 /// 0 is no limit.

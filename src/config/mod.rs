@@ -1,18 +1,26 @@
 //! The configuration file: text, to raw values with their places, to a resolved `Config`; errors point at the line.
 //! Opens no sockets and starts nothing.
 
+mod acme;
 mod bulkheads;
 mod error;
 mod limits;
+mod milters;
+mod next_hop;
 mod raw;
 mod resolve;
+mod secret;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod trusted;
 mod units;
 
+pub use acme::Acme;
 pub use error::ConfigError;
 pub use limits::Limits;
+pub use next_hop::NextHop;
+pub use tls::{PathAt, Tls, TlsFiles};
 pub use trusted::Trusted;
 pub use units::ByteSize;
 
@@ -29,9 +37,12 @@ pub struct Config {
     pub domains: Vec<String>,
     pub postmaster: Option<Address>,
     pub listeners: Vec<Listener>,
-    /// None: a self-signed pair is made in the data directory.
-    pub tls: Option<TlsFiles>,
+    pub next_hops: Vec<NextHop>,
+    pub tls: Tls,
+    pub acme: Option<Acme>,
     pub plugins: Plugins,
+    /// Milters that are links of the chain.
+    pub milters: Vec<crate::milter::Config>,
     pub policy: Policy,
     pub dns: crate::dns::Config,
     /// None: senders are not checked.
@@ -39,6 +50,8 @@ pub struct Config {
     pub trusted: Trusted,
     pub limits: Limits,
     pub quarantine: crate::accept::Expiry,
+    /// How long journals are kept.
+    pub journals: std::time::Duration,
     /// For errors that show only when things are started.
     pub source: Source,
 }
@@ -52,6 +65,12 @@ pub enum Protocol {
     Milter,
     Imap,
     Http,
+    /// MTA Hooks.
+    Hooks,
+    /// Rspamd's scan protocol.
+    Rspamd,
+    /// Answers ACME challenges and nothing else.
+    Acme,
 }
 
 impl Protocol {
@@ -63,6 +82,9 @@ impl Protocol {
             Self::Milter => "milter",
             Self::Imap => "imap",
             Self::Http => "http",
+            Self::Hooks => "hooks",
+            Self::Rspamd => "rspamd",
+            Self::Acme => "acme",
         }
     }
 }
@@ -81,21 +103,18 @@ pub struct Listener {
     pub protocol: Protocol,
     pub address: String,
     pub tls: TlsMode,
+    pub client_certificates: crate::net::Asked,
     pub allow_plaintext_auth: bool,
     /// Of a Unix socket.
     pub access: crate::net::Access,
     /// All its connections come over `[trusted] proxies`.
     pub proxy_protocol: bool,
+    /// What hooks and rspamd want to be shown.
+    pub secret: Option<crate::ingress::web::Secret>,
+    /// Its messages go on to this one, not into mailboxes here.
+    pub next_hop: Option<String>,
     /// Where its address stands in the file.
     pub span: Range<usize>,
-}
-
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-    pub certificate_span: Range<usize>,
-    pub key_span: Range<usize>,
 }
 
 #[derive(Debug, Clone)]

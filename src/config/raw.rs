@@ -1,6 +1,7 @@
 //! The file as it is written, with the places of what can be wrong in more than its type.
 
-use super::{ByteSize, Protocol, TlsMode, limits, trusted};
+use super::{ByteSize, Protocol, TlsMode, acme, limits, milters, next_hop, tls, trusted};
+use crate::net::Asked;
 use crate::verify::Action;
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -16,9 +17,17 @@ pub struct Config {
     pub postmaster: Option<Spanned<String>>,
     #[serde(default)]
     pub listener: Vec<Listener>,
-    pub tls: Option<Tls>,
+    #[serde(default)]
+    pub next_hop: Vec<next_hop::Raw>,
+    #[serde(default)]
+    pub tls: tls::Raw,
+    #[serde(default)]
+    pub certificate: Vec<tls::RawPair>,
+    pub acme: Option<acme::Raw>,
     #[serde(default)]
     pub plugins: Plugins,
+    #[serde(default)]
+    pub milter: Vec<milters::Raw>,
     #[serde(default)]
     pub policy: Policy,
     #[serde(default)]
@@ -31,6 +40,8 @@ pub struct Config {
     pub limits: limits::Raw,
     #[serde(default)]
     pub quarantine: Quarantine,
+    #[serde(default)]
+    pub journal: Journal,
 }
 
 #[derive(Debug, Deserialize)]
@@ -39,17 +50,14 @@ pub struct Listener {
     pub protocol: Spanned<Protocol>,
     pub address: Spanned<String>,
     pub tls: Option<Spanned<TlsMode>>,
+    pub client_certificates: Option<Spanned<Asked>>,
     pub allow_plaintext_auth: Option<Spanned<bool>>,
     pub mode: Option<Spanned<String>>,
     pub owner: Option<Spanned<String>>,
     pub proxy_protocol: Option<Spanned<bool>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Tls {
-    pub certificate: Spanned<PathBuf>,
-    pub key: Spanned<PathBuf>,
+    pub secret: Option<Spanned<String>>,
+    pub secret_file: Option<Spanned<PathBuf>>,
+    pub next_hop: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -71,6 +79,7 @@ pub struct Plugins {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Breaker {
     pub failures: Option<u32>,
+    pub share: Option<Spanned<f64>>,
     pub window_s: Option<Spanned<u64>>,
     pub pause_ms: Option<Spanned<u64>>,
     pub longest_pause_s: Option<Spanned<u64>>,
@@ -114,6 +123,12 @@ pub struct Authentication {
     pub dkim: Action,
     #[serde(default)]
     pub dmarc: Action,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Journal {
+    pub keep_days: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,13 +1,13 @@
 //! From raw values to a `Config`: defaults, paths, and the rules that a type cannot say.
 
 use super::{
-    Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsFiles,
-    TlsMode, Trusted, bulkheads, limits, raw, trusted,
+    Authentication, ByteSize, Config, ConfigError, Listener, Plugins, Protocol, Source, TlsMode,
+    Trusted, acme, bulkheads, limits, milters, next_hop, raw, secret, tls, trusted,
 };
 use crate::accept::Expiry;
 use crate::chain::Policy;
 use crate::mail::Address;
-use crate::net::Access;
+use crate::net::{Access, Asked};
 use crate::{dns, verify};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -41,11 +41,13 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         })
         .transpose()?;
     let trusted = trusted::resolve(&source, &raw.trusted)?;
+    let next_hops = next_hop::resolve(&source, &base, raw.next_hop)?;
     let listeners = raw
         .listener
         .into_iter()
-        .map(|raw| listener(&source, raw, &trusted))
+        .map(|raw_listener| listener(&source, &base, raw_listener, &trusted, &raw.tls, &next_hops))
         .collect::<Result<Vec<_>, _>>()?;
+    next_hop::no_circle(&source, &listeners, &next_hops)?;
     if listeners.is_empty() {
         return Err(source.error(
             0..0,
@@ -53,35 +55,36 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
             "add one, such as:\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:2525\"",
         ));
     }
-    let tls = raw.tls.map(|tls| {
-        let (certificate_span, key_span) = (tls.certificate.span(), tls.key.span());
-        TlsFiles {
-            certificate: base.join(tls.certificate.into_inner()),
-            key: base.join(tls.key.into_inner()),
-            certificate_span,
-            key_span,
-        }
-    });
+    let tls = tls::resolve(&source, &base, raw.tls, raw.certificate)?;
+    let acme = raw
+        .acme
+        .map(|raw| acme::resolve(&source, &base, raw, &hostname, &listeners));
     let limits = limits::resolve(&source, &raw.limits, trusted.networks.clone())?;
+    let plugins = plugins(&source, &base, raw.plugins)?;
+    let breaker = plugins.breaker;
     Ok(Config {
         hostname,
         data_dir: base.join(raw.data_dir),
         domains,
         postmaster,
         listeners,
+        next_hops,
         tls,
-        plugins: plugins(&source, &base, raw.plugins)?,
+        acme: acme.transpose()?,
+        milters: milters::resolve(&source, raw.milter, breaker, limits.message_size)?,
+        plugins,
         policy: policy(&source, &raw.policy)?,
         dns: dns(&source, raw.dns)?,
         authentication: authentication(&source, raw.authentication)?,
         quarantine: quarantine(&source, &raw.quarantine, limits.message_size)?,
+        journals: days(&source, raw.journal.keep_days.as_ref())?,
         limits,
         trusted,
         source,
     })
 }
 
-fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError> {
+pub(super) fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError> {
     match Address::parse(&format!("postmaster@{}", name.get_ref())) {
         Ok(address) if !address.domain().starts_with('[') => Ok(address.domain().to_owned()),
         _ => Err(source.error(
@@ -94,8 +97,11 @@ fn domain(source: &Source, name: &Spanned<String>) -> Result<String, ConfigError
 
 fn listener(
     source: &Source,
+    base: &Path,
     raw: raw::Listener,
     trusted: &Trusted,
+    files: &tls::Raw,
+    next_hops: &[next_hop::NextHop],
 ) -> Result<Listener, ConfigError> {
     let protocol = *raw.protocol.get_ref();
     if protocol == Protocol::Submission {
@@ -105,7 +111,7 @@ fn listener(
                 "protocol {:?} is not there yet in this version",
                 protocol.name()
             ),
-            "smtp, lmtp, milter, imap and http are",
+            "smtp, lmtp, milter, hooks, rspamd, imap, http and acme are",
         ));
     }
     let address = raw.address.get_ref();
@@ -133,7 +139,10 @@ fn listener(
         ));
     }
     let tls = match (&raw.tls, protocol) {
-        (None, Protocol::Http | Protocol::Milter) => TlsMode::None,
+        (
+            None,
+            Protocol::Http | Protocol::Milter | Protocol::Hooks | Protocol::Rspamd | Protocol::Acme,
+        ) => TlsMode::None,
         (None, _) => TlsMode::default(),
         (Some(mode), Protocol::Milter) if *mode.get_ref() != TlsMode::None => {
             return Err(source.error(
@@ -149,7 +158,43 @@ fn listener(
                 "use tls = \"none\" on a loopback address, with a reverse proxy before it if it must be reached from outside",
             ));
         }
+        (Some(mode), Protocol::Acme) if *mode.get_ref() == TlsMode::Starttls => {
+            return Err(source.error(
+                mode.span(),
+                "acme has no STARTTLS",
+                "\"none\" answers http-01 challenges, \"implicit\" those of tls-alpn-01",
+            ));
+        }
+        (Some(mode), Protocol::Hooks | Protocol::Rspamd)
+            if *mode.get_ref() == TlsMode::Starttls =>
+        {
+            return Err(source.error(
+                mode.span(),
+                format!("{} has no STARTTLS", protocol.name()),
+                "use tls = \"implicit\" for https, or \"none\" (the default)",
+            ));
+        }
         (Some(mode), _) => *mode.get_ref(),
+    };
+    let client_certificates = match &raw.client_certificates {
+        Some(asked) if *asked.get_ref() != Asked::None => {
+            if tls == TlsMode::None || protocol == Protocol::Acme {
+                return Err(source.error(
+                    asked.span(),
+                    "a client shows its certificate in a TLS handshake, and this listener has none for mail",
+                    "remove the line, or set tls = \"starttls\" or \"implicit\" on smtp, lmtp or imap",
+                ));
+            }
+            if !files.has_client_ca() {
+                return Err(source.error(
+                    asked.span(),
+                    "nobody could sign a client's certificate",
+                    "name the authorities: [tls] client-ca = \"/etc/wasmilter/clients.pem\"",
+                ));
+            }
+            *asked.get_ref()
+        }
+        _ => Asked::None,
     };
     if let (Some(flag), false) = (&raw.allow_plaintext_auth, protocol == Protocol::Imap) {
         return Err(source.error(
@@ -159,7 +204,7 @@ fn listener(
         ));
     }
     if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
-        if let Protocol::Http | Protocol::Milter = protocol {
+        if !matches!(protocol, Protocol::Smtp | Protocol::Lmtp | Protocol::Imap) {
             return Err(source.error(
                 flag.span(),
                 format!("{} does not take the PROXY protocol", protocol.name()),
@@ -174,13 +219,18 @@ fn listener(
             ));
         }
     }
+    let secret = secret::resolve(source, base, &raw)?;
+    next_hop::of_listener(source, raw.next_hop.as_ref(), protocol, next_hops)?;
     let access = access(source, &raw, unix.is_some())?;
     Ok(Listener {
         protocol,
         tls,
+        client_certificates,
         access,
         allow_plaintext_auth: raw.allow_plaintext_auth.is_some_and(Spanned::into_inner),
         proxy_protocol: raw.proxy_protocol.is_some_and(Spanned::into_inner),
+        secret,
+        next_hop: raw.next_hop.map(Spanned::into_inner),
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })
@@ -380,17 +430,6 @@ fn quarantine(
     raw: &raw::Quarantine,
     message_size: u64,
 ) -> Result<Expiry, ConfigError> {
-    let days = match &raw.keep_days {
-        None => 30,
-        Some(days) if (1..=36_500).contains(days.get_ref()) => *days.get_ref(),
-        Some(days) => {
-            return Err(source.error(
-                days.span(),
-                format!("{} is out of range", days.get_ref()),
-                "from 1 to 36500 days",
-            ));
-        }
-    };
     let size = match &raw.max_size {
         None => ByteSize::mib(1024).0.max(message_size),
         Some(size) if size.get_ref().0 >= message_size => size.get_ref().0,
@@ -403,7 +442,23 @@ fn quarantine(
         }
     };
     Ok(Expiry {
-        age: Duration::from_secs(days * 86_400),
+        age: days(source, raw.keep_days.as_ref())?,
         size,
     })
+}
+
+/// 30 unless it says otherwise.
+fn days(source: &Source, keep: Option<&Spanned<u64>>) -> Result<Duration, ConfigError> {
+    let days = match keep {
+        None => 30,
+        Some(days) if (1..=36_500).contains(days.get_ref()) => *days.get_ref(),
+        Some(days) => {
+            return Err(source.error(
+                days.span(),
+                format!("{} is out of range", days.get_ref()),
+                "from 1 to 36500 days",
+            ));
+        }
+    };
+    Ok(Duration::from_secs(days * 86_400))
 }

@@ -31,6 +31,53 @@ fn senders_are_checked_only_where_that_is_asked_for() {
     assert_eq!(authentication.policy.dmarc, crate::verify::Action::Reject);
 }
 
+#[test]
+fn milters_wait_as_long_as_postfix_unless_told_otherwise() {
+    let one = "[[milter]]\nname = \"opendkim\"\naddress = \"unix:/run/opendkim.sock\"\n";
+    let two = "[[milter]]\nname = \"clamav\"\naddress = \"[::1]:7357\"\norder = 5\non-error = \"skip\"\ncontent-timeout-s = 60\nconnections = 10\n";
+    let config = parse(&format!(
+        "{LEAST}{one}{two}[plugins.breaker]\nfailures = 3\n"
+    ))
+    .unwrap();
+    let [opendkim, clamav] = &config.milters[..] else {
+        panic!("{:?}", config.milters);
+    };
+    assert_eq!(opendkim.address.to_string(), "unix:/run/opendkim.sock");
+    let waits = |milter: &crate::milter::Config| {
+        [milter.connect, milter.command, milter.content].map(|wait| wait.as_secs())
+    };
+    assert_eq!((waits(opendkim), opendkim.order), ([30, 30, 300], 50));
+    assert_eq!(opendkim.on_error, crate::mail::OnError::Tempfail);
+    assert_eq!((waits(clamav), clamav.order), ([30, 30, 60], 5));
+    assert_eq!(clamav.on_error, crate::mail::OnError::Skip);
+    assert_eq!((clamav.connections, clamav.breaker.failures), (10, 3));
+    for (wrong, what) in [
+        (
+            one.replace("unix:", "inet:"),
+            "is not where a milter listens",
+        ),
+        (
+            one.replace("unix:/run/", "unix:run/"),
+            "is not where a milter listens",
+        ),
+        (
+            one.replace("opendkim\"", "Open DKIM\""),
+            "is not a name for a filter",
+        ),
+        (format!("{one}{one}"), "there are two milters \"opendkim\""),
+        (format!("{one}command-timeout-s = 0\n"), "0 is out of range"),
+        (format!("{one}connections = 0\n"), "0 is out of range"),
+        (
+            format!("{one}on-error = \"accept\"\n"),
+            "unknown variant `accept`",
+        ),
+        (format!("{one}after = \"x\"\n"), "unknown field `after`"),
+    ] {
+        let error = parse(&format!("{LEAST}{wrong}")).unwrap_err().to_string();
+        assert!(error.contains(what), "{error}");
+    }
+}
+
 /// Each with what the message must name.
 #[test]
 fn errors_point_at_the_line() {
@@ -142,6 +189,76 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:4:1",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[tls]\nkey = \"k.pem\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "a key without its certificate",
+            "wasmilter.toml:4:7",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[certificate]]\nfile = \"c.pem\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "missing field `key`",
+            "wasmilter.toml:3:1",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nclient-certificates = \"optional\"\n",
+            "nobody could sign a client's certificate",
+            "wasmilter.toml:6:23",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\ntls = \"none\"\nclient-certificates = \"required\"\n[tls]\nclient-ca = \"ca.pem\"\n",
+            "this listener has none",
+            "wasmilter.toml:7:23",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[acme]\nchallenge = \"http-01\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "no listener answers HTTP",
+            "wasmilter.toml:4:13",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[acme]\nchallenge = \"tls-alpn-01\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "no listener has tls = \"implicit\"",
+            "wasmilter.toml:4:13",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[acme]\ndirectory-url = \"http://acme.test/\"\n[[listener]]\nprotocol = \"acme\"\naddress = \"127.0.0.1:1\"\n",
+            "is an https address",
+            "wasmilter.toml:4:17",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"acme\"\naddress = \"127.0.0.1:1\"\ntls = \"starttls\"\n",
+            "acme has no STARTTLS",
+            "wasmilter.toml:6:7",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nnext-hop = \"x\"\n",
+            "no [[next-hop]] of the name \"x\"",
+            "wasmilter.toml:6:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"imap\"\naddress = \"127.0.0.1:1\"\nnext-hop = \"x\"\n",
+            "next-hop means nothing for imap",
+            "wasmilter.toml:6:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\nnext-hop = \"x\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "is the listener itself",
+            "wasmilter.toml:5:11",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"smtp\"\naddress = \"127.0.0.1\"\n",
+            "no address to connect to",
+            "wasmilter.toml:6:11",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"imap\"\naddress = \"127.0.0.1:1\"\n",
+            "not spoken to by imap",
+            "wasmilter.toml:5:12",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\ntimeout-s = 0\n",
+            "0 is out of range",
+            "wasmilter.toml:7:13",
+        ),
+        (
             "hostname = \"mx.example.test\"\n[[listener]\n",
             "",
             "wasmilter.toml:2:",
@@ -182,6 +299,22 @@ fn limits_are_read_and_the_others_keep_their_defaults() {
     assert!(guard.exempt.is_empty());
     let local = "127.0.0.1".parse().unwrap();
     assert!(parse(LEAST).unwrap().limits.guard.exempt.contains(local));
+}
+
+#[test]
+fn acme_is_for_the_hostname_unless_told_otherwise() {
+    let text = format!(
+        "{LEAST}[[listener]]\nprotocol = \"acme\"\naddress = \"127.0.0.1:80\"\n[acme]\ncontact = [\"postmaster@example.test\"]\n\
+         [limits.imap]\nfailed-logins = 3\n[limits.imap.address]\nconnections = 7\n"
+    );
+    let config = parse(&text).unwrap();
+    let acme = config.acme.unwrap();
+    assert_eq!(acme.domains, ["mx.example.test"]);
+    assert!(acme.directory_url.contains("letsencrypt"));
+    assert_eq!(config.listeners[1].tls, TlsMode::None);
+    assert_eq!(config.limits.imap.ban.offences, 3);
+    assert_eq!(config.limits.imap.address.connections, 7);
+    assert_eq!(config.limits.guard.ban.offences, 5);
 }
 
 #[test]

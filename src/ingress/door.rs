@@ -81,11 +81,3 @@ pub async fn early_talk(
         }
     }
 }
-
-/// Lets a client wait for the reply to an error, if it makes many.
-pub async fn tarpit(errors: u32, ticket: &Ticket) {
-    let config = ticket.guard().config();
-    if errors > config.tarpit_after && !ticket.is_exempt() {
-        tokio::time::sleep(config.tarpit).await;
-    }
-}

@@ -5,7 +5,8 @@ use super::door::{self, Guest};
 use super::handover;
 use super::staging::{cannot_store, local_error, push};
 use crate::accept::{Acceptor, Aftermath, Finished, Telling, Transaction};
-use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Replies, Reply, Session, Tags};
+use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Hook, Replies, Reply, Session, Tags};
+use crate::metrics;
 use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
 use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
 use crate::proto::smtp::{
@@ -37,6 +38,7 @@ pub struct Config {
     pub xclient: Networks,
     pub xforward: Networks,
     pub guard: Arc<Guard>,
+    pub meter: metrics::Smtp,
     /// At once.
     pub connections: usize,
     /// How long transactions have to end after the stop.
@@ -65,6 +67,7 @@ impl Default for Config {
             xclient: Networks::default(),
             xforward: Networks::default(),
             guard: Arc::new(Guard::new(guard::Config::default(), None)),
+            meter: metrics::Smtp::default(),
             connections,
             drain,
         }
@@ -99,6 +102,7 @@ pub async fn serve(
         xclient: config.xclient,
         xforward: config.xforward,
         guard: config.guard,
+        meter: config.meter,
         acceptor,
         stop: stop.clone(),
     });
@@ -117,6 +121,7 @@ struct Shared {
     xclient: Networks,
     xforward: Networks,
     guard: Arc<Guard>,
+    meter: metrics::Smtp,
     acceptor: Acceptor,
     stop: CancellationToken,
 }
@@ -227,8 +232,11 @@ impl Connection {
                     if !server.in_line() {
                         self.command_pace = Pace::default();
                     }
+                    if let Some(limit) = server.take_hit() {
+                        self.ticket.tell(limit);
+                    }
                     if server.errors() > self.errors {
-                        Box::pin(door::tarpit(server.errors(), &self.ticket)).await;
+                        Box::pin(self.ticket.tarpit(server.errors())).await;
                     }
                     self.errors = server.errors();
                     match self.exchange(server.output(), idle, message).await? {
@@ -327,7 +335,8 @@ impl Connection {
         if let Some(address) = self.session.client_address {
             self.ticket = self.shared.guard.connect(Peer::Tcp((address, 0).into()))?;
         }
-        Arc::make_mut(&mut self.session).tags = Tags::default();
+        let session = Arc::make_mut(&mut self.session);
+        (session.tags, session.greeted) = Default::default();
         let connect = Box::pin(self.shared.acceptor.connect(&mut self.session)).await;
         self.connected = self.session.tags.clone();
         connect
@@ -443,8 +452,13 @@ impl Connection {
                     };
                     let Finished { replies, aftermath } = match (content, transaction) {
                         (Ok(content), Ok(transaction)) => {
-                            self.ticket.bytes(content.len());
-                            Box::pin(transaction.finish(content, telling)).await
+                            let size = content.len();
+                            self.ticket.bytes(size);
+                            let finished = Box::pin(transaction.finish(content, telling)).await;
+                            self.shared
+                                .meter
+                                .message(finished.replies.whole().code, size);
+                            finished
                         }
                         (Err(reply), _) | (_, Err(reply)) => Replies::from(reply).into(),
                     };
@@ -467,13 +481,14 @@ impl Connection {
         // What came before the handshake must not be taken for something said under TLS.
         self.input.clear();
         let stream = Box::pin(tls.accept(self.stream)).await?;
-        let session = Session {
+        let mut session = Session {
             helo: String::new(),
             tls: stream.tls(),
             // RFC 3207 §4.2: what the client said before is not to be relied on, nor what filters made of it.
             tags: self.connected.clone(),
             ..Arc::unwrap_or_clone(self.session)
         };
+        session.greet(Hook::Helo, Vec::new());
         Ok(Self {
             stream,
             session: Arc::new(session),
@@ -534,6 +549,7 @@ impl Connection {
         if output.is_empty() {
             return Ok(());
         }
+        self.shared.meter.replies(output);
         let written = timeout(self.shared.idle, async {
             self.stream.write_all(output).await?;
             self.stream.flush().await
@@ -581,16 +597,5 @@ fn parting((class, subject, detail): (u8, u16, u16), shared: &Shared, why: &str)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Ten thousand idle connections cost ten thousand times this, and the sockets.
-    #[test]
-    fn the_task_of_a_connection_is_small() {
-        fn size_of_output<T, F: Future>(_: fn(T, Stream) -> F) -> usize {
-            size_of::<F>()
-        }
-        let size = size_of_output(converse);
-        assert!(size < 4096, "{size} octets");
-    }
-}
+#[path = "smtp_tests.rs"]
+mod tests;

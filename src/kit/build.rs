@@ -1,15 +1,19 @@
 //! Compiles a plugin's folder to a component beside its `plugin.toml`, with the language's own compiler. What is missing is named with
 //! the command that gets it. Doesn't judge the component.
 
+use crate::plugin::{LoadError, component_of};
 use serde_json::Value;
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The target whose output is a component.
+/// The target whose output is a component: taken where the folder chooses none of [`TARGETS`].
 const TARGET: &str = "wasm32-wasip2";
+/// The output of the others is a core module, of which a component is made here.
+const TARGETS: [&str; 3] = [TARGET, "wasm32-wasip1", "wasm32-unknown-unknown"];
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -25,9 +29,13 @@ pub enum BuildError {
     )]
     NoCargo,
     #[error(
-        "the toolchain has no target {TARGET}, and it could not be added ({why}); run:\n    {command}"
+        "the toolchain has no target {target}, and it could not be added ({why}); run:\n    {command}"
     )]
-    NoTarget { why: String, command: String },
+    NoTarget {
+        target: &'static str,
+        why: String,
+        command: String,
+    },
     #[error("{}: it does not compile; what the compiler says is above", .0.display())]
     Compiler(PathBuf),
     #[error(
@@ -35,6 +43,8 @@ pub enum BuildError {
         .0.display()
     )]
     NoComponent(PathBuf),
+    #[error("{}: {error}", path.display())]
+    Component { path: PathBuf, error: LoadError },
     #[error("{}: {error}", path.display())]
     Io { path: PathBuf, error: io::Error },
 }
@@ -45,11 +55,14 @@ pub struct Built {
     /// NAME.wasm in the plugin's folder.
     pub component: PathBuf,
     pub octets: u64,
-    /// The target was not there and has been added.
-    pub target_added: bool,
+    /// This target was not there and has been added.
+    pub target_added: Option<&'static str>,
+    /// The compiler's output was a core module.
+    pub was_module: bool,
 }
 
-/// Runs `cargo build --release --target wasm32-wasip2` in the folder, its messages to standard error.
+/// Runs `cargo build --release --target wasm32-wasip2` in the folder, its messages to standard error; with another target of
+/// WebAssembly if its `.cargo/config.toml` names one.
 pub fn build(directory: &Path) -> Result<Built, BuildError> {
     if !directory.is_dir() {
         return Err(BuildError::NoFolder(directory.to_owned()));
@@ -57,8 +70,9 @@ pub fn build(directory: &Path) -> Result<Built, BuildError> {
     if !directory.join("Cargo.toml").is_file() {
         return Err(BuildError::NoProject(directory.to_owned()));
     }
-    let target_added = add_target(directory)?;
-    let (name, artifact) = compile(directory)?;
+    let target = target(directory);
+    let target_added = add_target(directory, target)?.then_some(target);
+    let (name, artifact) = compile(directory, target)?;
     let component = directory.join(format!("{name}.wasm"));
     let fail = |error| BuildError::Io {
         path: component.clone(),
@@ -66,13 +80,30 @@ pub fn build(directory: &Path) -> Result<Built, BuildError> {
     };
     // By renaming: a server that watches the folder never sees half of it.
     let aside = directory.join(format!(".{name}.wasm.new"));
-    let octets = fs::copy(&artifact, &aside).map_err(fail)?;
+    let compiled = fs::read(&artifact).map_err(fail)?;
+    let octets = component_of(&compiled).map_err(|error| BuildError::Component {
+        path: artifact,
+        error,
+    })?;
+    fs::write(&aside, &octets).map_err(fail)?;
     fs::rename(&aside, &component).map_err(fail)?;
     Ok(Built {
         component,
-        octets,
+        octets: octets.len() as u64,
         target_added,
+        was_module: matches!(octets, Cow::Owned(_)),
     })
+}
+
+/// The one that the folder's own configuration of cargo names, if it is WebAssembly's.
+fn target(directory: &Path) -> &'static str {
+    let named = ["config.toml", "config"].into_iter().find_map(|name| {
+        let text = fs::read_to_string(directory.join(".cargo").join(name)).ok()?;
+        let table = text.parse::<toml::Table>().ok()?;
+        let target = table.get("build")?.get("target")?.as_str()?;
+        TARGETS.into_iter().find(|known| *known == target)
+    });
+    named.unwrap_or(TARGET)
 }
 
 fn cargo() -> Command {
@@ -83,7 +114,7 @@ fn cargo() -> Command {
 }
 
 /// True if it was not there before.
-fn add_target(directory: &Path) -> Result<bool, BuildError> {
+fn add_target(directory: &Path, target: &'static str) -> Result<bool, BuildError> {
     let there = cargo().arg("--version").output();
     if let Err(error) = there {
         return Err(match error.kind() {
@@ -97,7 +128,7 @@ fn add_target(directory: &Path) -> Result<bool, BuildError> {
     // In its folder, which may choose a toolchain.
     let output = Command::new("rustc")
         .current_dir(directory)
-        .args(["--print", "target-libdir", "--target", TARGET])
+        .args(["--print", "target-libdir", "--target", target])
         .output();
     if let Ok(output) = output {
         let libraries = String::from_utf8_lossy(&output.stdout);
@@ -106,7 +137,7 @@ fn add_target(directory: &Path) -> Result<bool, BuildError> {
             return Ok(false);
         }
     }
-    let arguments = ["target", "add", TARGET];
+    let arguments = ["target", "add", target];
     let why = match Command::new("rustup")
         .args(arguments)
         .current_dir(directory)
@@ -121,20 +152,21 @@ fn add_target(directory: &Path) -> Result<bool, BuildError> {
         Err(error) => format!("rustup: {error}"),
     };
     Err(BuildError::NoTarget {
+        target,
         why,
         command: format!("rustup {}", arguments.join(" ")),
     })
 }
 
 /// The package's name and the file that was made of it.
-fn compile(directory: &Path) -> Result<(String, PathBuf), BuildError> {
+fn compile(directory: &Path, target: &str) -> Result<(String, PathBuf), BuildError> {
     let io = |error| BuildError::Io {
         path: PathBuf::from("cargo"),
         error,
     };
     let mut child = cargo()
         .current_dir(directory)
-        .args(["build", "--release", "--target", TARGET])
+        .args(["build", "--release", "--target", target])
         .arg("--message-format=json-render-diagnostics")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -3,12 +3,14 @@
 
 use super::expect::Expect;
 use super::play::Play;
+use super::recordings::{self, Faults, KvValue, RecordedDns, RecordedHttp, Recordings, Scene};
 use crate::mail::{
     Address, Call, Envelope, Filter, FilterInfo, FilterRun, Hook, OnError, Outcome, Recipient,
     ReversePath, Session, Symbol, Uses, Verdict, View,
 };
 use crate::plugin::Input;
 use async_trait::async_trait;
+use jiff::Timestamp;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -38,9 +40,24 @@ pub struct Case {
     pub envelope: CaseEnvelope,
     #[serde(default)]
     pub session: CaseSession,
+    /// Those of the server: the message goes to the first unless a filter names another, and `relay` is asked in place of `deliver`.
+    #[serde(default)]
+    pub next_hops: Vec<String>,
     /// Symbols that earlier filters gave, with their points.
     #[serde(default)]
     pub given: BTreeMap<String, f32>,
+    /// The time that it is; the system's if none is given.
+    #[serde(default, deserialize_with = "recordings::deserialize_clock")]
+    pub clock: Option<Timestamp>,
+    #[serde(default)]
+    pub dns: RecordedDns,
+    #[serde(default)]
+    pub http: Vec<RecordedHttp>,
+    /// What the plugin keeps before.
+    #[serde(default)]
+    pub kv: BTreeMap<String, KvValue>,
+    #[serde(default)]
+    pub faults: Faults,
     pub expect: Expect,
 }
 
@@ -87,7 +104,28 @@ impl Case {
                 return Err(at(path, text, expect + found.unwrap_or_default(), &message));
             }
         }
+        for entry in &case.http {
+            if let Err((about, why)) = entry.check() {
+                let found = text.find(&about).unwrap_or_default();
+                return Err(at(path, text, found, &why));
+            }
+        }
         Ok(case)
+    }
+
+    /// The world that it is played in. `path` is for messages.
+    pub fn scene(&self, path: &Path) -> Result<Scene, CaseError> {
+        let recordings = Recordings {
+            clock: self.clock,
+            dns: self.dns.clone(),
+            http: self.http.clone(),
+            kv: self.kv.clone(),
+            faults: self.faults.clone(),
+        };
+        Scene::new(recordings).map_err(|error| CaseError::Whole {
+            path: path.to_owned(),
+            text: format!("[kv]: {error}"),
+        })
     }
 
     /// A case that has no expectations yet, its envelope taken from the message's header.
@@ -114,7 +152,13 @@ impl Case {
                 recipients,
             },
             session: CaseSession::default(),
+            next_hops: Vec::new(),
             given: BTreeMap::new(),
+            clock: None,
+            dns: RecordedDns::default(),
+            http: Vec::new(),
+            kv: BTreeMap::new(),
+            faults: Faults::default(),
             expect: Expect::default(),
         })
     }
@@ -150,7 +194,8 @@ impl Case {
                 ..Envelope::default()
             },
             message,
-            policy: None,
+            next_hops: self.next_hops.as_slice().into(),
+            ..Play::default()
         };
         (play, Given::filter(&self.given))
     }
@@ -210,9 +255,13 @@ impl Case {
 }
 
 fn is_heading(line: &str) -> bool {
-    ["[envelope", "[session", "[given"]
+    const TABLES: [&str; 7] = [
+        "envelope", "session", "given", "dns", "http", "kv", "faults",
+    ];
+    let name = line.trim_start_matches('[').trim_start();
+    TABLES
         .iter()
-        .any(|heading| line.starts_with(heading))
+        .any(|table| line.starts_with('[') && name.starts_with(table))
 }
 
 fn at(path: &Path, text: &str, offset: usize, message: &str) -> CaseError {
@@ -299,6 +348,22 @@ mod tests {
                 "6:14",
                 "bob@example.test is no recipient of this case",
             ),
+            (
+                HEAD.replace("[expect]", "[faults]\ndns = \"late\"\n[expect]"),
+                "6:7",
+                "expected \"timeout\" or \"servfail\"",
+            ),
+            (
+                HEAD.replace("[expect]", "[dns.CNAME]\n[expect]"),
+                "5:6",
+                "unknown field `CNAME`",
+            ),
+            (
+                HEAD.replace("[expect]", "[[http]]\nrequest = \"/x\"\n[expect]"),
+                "6:12",
+                "a method and a whole URL",
+            ),
+            (format!("clock = \"noon\"\n{HEAD}"), "1:9", "is not a time"),
             ("about = \n".to_owned(), "1:9", ""),
             ("[expect]\n".to_owned(), "1:1", "missing field `envelope`"),
         ];
@@ -314,6 +379,17 @@ mod tests {
 
     #[test]
     fn new_expectations_leave_the_rest_alone() {
+        let head = "[envelope]\nsender = \"\"\nrecipients = []\n\n[expect]\n";
+        for rest in [
+            "[dns.A]\n",
+            "[[http]]\nrequest = \"GET http://a/\"\n",
+            "[kv]\na = 1\n",
+            "[faults]\n",
+        ] {
+            let text = format!("{head}verdict = \"discard\"\n{rest}");
+            let out = Case::with_expectations(Path::new("a"), &text, &Expect::default()).unwrap();
+            assert_eq!(out, format!("{head}\n{rest}"));
+        }
         let text = "# a comment\nabout = \"x\"\n\n[envelope]\nsender = \"\"\nrecipients = []\n\n[expect]\n# goes\nverdict = \"discard\"\n[expect.header-added]\nX = \"1\"\n\n[given]\nA = 1.5 # stays\n";
         let expect = Expect {
             symbols: Some(["B".to_owned()].into()),

@@ -13,6 +13,9 @@ pub struct Messages {
     files: Vec<PathBuf>,
     /// What is left of the mbox in hand, and the number of its next message.
     mbox: Option<(PathBuf, Vec<u8>, usize, usize)>,
+    octets: u64,
+    /// Of files that have been read, but for the mbox in hand.
+    read: u64,
 }
 
 impl Messages {
@@ -35,14 +38,33 @@ impl Messages {
             }
         }
         files.reverse();
-        Ok(Self { files, mbox: None })
+        let sizes = files.iter().filter_map(|file| fs::metadata(file).ok());
+        Ok(Self {
+            octets: sizes.map(|file| file.len()).sum(),
+            read: 0,
+            files,
+            mbox: None,
+        })
+    }
+
+    /// Octets of all files.
+    pub fn octets(&self) -> u64 {
+        self.octets
+    }
+
+    /// How many of them the messages so far took.
+    pub fn done(&self) -> u64 {
+        let within = self.mbox.as_ref().map_or(0, |(_, _, at, _)| *at as u64);
+        self.read.saturating_add(within)
     }
 
     fn read(&mut self) -> io::Result<Option<(String, Content)>> {
         loop {
-            if let Some((path, octets, at, number)) = self.mbox.take()
-                && at < octets.len()
-            {
+            if let Some((path, octets, at, number)) = self.mbox.take() {
+                if at >= octets.len() {
+                    self.read = self.read.saturating_add(octets.len() as u64);
+                    continue;
+                }
                 let (message, next) = first_of_mbox(&octets, at);
                 let name = format!("{} #{number}", path.display());
                 self.mbox = Some((path, octets, next, number + 1));
@@ -56,6 +78,7 @@ impl Messages {
                 self.mbox = Some((path, octets, 0, 1));
                 continue;
             }
+            self.read = self.read.saturating_add(octets.len() as u64);
             let name = path.display().to_string();
             return Ok(Some((name, Content::from_bytes(with_crlf(&octets)))));
         }

@@ -3,23 +3,30 @@
 mod body;
 mod build;
 mod case;
+mod empty;
 mod expect;
 mod junit;
 mod measure;
 mod messages;
 mod new;
 mod play;
+mod recordings;
+mod replay;
+mod stage;
 mod suite;
 
 pub use body::{body_diff, body_edits};
 pub use build::{BuildError, Built, build};
 pub use case::{Case, CaseError};
+pub use empty::empty;
 pub use expect::{Difference, Expect, Observed};
 pub use junit::junit;
 pub use measure::{Cost, measure};
 pub use messages::Messages;
 pub use new::{NewError, create};
 pub use play::{Done, Play, play};
+pub use replay::{Changed, Originals, Replay, Table};
+pub use stage::Stage;
 pub use suite::{CaseEnd, CaseReport, Report, SuiteError, run_cases};
 
 use crate::mail::Content;

@@ -2,8 +2,8 @@
 
 use crate::chain::{Chain, Draft, Ended, Policy, Ruling, Run, greet};
 use crate::mail::{
-    Address, Call, Content, EnhancedCode, Envelope, Filter, Hook, Message, Recipient, Reply,
-    Session, TransactionId, Turn, Verdict,
+    Address, AuthenticationResult, Call, Content, EnhancedCode, Envelope, Filter, Hook, Message,
+    Recipient, Reply, Session, TransactionId, Turn, Verdict,
 };
 use crate::plugin::Input;
 use std::io;
@@ -12,11 +12,16 @@ use std::sync::Arc;
 /// What goes in.
 #[derive(Debug, Clone)]
 pub struct Play {
+    pub id: TransactionId,
     pub session: Session,
     pub envelope: Envelope,
     pub message: Content,
+    /// What was found of the sender.
+    pub authentication: Vec<AuthenticationResult>,
     /// None: no sum of scores means anything.
     pub policy: Option<Policy>,
+    /// Empty: `deliver` is asked. Else `relay`, with the first of them unless a filter names another.
+    pub next_hops: Arc<[String]>,
 }
 
 /// What came of it.
@@ -26,7 +31,7 @@ pub struct Done {
     pub verdict: Verdict,
     /// The hook that `verdict` is of.
     pub hook: Hook,
-    /// Recipients for whom `rcpt` or `deliver` said something else than `continue`.
+    /// Recipients for whom `rcpt`, `deliver` or `relay` said something else than `continue`.
     pub recipients: Vec<(Address, Verdict)>,
     /// The message as it came.
     pub before: Message,
@@ -34,13 +39,26 @@ pub struct Done {
     /// As filters left it.
     pub envelope: Arc<Envelope>,
     pub ended: Ended,
-    /// Of the hooks `connect` and `helo`, which have runs of their own.
-    pub greeting: Vec<Turn>,
 }
 
 impl Done {
     pub fn turns(&self) -> impl Iterator<Item = &Turn> {
-        self.greeting.iter().chain(&self.ended.turns)
+        self.ended.turns.iter()
+    }
+}
+
+/// An empty message from nobody to nobody.
+impl Default for Play {
+    fn default() -> Self {
+        Self {
+            id: TransactionId::new(0, 0),
+            session: Session::default(),
+            envelope: Envelope::default(),
+            message: Content::from_bytes(""),
+            authentication: Vec::new(),
+            policy: None,
+            next_hops: Arc::new([]),
+        }
     }
 }
 
@@ -50,7 +68,7 @@ impl From<Input> for Play {
             session: input.session,
             envelope: input.envelope,
             message: input.message,
-            policy: None,
+            ..Self::default()
         }
     }
 }
@@ -63,16 +81,19 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
     };
     let before = Message::new(play.message)?;
     let mut session = Arc::new(play.session);
-    let mut greeting = Vec::new();
-    let refused = greeted(&chain, &mut session, &mut greeting).await;
+    let refused = greeted(&chain, &mut session).await;
     let mut envelope = play.envelope;
     let asked = std::mem::take(&mut envelope.recipients);
     let mut state = Transaction {
-        run: Run::new(chain, session, Some(TransactionId::new(0, 0))),
+        run: Run::new(chain, session, Some(play.id))
+            .greeted()
+            .relaying(Arc::clone(&play.next_hops)),
+        next_hops: play.next_hops,
         recipients: Vec::new(),
         draft: Draft::new(before.clone(), &[]),
         envelope: Arc::new(envelope),
     };
+    state.run.authenticated(&play.authentication);
     let (hook, verdict) = match refused {
         Some(refused) => refused,
         None => state.go(asked, play.policy).await,
@@ -85,24 +106,18 @@ pub async fn play(filters: &[Arc<dyn Filter>], play: Play) -> io::Result<Done> {
         draft: state.draft,
         envelope: state.envelope,
         ended: state.run.end(),
-        greeting,
     })
 }
 
 /// The hooks before any transaction. If they turn the client away, which one and how.
-async fn greeted(
-    chain: &Chain,
-    session: &mut Arc<Session>,
-    turns: &mut Vec<Turn>,
-) -> Option<(Hook, Verdict)> {
+async fn greeted(chain: &Chain, session: &mut Arc<Session>) -> Option<(Hook, Verdict)> {
     let helo = std::mem::take(&mut Arc::make_mut(session).helo);
     for call in [Call::Connect, Call::Helo(helo.clone())] {
         let hook = call.hook();
         if hook == Hook::Helo {
             Arc::make_mut(session).helo.clone_from(&helo);
         }
-        let (verdict, more) = greet(chain.clone(), session, call).await;
-        turns.extend(more);
+        let verdict = greet(chain.clone(), session, call).await;
         if let refused @ (Verdict::Reject(_) | Verdict::Tempfail(_)) = verdict {
             return Some((hook, refused));
         }
@@ -112,6 +127,7 @@ async fn greeted(
 
 struct Transaction {
     run: Run,
+    next_hops: Arc<[String]>,
     recipients: Vec<(Address, Verdict)>,
     draft: Draft,
     envelope: Arc<Envelope>,
@@ -159,10 +175,14 @@ impl Transaction {
             let envelope = Arc::clone(&self.envelope);
             for recipient in &envelope.recipients {
                 let address = recipient.address.clone();
-                let answer = self
-                    .run
-                    .deliver(address.clone(), &envelope, &mut self.draft)
-                    .await;
+                let (run, draft) = (&mut self.run, &mut self.draft);
+                let answer = match self.next_hops.first() {
+                    None => run.deliver(address.clone(), &envelope, draft).await,
+                    Some(default) => {
+                        let hop = run.via(Some(&address)).unwrap_or(default).to_owned();
+                        run.relay(address.clone(), hop, &envelope, draft).await
+                    }
+                };
                 if answer != Verdict::Continue {
                     self.recipients.push((address, answer));
                 }

@@ -3,6 +3,7 @@
 use super::case::{Case, CaseError};
 use super::expect::{Difference, Observed};
 use super::play::play;
+use super::stage::Stage;
 use crate::mail::{Filter, LogLine, Symbol};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -77,9 +78,10 @@ impl Report {
     }
 }
 
-/// `directory` holds `NAME.eml` and `NAME.toml`. With `bless`, expectations that don't hold are rewritten and missing ones written.
+/// `stage` has the services that the plugin was loaded with. `directory` holds `NAME.eml` and `NAME.toml`. With `bless`, expectations that don't hold are rewritten and missing ones written.
 pub async fn run_cases(
     filter: &Arc<dyn Filter>,
+    stage: &Stage,
     directory: &Path,
     bless: bool,
 ) -> Result<Report, SuiteError> {
@@ -95,7 +97,7 @@ pub async fn run_cases(
             name,
         };
         let stem = directory.join(&report.name);
-        report.end = match run_case(filter, &stem, bless, &mut report).await {
+        report.end = match run_case(filter, stage, &stem, bless, &mut report).await {
             Ok(end) => end,
             Err(error) => CaseEnd::Malformed(error.to_string()),
         };
@@ -133,6 +135,7 @@ fn names(directory: &Path) -> Result<BTreeSet<String>, SuiteError> {
 
 async fn run_case(
     filter: &Arc<dyn Filter>,
+    stage: &Stage,
     stem: &Path,
     bless: bool,
     report: &mut CaseReport,
@@ -177,6 +180,8 @@ async fn run_case(
 
     let content =
         super::read_message(&message).map_err(|error| whole(&message, error.to_string()))?;
+    let scene = case.scene(&expectations)?;
+    stage.set(scene.services());
     let (transaction, given) = case.play(content);
     let done = play(&[given, Arc::clone(filter)], transaction)
         .await
@@ -186,13 +191,13 @@ async fn run_case(
         report.symbols.extend(turn.symbols.iter().cloned());
         report.log.extend(turn.log.iter().cloned());
     }
-    let observed = Observed::of(plugin, &case.envelope.recipients, &done);
+    let observed = Observed::of(plugin, &case.envelope.recipients, &done, &scene);
     let differences = case.expect.differences(&observed);
     if differences.is_empty() && text.is_some() {
         return Ok(CaseEnd::Passed);
     }
-    // A plugin that fails is never what its author wants.
-    if !bless || !observed.failures.is_empty() {
+    // A plugin that fails is never what its author wants, and what it does without an answer tells little.
+    if !bless || !observed.failures.is_empty() || !observed.unrecorded.is_empty() {
         return Ok(CaseEnd::Failed(differences));
     }
     let expect = case.expect.blessed(&observed);

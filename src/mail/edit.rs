@@ -1,6 +1,6 @@
 //! The edits that filters ask for. They never touch the received octets: they are recorded, and rendered where needed.
 
-use super::{Address, FieldName, Line, ReversePath};
+use super::{Address, FieldName, FieldValue, ReversePath};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -31,18 +31,18 @@ impl Scope {
 #[serde(rename_all = "kebab-case")]
 pub enum HeaderEdit {
     /// At the end of the header.
-    Add { name: FieldName, value: Line },
+    Add { name: FieldName, value: FieldValue },
     /// Before the field with this index, counted from 0.
     Insert {
         at: u32,
         name: FieldName,
-        value: Line,
+        value: FieldValue,
     },
     /// The `nth` field of that name, counted from 1.
     Change {
         name: FieldName,
         nth: u32,
-        value: Line,
+        value: FieldValue,
         was: String,
     },
     Remove {

@@ -231,9 +231,11 @@ pub struct View {
     pub message: Option<Message>,
     pub authentication: Arc<[AuthenticationResult]>,
     /// Given so far.
-    pub symbols: Vec<Symbol>,
+    pub symbols: Arc<Vec<Symbol>>,
     /// Of the connection and of the transaction.
     pub tags: Arc<Tags>,
+    /// The names of those that it can be handed to; empty where messages go into mailboxes here, or are somebody else's.
+    pub next_hops: Arc<[String]>,
 }
 
 /// How a version of a filter takes part.
@@ -251,6 +253,14 @@ pub enum Mode {
 impl Mode {
     pub fn is_active(&self) -> bool {
         *self == Self::Active
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Shadow => "shadow",
+            Self::Canary => "canary",
+        }
     }
 }
 

@@ -5,7 +5,7 @@ mod changes;
 
 pub use changes::FieldChange;
 
-use super::{Content, FieldName, HeaderEdit, Line, Splice, unstructured};
+use super::{Content, FieldName, FieldValue, HeaderEdit, Splice, unstructured};
 use bytes::Bytes;
 use memchr::memchr;
 use std::borrow::Cow;
@@ -30,9 +30,12 @@ enum Origin {
 }
 
 impl Field {
-    fn new(name: &FieldName, value: &Line, origin: Origin) -> Self {
+    fn new(name: &FieldName, value: &FieldValue, origin: Origin) -> Self {
         Self {
-            octets: unstructured::write(name.as_str(), value.as_str()).into(),
+            octets: match value {
+                FieldValue::Text(text) => unstructured::write(name.as_str(), text.as_str()).into(),
+                FieldValue::AsWritten(written) => format!("{name}:{}\r\n", written.as_str()).into(),
+            },
             colon: name.as_str().len(),
             origin,
         }

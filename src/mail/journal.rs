@@ -2,7 +2,7 @@
 
 use super::{
     Address, AuthenticationResult, Call, Departure, Edit, Envelope, Failure, FilterInfo, Hook,
-    Mode, Outcome, Released, Scoped, Session, Symbol, Tags, TransactionId, Verdict,
+    Mode, Outcome, Released, Scope, Scoped, Session, Symbol, Tags, TransactionId, Verdict,
 };
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -88,6 +88,14 @@ impl Turn {
         }
     }
 
+    /// The next hops that the filter asked for, and for whom.
+    pub fn ways(&self) -> impl Iterator<Item = (Scope, String)> {
+        self.edits.iter().filter_map(|scoped| match &scoped.edit {
+            Edit::Via(next_hop) => Some((scoped.scope.clone(), next_hop.clone())),
+            _ => None,
+        })
+    }
+
     /// Sets the tags that the filter asked for.
     pub fn tag(&self, tags: &mut Tags) {
         for scoped in &self.edits {
@@ -123,6 +131,11 @@ pub enum Disposition {
     /// Left to the mail server that asked, which does this with it.
     Passed {
         how: String,
+    },
+    /// Taken by this next hop.
+    Relayed {
+        next_hop: String,
+        reply: String,
     },
     /// Set aside under this number, and what became of it since.
     Quarantined {

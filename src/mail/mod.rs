@@ -6,6 +6,7 @@ mod clock;
 mod content;
 mod edit;
 mod envelope;
+mod field_value;
 mod filter;
 mod header;
 mod id;
@@ -27,6 +28,7 @@ pub use clock::{Clock, SystemClock};
 pub use content::{Content, ContentBuilder, Insert, Splice};
 pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, NewOctets, Scope, Scoped};
 pub use envelope::{Body, Envelope, Recipient, Ret};
+pub use field_value::{FieldValue, Written};
 pub use filter::{
     Became, Call, Failure, FailureKind, Filter, FilterInfo, FilterRun, Hook, Hooks, Mode, Moved,
     OnError, Outcome, Uses, View, What,

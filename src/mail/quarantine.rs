@@ -68,6 +68,9 @@ pub struct Held {
     /// Where it is filed unless a filter files it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filed: Option<(String, String)>,
+    /// The next hop that it was on its way to; none: a mailbox here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_hop: Option<String>,
 }
 
 /// Turns with the octets that edits put into the body, which a journal leaves out: they are needed to go on.

@@ -21,6 +21,9 @@ pub struct Reply {
     /// Absent where RFC 2034 §4 wants none: the greeting, the replies to HELO and EHLO, 3xx.
     pub enhanced: Option<EnhancedCode>,
     pub lines: Vec<Line>,
+    /// The limit of ours that it is about, for whoever counts them.
+    #[serde(skip)]
+    pub limit: Option<&'static str>,
 }
 
 impl Reply {
@@ -29,6 +32,15 @@ impl Reply {
             code,
             enhanced: Some(enhanced),
             lines: text.lines().map(Line::lossy).collect(),
+            limit: None,
+        }
+    }
+
+    /// The same, about a limit of ours.
+    pub fn about(self, limit: &'static str) -> Self {
+        Self {
+            limit: Some(limit),
+            ..self
         }
     }
 
@@ -38,6 +50,7 @@ impl Reply {
             code,
             enhanced: None,
             lines: text.lines().map(Line::lossy).collect(),
+            limit: None,
         }
     }
 

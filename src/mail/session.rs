@@ -1,6 +1,6 @@
 //! What is known about the connection that a transaction came over.
 
-use super::Tags;
+use super::{Hook, Tags, Turn};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -10,9 +10,12 @@ pub struct Tls {
     pub version: String,
     /// "TLS13_AES_256_GCM_SHA384"
     pub cipher: String,
+    /// Whose verified certificate the client showed: a mail address, a domain or a common name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
     /// This server's name.
     pub server_name: String,
@@ -25,12 +28,26 @@ pub struct Session {
     pub protocol: String,
     pub tls: Option<Tls>,
     pub authenticated: Option<String>,
+    /// By which SASL mechanism, where that is known: "PLAIN".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_mechanism: Option<String>,
     /// Set where the client is told of by a proxy or mail server of ours, which is this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,
     /// What filters left at `connect` and `helo`.
     #[serde(default, skip_serializing_if = "Tags::is_empty")]
     pub tags: Tags,
+    /// What filters did at `connect` and `helo`, one turn of each at the most: the journal of each transaction begins with it.
+    #[serde(skip)]
+    pub greeted: Vec<Turn>,
+}
+
+impl Session {
+    /// A later EHLO takes the place of the one before.
+    pub fn greet(&mut self, hook: Hook, turns: Vec<Turn>) {
+        self.greeted.retain(|turn| turn.hook != hook);
+        self.greeted.extend(turns);
+    }
 }
 
 /// Who handed a client's connection or message on.

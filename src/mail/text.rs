@@ -10,6 +10,8 @@ pub enum TextError {
     Control(&'static str),
     #[error("it is empty")]
     Empty,
+    #[error("a line of it does not begin with a space or tab, which would start another field")]
+    Unfolded,
     #[error(
         "{0:?} cannot stand in a header field name (printable ASCII without ':' and space, RFC 5322 §2.2)"
     )]

@@ -30,6 +30,7 @@ pub(super) async fn login(
     match context.mailboxes.directory.login(login, password).await {
         Ok(Some(account)) => {
             context.connection.logged_in();
+            context.mailboxes.meter.login(true);
             tracing::info!(peer = %context.connection.peer(), login = %account.login, "imap: logged in");
             let capabilities = capability::list(context, true);
             let user = User {
@@ -42,7 +43,12 @@ pub(super) async fn login(
         }
         Ok(None) => {
             tracing::info!(peer = %context.connection.peer(), "imap: login failed");
+            context.mailboxes.meter.login(false);
+            let banned = context.ticket.failed_login();
             tokio::time::sleep(context.config().failed_login_delay).await;
+            if banned {
+                return Err(End::Bye(Reply::bye("Too many failed logins")));
+            }
             let reply = Reply::no("Login or password are wrong").code("AUTHENTICATIONFAILED");
             Ok(Attempt::Failed(reply))
         }

@@ -225,30 +225,16 @@ async fn in_mailbox(
             mailbox,
             uid,
         } => {
-            copy::copy(
-                context,
-                &user,
-                &selected,
-                &sequence_set,
-                &mailbox,
-                copy::Kind { uid, moves: false },
-            )
-            .await
+            let kind = copy::Kind { uid, moves: false };
+            copy::copy(context, &user, &selected, &sequence_set, &mailbox, kind).await
         }
         C::Move {
             sequence_set,
             mailbox,
             uid,
         } => {
-            copy::copy(
-                context,
-                &user,
-                &selected,
-                &sequence_set,
-                &mailbox,
-                copy::Kind { uid, moves: true },
-            )
-            .await
+            let kind = copy::Kind { uid, moves: true };
+            copy::copy(context, &user, &selected, &sequence_set, &mailbox, kind).await
         }
         other => {
             let (state, reply) = authenticated(context, user, Some(selected), other).await?;

@@ -11,8 +11,13 @@ use imap_types::mailbox::{ListMailbox, Mailbox as Named};
 use imap_types::status::StatusDataItemName as Item;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// `None` for the pattern of RFC 3501 §6.3.8 that asks for the hierarchy separator only.
-fn pattern(reference: &Named<'_>, wildcard: &ListMailbox<'_>) -> Option<Result<Pattern, Reply>> {
+/// An error is the answer: to a pattern that is too long, and to that which asks for the hierarchy separator only (RFC 3501 §6.3.8).
+fn pattern(
+    context: &mut Context<'_>,
+    what: &str,
+    reference: &Named<'_>,
+    wildcard: &ListMailbox<'_>,
+) -> Result<Pattern, Reply> {
     let wildcard: &[u8] = match wildcard {
         ListMailbox::Token(token) => token.as_ref(),
         ListMailbox::String(text) => text.as_ref(),
@@ -22,10 +27,12 @@ fn pattern(reference: &Named<'_>, wildcard: &ListMailbox<'_>) -> Option<Result<P
         Named::Other(other) => other.as_ref(),
     };
     if wildcard.is_empty() {
-        return None;
+        let separator = format!("* {what} (\\Noselect) \"/\" \"\"\r\n");
+        context.connection.write(separator.as_bytes());
+        return Err(Reply::ok(format!("{what} completed")));
     }
     let too_long = || Reply::no("The pattern is too long").code("LIMIT");
-    Some(Pattern::new(reference, wildcard).ok_or_else(too_long))
+    Pattern::new(reference, wildcard).ok_or_else(too_long)
 }
 
 /// With all levels above those names. The value tells whether it is one of them.
@@ -53,13 +60,7 @@ pub(super) async fn list(
     reference: &Named<'_>,
     wildcard: &ListMailbox<'_>,
 ) -> Result<Reply, End> {
-    let Some(pattern) = pattern(reference, wildcard) else {
-        context
-            .connection
-            .write(b"* LIST (\\Noselect) \"/\" \"\"\r\n");
-        return Ok(Reply::ok("LIST completed"));
-    };
-    let pattern = match pattern {
+    let pattern = match pattern(context, "LIST", reference, wildcard) {
         Ok(pattern) => pattern,
         Err(reply) => return Ok(reply),
     };
@@ -102,13 +103,7 @@ pub(super) async fn lsub(
     reference: &Named<'_>,
     wildcard: &ListMailbox<'_>,
 ) -> Result<Reply, End> {
-    let Some(pattern) = pattern(reference, wildcard) else {
-        context
-            .connection
-            .write(b"* LSUB (\\Noselect) \"/\" \"\"\r\n");
-        return Ok(Reply::ok("LSUB completed"));
-    };
-    let pattern = match pattern {
+    let pattern = match pattern(context, "LSUB", reference, wildcard) {
         Ok(pattern) => pattern,
         Err(reply) => return Ok(reply),
     };

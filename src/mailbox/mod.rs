@@ -22,6 +22,8 @@ mod store;
 use crate::accept::Moves;
 use crate::auth::Directory;
 use crate::mail::Clock;
+use crate::metrics;
+use crate::net::guard::{self, Guard, Ticket};
 use crate::net::{Stream, Tls};
 use crate::proto::imap::Reply;
 use crate::store::{Store, StoreError};
@@ -79,6 +81,8 @@ pub struct Mailboxes {
     recent: select::Recent,
     /// Who wants to know what people do with their mail.
     moves: Option<Moves>,
+    guard: Arc<Guard>,
+    meter: metrics::Imap,
 }
 
 impl Mailboxes {
@@ -95,6 +99,8 @@ impl Mailboxes {
             clock,
             recent: select::Recent::default(),
             moves: None,
+            guard: Arc::new(Guard::new(guard::Config::default(), None)),
+            meter: metrics::Imap::default(),
         }
     }
 
@@ -106,10 +112,37 @@ impl Mailboxes {
         }
     }
 
+    /// With limits for its clients, counting.
+    pub fn guarded(self, guard: Arc<Guard>, meter: metrics::Imap) -> Self {
+        Self {
+            guard,
+            meter,
+            ..self
+        }
+    }
+
+    /// Whether a client may come in; otherwise it was told why it may not, unless it could not hear it before a handshake.
+    pub async fn admit(&self, stream: &mut Stream, silent: bool) -> Option<Ticket> {
+        match self.guard.connect(stream.peer()) {
+            Ok(ticket) => Some(ticket),
+            Err(_) if silent => None,
+            Err(reply) => {
+                session::turn_away(stream, &reply).await;
+                None
+            }
+        }
+    }
+
     /// One connection from greeting to end. STARTTLS is offered if `tls` is given and the stream is not encrypted; for implicit TLS the
     /// handshake comes before. At `shutdown`, the command in flight is finished, then the client is told BYE.
-    pub async fn serve(&self, stream: Stream, tls: Option<&Tls>, shutdown: CancellationToken) {
-        session::run(self, stream, tls, shutdown).await;
+    pub async fn serve(
+        &self,
+        stream: Stream,
+        ticket: Ticket,
+        tls: Option<&Tls>,
+        shutdown: CancellationToken,
+    ) {
+        session::run(self, stream, ticket, tls, shutdown).await;
     }
 }
 

@@ -4,18 +4,26 @@
 use super::connection::{Connection, End};
 use super::selected::{Expunges, Selected};
 use super::{Config, Mailboxes, append, capability, dispatch};
+use crate::mail;
+use crate::net::guard::{Limit, Ticket};
 use crate::net::{Stream, Tls};
 use crate::proto::imap::{Event, Expect, Invalid, Reply, Status};
 use crate::store::{AccountId, Store, StoreError};
 use imap_types::command::{Command, CommandBody};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+/// Time to tell a client that it is turned away.
+const REFUSAL: Duration = Duration::from_secs(1);
 
 /// What commands work with.
 pub(super) struct Context<'a> {
     pub mailboxes: &'a Mailboxes,
     pub connection: Connection,
+    pub ticket: Ticket,
     tls: Option<&'a Tls>,
     started: Instant,
 }
@@ -27,6 +35,16 @@ impl Context<'_> {
 
     pub fn config(&self) -> &Config {
         &self.mailboxes.config
+    }
+
+    fn count(&self, command: &'static str, status: Status) {
+        let result = match status {
+            Status::Ok => "ok",
+            Status::No => "no",
+            Status::Bad => "bad",
+            Status::Bye => "bye",
+        };
+        self.mailboxes.meter.command(command, result);
     }
 
     pub fn offers_starttls(&self) -> bool {
@@ -76,6 +94,7 @@ impl State {
 pub(super) async fn run(
     mailboxes: &Mailboxes,
     stream: Stream,
+    ticket: Ticket,
     tls: Option<&Tls>,
     shutdown: CancellationToken,
 ) {
@@ -83,6 +102,7 @@ pub(super) async fn run(
     let mut context = Context {
         mailboxes,
         connection: Connection::new(stream, write_timeout, shutdown),
+        ticket,
         tls,
         started: Instant::now(),
     };
@@ -107,6 +127,7 @@ async fn commands(context: &mut Context<'_>) -> End {
         };
         bad_commands = if step.bad { bad_commands + 1 } else { 0 };
         if bad_commands >= Config::BAD_COMMANDS_MAX {
+            context.ticket.offence(Limit::Errors);
             return End::Bye(Reply::bye("Too many commands that make no sense"));
         }
         if let State::Logout = step.state {
@@ -115,8 +136,25 @@ async fn commands(context: &mut Context<'_>) -> End {
                 Err(end) => end,
             };
         }
+        if step.bad {
+            Box::pin(context.ticket.tarpit(bad_commands)).await;
+        }
         state = step.state;
     }
+}
+
+/// Tells a client that it may not come in.
+pub(super) async fn turn_away(stream: &mut Stream, reply: &mail::Reply) {
+    let text = reply.lines.first().map(|line| line.as_str().to_owned());
+    let mut output = Vec::new();
+    let bye = Reply::bye(text.unwrap_or_default()).code("UNAVAILABLE");
+    bye.write_to(None, &mut output);
+    // The client may be gone or not reading; either way it was told what could be told.
+    let _ = tokio::time::timeout(REFUSAL, async {
+        stream.write_all(&output).await?;
+        stream.shutdown().await
+    })
+    .await;
 }
 
 struct Step {
@@ -138,7 +176,9 @@ async fn step(context: &mut Context<'_>, state: State) -> Result<Step, End> {
                 let bad = !start_tls(context, tag).await?;
                 return Ok(Step { state, bad });
             }
+            let name = body.name();
             let (mut state, reply) = dispatch::command(context, state, tag, body).await?;
+            context.count(name, reply.status);
             finish(context, &mut state, tag, reply).await
         }
         Event::Append(announced) => {
@@ -158,6 +198,7 @@ async fn step(context: &mut Context<'_>, state: State) -> Result<Step, End> {
                     (state, dispatch::not_now())
                 }
             };
+            context.count("APPEND", reply.status);
             finish(context, &mut state, &tag, reply).await
         }
         Event::Continue => {
@@ -166,6 +207,7 @@ async fn step(context: &mut Context<'_>, state: State) -> Result<Step, End> {
         }
         Event::Invalid(invalid) => {
             let reply = complaint(&invalid);
+            context.count("INVALID", reply.status);
             context.connection.reply(invalid.tag.as_deref(), &reply);
             Ok(Step { state, bad: true })
         }

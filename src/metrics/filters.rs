@@ -1,6 +1,7 @@
 //! What is counted of filters: calls, how long they took, how they failed, what they did. One meter a filter, made when it is loaded,
 //! so that a call costs no search for its labels.
 
+use super::versions::Versions;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -10,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-type Label = (&'static str, Arc<str>);
+pub(super) type Label = (&'static str, Arc<str>);
 type Histograms = Family<[Label; 2], Histogram, fn() -> Histogram>;
 
 /// Seconds: from an empty filter's 10 µs to the longest wall clock that makes sense.
@@ -28,6 +29,7 @@ pub struct Filters {
     symbols: Family<[Label; 1], Counter>,
     refused: Family<[Label; 1], Counter>,
     generation: Gauge,
+    versions: Versions,
 }
 
 impl Filters {
@@ -41,6 +43,7 @@ impl Filters {
             symbols: Family::default(),
             refused: Family::default(),
             generation: Gauge::default(),
+            versions: Versions::register(registry),
         };
         registry.register(
             "filter_calls",
@@ -83,6 +86,11 @@ impl Filters {
     pub fn generation(&self, number: u64) {
         self.generation
             .set(i64::try_from(number).unwrap_or(i64::MAX));
+    }
+
+    /// What is counted of versions that come and go.
+    pub fn versions(&self) -> &Versions {
+        &self.versions
     }
 
     pub fn meter(&self, filter: &str) -> Meter {

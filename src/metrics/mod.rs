@@ -4,14 +4,23 @@ mod filters;
 mod named;
 #[cfg(test)]
 mod tests;
+mod versions;
+mod wire;
+mod work;
 
 pub use filters::{Call, Filters, Meter};
 pub use named::{Named, NamedError};
+pub use versions::{GateMeter, Versions};
+pub use wire::{Connections, Failure, Handshakes, Imap, Open, Smtp};
+pub use work::{Authentication, Certificates, Chain, Commits};
 
 use prometheus_client::encoding::text;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::{Metric, Registry as Library};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
+use wire::Wire;
+use work::Work;
 
 /// What every name begins with.
 const PREFIX: &str = "wasmilter";
@@ -26,6 +35,8 @@ struct Inner {
     library: Mutex<Library>,
     filters: Filters,
     named: Named,
+    wire: Wire,
+    work: Work,
 }
 
 impl Default for Registry {
@@ -33,11 +44,15 @@ impl Default for Registry {
         let mut library = Library::with_prefix(PREFIX);
         let filters = Filters::register(&mut library);
         let named = Named::default();
+        let wire = Wire::register(&mut library);
+        let work = Work::register(&mut library);
         library.register_collector(Box::new(named.clone()));
         Self(Arc::new(Inner {
             library: Mutex::new(library),
             filters,
             named,
+            wire,
+            work,
         }))
     }
 }
@@ -68,6 +83,45 @@ impl Registry {
     /// What plugins count under names of their own.
     pub fn named(&self) -> &Named {
         &self.0.named
+    }
+
+    /// Of the listeners of a protocol.
+    pub fn connections(&self, protocol: &'static str) -> Connections {
+        self.0.wire.connections(protocol)
+    }
+
+    /// Of SMTP or LMTP.
+    pub fn smtp(&self, protocol: &'static str) -> Smtp {
+        self.0.wire.smtp(protocol)
+    }
+
+    pub fn imap(&self) -> Imap {
+        self.0.wire.imap()
+    }
+
+    pub fn handshakes(&self) -> Handshakes {
+        self.0.wire.handshakes()
+    }
+
+    /// How often that limit was hit.
+    pub fn limit(&self, protocol: &'static str, limit: &'static str) -> Counter {
+        self.0.wire.limit(protocol, limit)
+    }
+
+    pub fn authentication(&self) -> Authentication {
+        self.0.work.authentication()
+    }
+
+    pub fn chain(&self) -> Chain {
+        self.0.work.chain.clone()
+    }
+
+    pub fn commits(&self) -> Commits {
+        self.0.work.commits.clone()
+    }
+
+    pub fn certificates(&self) -> Certificates {
+        self.0.work.certificates()
     }
 
     /// As OpenMetrics text, which Prometheus reads.

@@ -2,6 +2,7 @@
 //! Hands each connection to a handler and looks no further.
 
 use super::{Access, Stream};
+use crate::metrics::Connections;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -109,6 +110,7 @@ impl Default for Limits {
 pub struct Listener {
     socket: Socket,
     endpoint: Endpoint,
+    meter: Connections,
 }
 
 #[derive(Debug)]
@@ -145,6 +147,7 @@ impl Listener {
                 Ok(Self {
                     socket: Socket::Tcp(listener),
                     endpoint: Endpoint::Tcp(address),
+                    meter: Connections::default(),
                 })
             }
             Endpoint::Unix(path) => {
@@ -155,9 +158,15 @@ impl Listener {
                 Ok(Self {
                     socket,
                     endpoint: endpoint.clone(),
+                    meter: Connections::default(),
                 })
             }
         }
+    }
+
+    /// The same, counting.
+    pub fn counted(self, meter: Connections) -> Self {
+        Self { meter, ..self }
     }
 
     /// Where it listens, with the port that it was given.
@@ -208,15 +217,17 @@ impl Listener {
                     // On the heap once; moved into the task and its select it would be there twice.
                     let run = Box::pin(handler(stream));
                     let cut = cut.clone();
+                    let open = self.meter.open();
                     tasks.spawn(async move {
                         tokio::select! {
                             () = run => {}
                             () = cut.cancelled() => {}
                         }
-                        drop(permit);
+                        drop((permit, open));
                     });
                 }
                 Err(_) => {
+                    self.meter.refuse();
                     if !full {
                         full = true;
                         tracing::warn!(

@@ -1,9 +1,12 @@
 //! Sockets: listeners, streams, TLS, and the reading side of a driver that runs a protocol core over a connection.
 //! Speaks no protocol itself.
 
+pub mod acme;
 pub mod guard;
+pub mod http;
 
 mod access;
+mod connect;
 mod input;
 mod listener;
 mod networks;
@@ -12,9 +15,10 @@ mod stream;
 mod tls;
 
 pub use access::{Access, Owner, OwnerError};
+pub use connect::{Remote, RemoteError, TlsClient};
 pub use input::Input;
 pub use listener::{BindError, Endpoint, EndpointError, Limits, Listener};
 pub use networks::Networks;
 pub use proxy::Proxies;
 pub use stream::{Peer, Stream};
-pub use tls::{Tls, TlsError};
+pub use tls::{Asked, Authorities, Certificates, Origin, Pair, Tls, TlsError};

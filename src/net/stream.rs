@@ -103,7 +103,19 @@ impl Stream {
             // rustls says "TLSv1_3"; the rest of the world writes "TLSv1.3".
             version: version.replace('_', "."),
             cipher: cipher.to_owned(),
+            client: connection
+                .peer_certificates()
+                .and_then(|chain| chain.first())
+                .and_then(|certificate| super::tls::owner(certificate)),
         })
+    }
+
+    pub(super) fn is_tls13(&self) -> bool {
+        let version = match &self.io {
+            Io::Tls(stream) => stream.get_ref().1.protocol_version(),
+            Io::Plain(_) => None,
+        };
+        version == Some(rustls::ProtocolVersion::TLSv1_3)
     }
 
     /// The socket for a handshake; an error if TLS is on already (RFC 3207 §4.2 allows no second one).

@@ -1,6 +1,9 @@
-//! The circuit breaker of one version of a plugin: after some failures in a row of time it is left alone for a while, then tried again with
-//! one call. Doesn't know what a call is.
+//! The circuit breaker of one version of a plugin, or of a milter: when too much of what it is asked fails it is left alone for a while, then
+//! tried again with one call. Doesn't know what a failure is.
 
+use super::figures::share;
+use crate::mail::Hook;
+use crate::metrics::GateMeter;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::fmt;
@@ -8,10 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BreakerConfig {
-    /// So many failures within the window open it. 0: it never opens.
+    /// So many failures within the window open it, if they are a share of the calls. 0: it never opens.
     pub failures: u32,
+    /// The share, from 0 to 1, of the calls of the hook that failed last, within the window. Five messages made to crash a filter are no
+    /// reason to take it from a thousand others.
+    pub share: f64,
     pub window: Duration,
     /// The first pause; each failed trial doubles it.
     pub pause: Duration,
@@ -22,6 +28,7 @@ impl Default for BreakerConfig {
     fn default() -> Self {
         Self {
             failures: 5,
+            share: 0.25,
             window: Duration::from_secs(60),
             pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(60),
@@ -54,16 +61,47 @@ impl fmt::Display for BreakerState {
 
 pub struct Breaker {
     config: BreakerConfig,
-    /// Name and version, for the log.
-    of: (String, String),
+    /// What it is of, for the log: "plugin NAME VERSION".
+    of: String,
+    meter: GateMeter,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
     phase: Phase,
-    /// When it failed lately, oldest first.
-    failures: VecDeque<Instant>,
+    /// When it failed lately and where, oldest first.
+    failures: VecDeque<(Instant, Hook)>,
+    calls: Calls,
     pause: Duration,
+}
+
+/// Calls within the window by hook, counted in parts of it.
+#[derive(Default)]
+struct Calls(VecDeque<(Instant, [u32; Hook::ALL.len()])>);
+
+const PARTS: u32 = 12;
+
+impl Calls {
+    fn count(&mut self, hook: Hook, now: Instant, window: Duration) {
+        let old = |at: &Instant| now.saturating_duration_since(*at) > window;
+        while self.0.front().is_some_and(|(at, _)| old(at)) {
+            self.0.pop_front();
+        }
+        let fresh = |at: &Instant| now.saturating_duration_since(*at) <= window / PARTS;
+        if !self.0.back().is_some_and(|(at, _)| fresh(at)) {
+            self.0.push_back((now, [0; Hook::ALL.len()]));
+        }
+        if let Some((_, counts)) = self.0.back_mut()
+            && let Some(count) = counts.get_mut(hook as usize)
+        {
+            *count = count.saturating_add(1);
+        }
+    }
+
+    fn of(&self, hook: Hook) -> u64 {
+        let counts = self.0.iter().filter_map(|(_, by)| by.get(hook as usize));
+        counts.map(|count| u64::from(*count)).sum()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,20 +116,22 @@ enum Phase {
 pub struct Open(pub String);
 
 impl Breaker {
-    pub fn new(config: BreakerConfig, name: &str, version: &str) -> Arc<Self> {
+    pub fn new(config: BreakerConfig, of: &str, meter: GateMeter) -> Arc<Self> {
         Arc::new(Self {
             config,
-            of: (name.to_owned(), version.to_owned()),
+            of: of.to_owned(),
+            meter,
             inner: Mutex::new(Inner {
                 phase: Phase::Closed,
                 failures: VecDeque::new(),
+                calls: Calls::default(),
                 pause: config.pause,
             }),
         })
     }
 
     /// Asked before each call.
-    pub fn admit(self: &Arc<Self>, now: Instant) -> Result<Pass, Open> {
+    pub fn admit(self: &Arc<Self>, hook: Hook, now: Instant) -> Result<Pass, Open> {
         let mut inner = self.lock();
         let trial = match inner.phase {
             Phase::Closed => false,
@@ -108,24 +148,26 @@ impl Breaker {
             }
             Phase::Open { .. } => {
                 inner.phase = Phase::Trial;
-                let (name, version) = &self.of;
-                tracing::info!(
-                    "plugin {name} {version}: breaker half-open, one call is let through"
-                );
+                self.meter.half_open();
+                tracing::info!("{}: breaker half-open, one call is let through", self.of);
                 true
             }
         };
+        if self.config.failures > 0 {
+            inner.calls.count(hook, now, self.config.window);
+        }
         Ok(Pass {
             breaker: Arc::clone(self),
+            hook,
             trial,
             settled: false,
         })
     }
 
     /// A failure of a call whose pass is out of reach: the call was ended from outside.
-    pub fn blame(&self, now: Instant) {
+    pub fn blame(&self, hook: Hook, now: Instant) {
         let trial = self.lock().phase == Phase::Trial;
-        self.failed(trial, now);
+        self.failed(hook, trial, now);
     }
 
     pub fn state(&self, now: Instant) -> BreakerState {
@@ -140,7 +182,7 @@ impl Breaker {
     }
 
     /// A failure of a call that was let through.
-    fn failed(&self, trial: bool, now: Instant) {
+    fn failed(&self, hook: Hook, trial: bool, now: Instant) {
         let mut inner = self.lock();
         if trial {
             let pause = inner.pause.saturating_mul(2).min(self.config.longest_pause);
@@ -154,13 +196,17 @@ impl Breaker {
         }
         let window = self.config.window;
         let old = |at: &Instant| now.saturating_duration_since(*at) > window;
-        while inner.failures.front().is_some_and(old) {
+        while inner.failures.front().is_some_and(|(at, _)| old(at)) {
             inner.failures.pop_front();
         }
-        inner.failures.push_back(now);
-        if inner.failures.len() >= self.config.failures as usize {
+        inner.failures.push_back((now, hook));
+        let here = inner.failures.iter().filter(|(_, at)| *at == hook).count() as u64;
+        let calls = inner.calls.of(hook);
+        if inner.failures.len() >= self.config.failures as usize
+            && share(here, calls) >= self.config.share
+        {
             let why = format!(
-                "{} failures within {} s",
+                "{} failures within {} s, the last of them one of {here} of {calls} calls at {hook}",
                 inner.failures.len(),
                 window.as_secs()
             );
@@ -169,12 +215,14 @@ impl Breaker {
     }
 
     fn open(&self, inner: &mut Inner, now: Instant, why: &str) {
-        let (name, version) = &self.of;
         let pause = inner.pause;
         inner.failures.clear();
+        inner.calls = Calls::default();
+        self.meter.opened();
         inner.phase = Phase::Open { until: now + pause };
         tracing::warn!(
-            "plugin {name} {version}: breaker open for {} ms: {why}",
+            "{}: breaker open for {} ms: {why}",
+            self.of,
             pause.as_millis()
         );
     }
@@ -185,9 +233,9 @@ impl Breaker {
         }
         let mut inner = self.lock();
         inner.phase = Phase::Closed;
+        self.meter.closed();
         inner.pause = self.config.pause;
-        let (name, version) = &self.of;
-        tracing::info!("plugin {name} {version}: breaker closed, it works again");
+        tracing::info!("{}: breaker closed, it works again", self.of);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -198,6 +246,7 @@ impl Breaker {
 /// A call that was let through. Dropped without a word, it was broken off and tells nothing.
 pub struct Pass {
     breaker: Arc<Breaker>,
+    hook: Hook,
     trial: bool,
     settled: bool,
 }
@@ -205,7 +254,7 @@ pub struct Pass {
 impl Pass {
     pub fn failed(mut self, now: Instant) {
         self.settled = true;
-        self.breaker.failed(self.trial, now);
+        self.breaker.failed(self.hook, self.trial, now);
     }
 
     pub fn succeeded(mut self) {
@@ -234,7 +283,7 @@ mod tests {
     use super::*;
 
     fn breaker() -> (Arc<Breaker>, Instant) {
-        let breaker = Breaker::new(BreakerConfig::default(), "test", "1");
+        let breaker = Breaker::new(BreakerConfig::default(), "test 1", GateMeter::default());
         (breaker, Instant::now())
     }
 
@@ -248,14 +297,14 @@ mod tests {
         // One every twenty seconds is no reason.
         for n in 0..20 {
             let now = start + seconds(20 * n);
-            breaker.admit(now).unwrap().failed(now);
+            breaker.admit(Hook::Message, now).unwrap().failed(now);
         }
         let now = start + seconds(1000);
         for _ in 0..5 {
             assert_eq!(breaker.state(now), BreakerState::Closed);
-            breaker.admit(now).unwrap().failed(now);
+            breaker.admit(Hook::Message, now).unwrap().failed(now);
         }
-        let Err(Open(text)) = breaker.admit(now) else {
+        let Err(Open(text)) = breaker.admit(Hook::Message, now) else {
             panic!("it is closed");
         };
         assert!(text.contains("again in 1000 ms"), "{text}");
@@ -265,63 +314,73 @@ mod tests {
     async fn it_is_tried_with_one_call_and_longer_pauses() {
         let (breaker, start) = breaker();
         for _ in 0..5 {
-            breaker.admit(start).unwrap().failed(start);
+            breaker.admit(Hook::Message, start).unwrap().failed(start);
         }
         let mut now = start;
         for pause in [1, 2, 4, 8, 16, 32, 60, 60] {
             assert!(
                 breaker
-                    .admit(now + seconds(pause) - Duration::from_millis(1))
+                    .admit(
+                        Hook::Message,
+                        now + seconds(pause) - Duration::from_millis(1)
+                    )
                     .is_err()
             );
             now += seconds(pause);
-            let trial = breaker.admit(now).unwrap();
+            let trial = breaker.admit(Hook::Message, now).unwrap();
             assert_eq!(breaker.state(now), BreakerState::HalfOpen);
-            assert!(breaker.admit(now).is_err(), "a second trial");
+            assert!(breaker.admit(Hook::Message, now).is_err(), "a second trial");
             trial.failed(now);
         }
         now += seconds(60);
-        breaker.admit(now).unwrap().succeeded();
+        breaker.admit(Hook::Message, now).unwrap().succeeded();
         assert_eq!(breaker.state(now), BreakerState::Closed);
         // From the beginning.
         for _ in 0..5 {
-            breaker.admit(now).unwrap().failed(now);
+            breaker.admit(Hook::Message, now).unwrap().failed(now);
         }
-        assert!(breaker.admit(now + seconds(1)).is_ok());
+        assert!(breaker.admit(Hook::Message, now + seconds(1)).is_ok());
     }
 
     #[tokio::test]
     async fn a_trial_that_is_broken_off_leaves_the_next_one() {
         let (breaker, start) = breaker();
         for _ in 0..5 {
-            breaker.admit(start).unwrap().failed(start);
+            breaker.admit(Hook::Message, start).unwrap().failed(start);
         }
         let now = start + seconds(1);
-        drop(breaker.admit(now).unwrap());
-        assert!(breaker.admit(Instant::now().max(now)).is_ok());
+        drop(breaker.admit(Hook::Message, now).unwrap());
+        assert!(
+            breaker
+                .admit(Hook::Message, Instant::now().max(now))
+                .is_ok()
+        );
     }
 
     #[tokio::test]
     async fn a_trial_that_was_ended_for_its_slowness_has_failed() {
         let (breaker, start) = breaker();
         for _ in 0..5 {
-            drop(breaker.admit(start).unwrap());
-            breaker.blame(start);
+            drop(breaker.admit(Hook::Message, start).unwrap());
+            breaker.blame(Hook::Message, start);
         }
         let now = start + seconds(1);
-        let trial = breaker.admit(now).unwrap();
-        breaker.blame(now);
+        let trial = breaker.admit(Hook::Message, now).unwrap();
+        breaker.blame(Hook::Message, now);
         drop(trial);
-        assert!(breaker.admit(now + seconds(1)).is_err());
-        assert!(breaker.admit(now + seconds(2)).is_ok());
+        assert!(breaker.admit(Hook::Message, now + seconds(1)).is_err());
+        assert!(breaker.admit(Hook::Message, now + seconds(2)).is_ok());
     }
 
     #[tokio::test]
     async fn old_calls_that_end_while_it_is_open_change_nothing() {
         let (breaker, start) = breaker();
-        let (good, bad) = (breaker.admit(start).unwrap(), breaker.admit(start).unwrap());
+        let (good, bad) = (
+            breaker.admit(Hook::Message, start).unwrap(),
+            breaker.admit(Hook::Message, start).unwrap(),
+        );
         for _ in 0..5 {
-            breaker.admit(start).unwrap().failed(start);
+            breaker.admit(Hook::Message, start).unwrap().failed(start);
         }
         good.succeeded();
         bad.failed(start);
@@ -331,5 +390,38 @@ mod tests {
                 milliseconds_left: 1000
             }
         ));
+    }
+
+    #[tokio::test]
+    async fn failures_among_many_calls_are_no_reason() {
+        let (breaker, start) = breaker();
+        for n in 0..1000 {
+            let now = start + Duration::from_millis(50 * n);
+            let pass = breaker.admit(Hook::Message, now).unwrap();
+            match n % 10 {
+                0 => pass.failed(now),
+                _ => pass.succeeded(),
+            }
+        }
+        assert_eq!(breaker.state(start + seconds(50)), BreakerState::Closed);
+        // That another hook works is no excuse.
+        let (breaker, start) = self::breaker();
+        for _ in 0..5 {
+            for _ in 0..10 {
+                breaker.admit(Hook::Rcpt, start).unwrap().succeeded();
+            }
+            breaker.admit(Hook::Message, start).unwrap().failed(start);
+        }
+        assert!(breaker.admit(Hook::Rcpt, start).is_err());
+        // Calls of long ago are none.
+        let (breaker, start) = self::breaker();
+        for _ in 0..1000 {
+            breaker.admit(Hook::Message, start).unwrap().succeeded();
+        }
+        let now = start + seconds(61);
+        for _ in 0..5 {
+            breaker.admit(Hook::Message, now).unwrap().failed(now);
+        }
+        assert!(breaker.admit(Hook::Message, now).is_err());
     }
 }

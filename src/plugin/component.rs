@@ -8,8 +8,9 @@ use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::gate::Gate;
 use super::guest::Guest;
+use super::host_time::HostTime;
 use super::images::Images;
-use super::inspect::inspect;
+use super::inspect;
 use super::limits::Limits;
 use super::manifest::Manifest;
 use super::services::Services;
@@ -32,9 +33,13 @@ pub enum LoadError {
     #[error("it is not WASM: a plugin is a WASM component (.wasm), this starts with {0}")]
     NotWasm(String),
     #[error(
-        "it is a core WASM module, not a component: compile it for wasm32-wasip2, or turn it into a component with `wasm-tools component new`"
+        "it is a core WASM module without the section `component-type`, which says what its functions mean. wit-bindgen leaves it there, so \
+         build it with its bindings and don't strip it: in Rust `cargo build --release --target wasm32-wasip2` (or wasip1), in C link \
+         NAME_component_type.o; to a module without it `wasm-tools component embed WIT --world WORLD FILE.wasm -o FILE.wasm` adds it"
     )]
     CoreModule,
+    #[error("it is a core WASM module, and cannot be made a component: {0}")]
+    Componentize(String),
     #[error("it does not compile: {0}")]
     Compile(String),
     #[error(
@@ -86,8 +91,7 @@ pub struct Runtime {
     pub grants: ArcSwap<Grants>,
     /// What plugins reach.
     pub services: Services,
-    /// Plugins that may send HTTP requests to addresses that are not public.
-    http_private: Vec<String>,
+    pub host_time: Option<HostTime>,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -126,7 +130,7 @@ impl Runtime {
             images: None,
             grants: ArcSwap::default(),
             services,
-            http_private: Vec::new(),
+            host_time: None,
             ticking,
         })
     }
@@ -134,13 +138,6 @@ impl Runtime {
     /// Whether less than half of the pool is free.
     pub fn is_short(&self) -> bool {
         self.permits.available_permits() * 2 < self.instances as usize
-    }
-
-    pub fn http_private(self, plugins: Vec<String>) -> Self {
-        Self {
-            http_private: plugins,
-            ..self
-        }
     }
 
     pub fn engine(&self) -> &wasmtime::Engine {
@@ -275,7 +272,7 @@ impl Plugin {
         manifest: &Manifest,
         bytes: Arc<[u8]>,
     ) -> Result<Self, LoadError> {
-        let found = inspect(&bytes)?;
+        let (found, bytes) = inspect::open(bytes).await?;
         if let Some(other) = found.contract.iter().find(|version| !abi::serves(version)) {
             return Err(LoadError::Version {
                 found: format!("{}@{other}", abi::PACKAGE),
@@ -307,7 +304,6 @@ impl Plugin {
             limits,
             asked,
             capabilities: ArcSwap::from_pointee(capabilities),
-            http_private: runtime.http_private.contains(&name),
             services: runtime.services.clone(),
             name,
         });
@@ -329,17 +325,24 @@ impl Plugin {
                 runtime.instances,
                 runtime.breaker,
                 manifest.warm,
+                runtime
+                    .services
+                    .metrics
+                    .filters()
+                    .versions()
+                    .gate(&profile.name, profile.mode.name()),
             ),
             info: FilterInfo {
                 name: profile.name.clone(),
                 version,
                 hooks: interface.hooks(),
-                uses: Uses::of(interface.abilities.iter().map(String::as_str)),
+                // What its manifest calls unused makes nobody send it a body.
+                uses: Uses::of(profile.asked.abilities.iter().map(|ability| ability.name())),
                 on_error: manifest.on_error,
             },
             order: manifest.order,
             digest,
-            size: bytes.len() as u64,
+            size: found.size,
             interface,
             start,
             meter: runtime.services.metrics.filters().meter(&profile.name),
@@ -378,22 +381,6 @@ impl Plugin {
         match (&self.start, self.interface.load()) {
             (Start::Each(_), Some(load)) => guest.load(load, limits).await,
             _ => Ok(()),
-        }
-    }
-}
-
-pub fn check_kind(bytes: &[u8]) -> Result<(), LoadError> {
-    match bytes.get(..8) {
-        // The version and layer of the header tell the two kinds apart.
-        Some([0, b'a', b's', b'm', _, _, 0, 0]) => Err(LoadError::CoreModule),
-        Some([0, b'a', b's', b'm', _, _, 1, 0]) => Ok(()),
-        _ if bytes.is_empty() => Err(LoadError::NotWasm("nothing: the file is empty".to_owned())),
-        _ => {
-            let start = bytes.get(..bytes.len().min(8)).unwrap_or_default();
-            Err(LoadError::NotWasm(format!(
-                "{:?}",
-                String::from_utf8_lossy(start)
-            )))
         }
     }
 }

@@ -80,11 +80,7 @@ impl Diff {
     }
 
     fn count(&mut self, turn: &Turn) {
-        let mode = match turn.mode {
-            Mode::Active => "active",
-            Mode::Shadow => "shadow",
-            Mode::Canary => "canary",
-        };
+        let mode = turn.mode.name();
         let key = (turn.mode != Mode::Active, turn.version.clone(), mode);
         let side = self.sides.entry(key).or_default();
         side.version.clone_from(&turn.version);
@@ -99,34 +95,7 @@ impl Diff {
     }
 
     fn compare(&mut self, id: &str, active: &Turn, shadow: &Turn) {
-        let mut changes: Vec<(String, String, String)> = Vec::new();
-        let (one, other) = (answer(active), answer(shadow));
-        if one != other {
-            changes.push((format!("verdict at {}", active.hook), one, other));
-        }
-        let scores = |turn: &Turn| -> BTreeMap<String, String> {
-            let scores = turn.symbols.iter();
-            scores
-                .map(|symbol| (symbol.name.clone(), format!("{:.1}", symbol.score)))
-                .collect()
-        };
-        let edits = |turn: &Turn| -> BTreeMap<String, String> {
-            let mut edits: BTreeMap<String, String> = BTreeMap::new();
-            for scoped in &turn.edits {
-                let (what, text) = edit(&scoped.edit);
-                let texts = edits.entry(what).or_default();
-                if !texts.is_empty() {
-                    texts.push_str(", ");
-                }
-                texts.push_str(&text);
-                if !scoped.scope.is_all() {
-                    texts.push_str(" (for some)");
-                }
-            }
-            edits
-        };
-        differences("symbol", scores(active), scores(shadow), &mut changes);
-        differences("edit", edits(active), edits(shadow), &mut changes);
+        let changes = changes(active, shadow);
         self.compared += 1;
         self.same += u64::from(changes.is_empty());
         for change in changes {
@@ -164,6 +133,41 @@ impl Diff {
         }
         self
     }
+}
+
+/// What differs between two turns at the same call: what it is, the one's, the other's.
+pub fn changes(one: &Turn, other: &Turn) -> Vec<(String, String, String)> {
+    let mut changes: Vec<(String, String, String)> = Vec::new();
+    let answers = (answer(one), answer(other));
+    if answers.0 != answers.1 {
+        changes.push((format!("verdict at {}", one.hook), answers.0, answers.1));
+    }
+    differences("symbol", scores(one), scores(other), &mut changes);
+    differences("edit", edits(one), edits(other), &mut changes);
+    changes
+}
+
+fn scores(turn: &Turn) -> BTreeMap<String, String> {
+    let scores = turn.symbols.iter();
+    scores
+        .map(|symbol| (symbol.name.clone(), format!("{:.1}", symbol.score)))
+        .collect()
+}
+
+fn edits(turn: &Turn) -> BTreeMap<String, String> {
+    let mut edits: BTreeMap<String, String> = BTreeMap::new();
+    for scoped in &turn.edits {
+        let (what, text) = edit(&scoped.edit);
+        let texts = edits.entry(what).or_default();
+        if !texts.is_empty() {
+            texts.push_str(", ");
+        }
+        texts.push_str(&text);
+        if !scoped.scope.is_all() {
+            texts.push_str(" (for some)");
+        }
+    }
+    edits
 }
 
 fn differences(

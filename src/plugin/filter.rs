@@ -69,7 +69,7 @@ impl FilterRun for PluginRun {
             return Outcome::new(Ok(Verdict::Continue));
         }
         let gate = &plugin.gate;
-        let (pass, result) = match gate.admit() {
+        let (pass, result) = match gate.admit(call.hook()) {
             Ok(pass) => {
                 let _in_flight = gate.figures().enter();
                 self.busy = true;
@@ -163,7 +163,7 @@ impl PluginRun {
 }
 
 /// Of a shadow that was ended, since nobody waits for it any longer.
-pub fn overdue(plugin: &Plugin, waited: Duration) -> Outcome {
+pub fn overdue(plugin: &Plugin, hook: Hook, waited: Duration) -> Outcome {
     let result = Err(Failure {
         kind: FailureKind::Timeout,
         text: format!(
@@ -171,7 +171,7 @@ pub fn overdue(plugin: &Plugin, waited: Duration) -> Outcome {
             waited.as_millis()
         ),
     });
-    plugin.gate.blame(&result, waited);
+    plugin.gate.blame(hook, &result, waited);
     Outcome {
         elapsed: waited,
         ..Outcome::new(result)

@@ -38,9 +38,14 @@ impl Member {
         self.active.iter().chain(&self.candidate)
     }
 
-    fn order(&self) -> (u32, &str) {
+    /// Its `order`.
+    pub fn place(&self) -> u32 {
         let order = self.loaded().next().map(|loaded| loaded.plugin.order);
-        (order.unwrap_or_default(), &self.name)
+        order.unwrap_or_default()
+    }
+
+    fn order(&self) -> (u32, &str) {
+        (self.place(), &self.name)
     }
 
     pub fn filter(&self) -> Option<Arc<dyn Filter>> {

@@ -7,7 +7,8 @@ use super::figures::{Figures, Summary};
 use super::guest::Guest;
 use super::limits::Limits;
 use super::probation::{Judgement, ProbationConfig, judge};
-use crate::mail::{Failure, FailureKind, Verdict};
+use crate::mail::{Failure, FailureKind, Hook, Verdict};
+use crate::metrics::GateMeter;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub struct Gate {
     instances: Arc<Semaphore>,
     concurrency: u32,
     breaker: Arc<Breaker>,
+    meter: GateMeter,
     figures: Figures,
     /// None: each transaction has a fresh instance.
     warm: Option<Mutex<Vec<Guest>>>,
@@ -58,13 +60,15 @@ impl Gate {
         pool: u32,
         breaker: BreakerConfig,
         warm: bool,
+        meter: GateMeter,
     ) -> Self {
         // A part of the pool is always for the others.
         let concurrency = limits.concurrency.min(pool - pool / 8).max(1);
         Self {
             instances: Arc::new(Semaphore::new(concurrency as usize)),
             concurrency,
-            breaker: Breaker::new(breaker, name, version),
+            breaker: Breaker::new(breaker, &format!("plugin {name} {version}"), meter.clone()),
+            meter,
             figures: Figures::default(),
             warm: warm.then(Mutex::default),
             on_probation: AtomicBool::new(false),
@@ -88,11 +92,13 @@ impl Gate {
         self.concurrency
     }
 
-    pub fn admit(&self) -> Result<Pass, Failure> {
-        self.breaker.admit(Instant::now()).map_err(|open| Failure {
-            kind: FailureKind::BreakerOpen,
-            text: open.0,
-        })
+    pub fn admit(&self, hook: Hook) -> Result<Pass, Failure> {
+        self.breaker
+            .admit(hook, Instant::now())
+            .map_err(|open| Failure {
+                kind: FailureKind::BreakerOpen,
+                text: open.0,
+            })
     }
 
     /// Counts a call. `pass`: of one that was run.
@@ -112,8 +118,8 @@ impl Gate {
     }
 
     /// Counts a call that was ended from outside, for its slowness.
-    pub fn blame(&self, failed: &Result<Verdict, Failure>, elapsed: Duration) {
-        self.breaker.blame(Instant::now());
+    pub fn blame(&self, hook: Hook, failed: &Result<Verdict, Failure>, elapsed: Duration) {
+        self.breaker.blame(hook, Instant::now());
         self.done(None, failed, elapsed);
     }
 
@@ -158,6 +164,7 @@ impl Gate {
     /// From now on each call is judged, until there is a judgement.
     pub fn watch(&self, probation: Probation) {
         *lock(&self.probation) = Some(probation);
+        self.meter.on_probation(true);
         self.on_probation.store(true, Relaxed);
     }
 
@@ -173,6 +180,7 @@ impl Gate {
     pub fn release(&self) {
         self.on_probation.store(false, Relaxed);
         *lock(&self.probation) = None;
+        self.meter.on_probation(false);
     }
 
     fn judge(&self) {
@@ -196,6 +204,7 @@ impl Gate {
                 judgement,
             });
             *probation = None;
+            self.meter.on_probation(false);
         }
     }
 }

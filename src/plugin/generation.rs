@@ -136,6 +136,7 @@ pub async fn load(
         .collect();
     let mut slots = Vec::new();
     let mut work = JoinSet::new();
+    let metrics = runtime.services.metrics.filters().versions().clone();
     // Compiling takes all of a core for seconds.
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let lanes = Arc::new(Semaphore::new(cores));
@@ -193,6 +194,7 @@ pub async fn load(
                     ""
                 };
                 tracing::warn!("plugin {} kept out: {why}{former}", slot.key);
+                metrics.refused_load(&slot.key);
                 slot.problem = Some(why);
             }
         }
@@ -264,6 +266,12 @@ impl Generation {
 
     pub(super) fn member(&self, name: &str) -> Option<&Member> {
         self.members.iter().find(|member| member.name == name)
+    }
+
+    /// The filters with their places in the chain.
+    pub fn ordered(&self) -> impl Iterator<Item = (u32, Arc<dyn Filter>)> {
+        let orders = self.members.iter().map(Member::place);
+        orders.zip(self.filters.iter().cloned())
     }
 
     /// The same, but for a directory that cannot be looked at.

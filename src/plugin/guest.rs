@@ -78,6 +78,9 @@ impl Guest {
         let mut store = Store::new(runtime.engine(), State::new(Arc::clone(profile)));
         store.limiter(|state| &mut state.memory);
         store.set_hostcall_fuel(MAX_HANDED_OVER);
+        if let Some(time) = &runtime.host_time {
+            time.watch(&mut store);
+        }
         store.epoch_deadline_callback(|mut context| {
             let state = context.data_mut();
             match state.ticks.checked_sub(1) {

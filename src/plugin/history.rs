@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// Versions of one plugin.
 const MOST: usize = 10;
+/// In the state of a host.
+pub const FOLDER: &str = "history";
 const WASM: &str = "filter.wasm";
 const NOTE: &str = "version.json";
 
@@ -58,6 +60,23 @@ impl History {
             .collect();
         versions.sort_by_key(|version| std::cmp::Reverse(version.in_force_at));
         versions
+    }
+
+    /// The version that an administrator calls so.
+    pub fn find(&self, name: &str, version: &str) -> Result<Version, String> {
+        let known = self.of(name);
+        let names: Vec<_> = known.iter().map(|known| known.version.clone()).collect();
+        let found = known.into_iter().find(|known| known.is_called(version));
+        found.ok_or_else(|| {
+            format!(
+                "{name} {version} is not among the versions that were in force here: {}",
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                }
+            )
+        })
     }
 
     /// Notes that a version is in force, and keeps its files. What it passed before, it has passed.
@@ -129,6 +148,13 @@ impl History {
     fn folder(&self, name: &str, id: Digest) -> PathBuf {
         self.root.join(name).join(id.to_string())
     }
+}
+
+/// Where the component of a version that was in force lies, with its manifest beside it. `state` is [`super::Config::state`].
+pub fn former(state: &Path, name: &str, version: &str) -> Result<PathBuf, String> {
+    let history = History::new(state.join(FOLDER));
+    let found = history.find(name, version)?;
+    history.files(name, found.id).map(|(wasm, _)| wasm)
 }
 
 fn write_note(folder: &Path, version: &Version) -> io::Result<()> {

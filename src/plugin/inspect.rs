@@ -3,11 +3,14 @@
 
 use super::abi;
 use super::capability::Asked;
-use super::component::{LoadError, check_kind};
+use super::component::LoadError;
+use super::componentize::component_of;
 use super::digest::Digest;
 use super::manifest::Manifest;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use wasmparser::{Parser, Payload};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,7 +34,29 @@ pub struct Inspection {
 }
 
 pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
-    check_kind(bytes)?;
+    Ok(read(bytes)?.0)
+}
+
+/// With the component itself, which is made here of a core module: that can take a while, and its maker may panic on an odd one.
+pub async fn open(bytes: Arc<[u8]>) -> Result<(Inspection, Arc<[u8]>), LoadError> {
+    let work = move || {
+        let (found, component) = read(&bytes)?;
+        let component = match component {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(component) => Some(component.into()),
+        };
+        Ok((found, component.unwrap_or(bytes)))
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|_| {
+        Err(LoadError::Componentize(
+            "this form of module is not supported".to_owned(),
+        ))
+    })
+}
+
+fn read(bytes: &[u8]) -> Result<(Inspection, Cow<'_, [u8]>), LoadError> {
+    let component = component_of(bytes)?;
     let mut found = Inspection {
         size: bytes.len() as u64,
         digest: Digest::of(bytes),
@@ -42,10 +67,10 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspection, LoadError> {
         imports: Vec::new(),
         exports: Vec::new(),
     };
-    found.read(bytes).map_err(|error| {
+    found.read(&component).map_err(|error| {
         LoadError::Compile(format!("{} at octet {}", error.message(), error.offset()))
     })?;
-    Ok(found)
+    Ok((found, component))
 }
 
 impl Inspection {

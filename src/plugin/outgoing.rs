@@ -89,7 +89,7 @@ impl WasiHttpHooks for Outgoing {
             return Box::new(async { Err(HttpError::HttpRequestDenied) });
         }
         let profile = Arc::clone(&self.profile);
-        let private = profile.http_private || self.capabilities.has(Ability::HttpPrivate);
+        let private = self.capabilities.has(Ability::HttpPrivate);
         let wait = options.unwrap_or_default().first_byte_timeout;
         Box::new(async move {
             let result = match &profile.services.http {

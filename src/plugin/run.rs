@@ -104,42 +104,75 @@ pub struct Loaded {
 /// `config` gives limits and cache; its directory is not looked at.
 pub async fn load_path(config: &Config, path: &Path) -> Result<Loaded, RunError> {
     let found = loader::at(path).map_err(RunError::File)?;
+    // NAME@ANYTHING is a further version of NAME.
+    let name = found.key.split('@').next().unwrap_or_default().to_owned();
+    load_found(config, &name, found).await
+}
+
+/// The same, for a manifest that gives no name and a file that says nothing of it.
+pub async fn load_as(config: &Config, name: &str, path: &Path) -> Result<Loaded, RunError> {
+    load_found(config, name, loader::at(path).map_err(RunError::File)?).await
+}
+
+/// A component that lies nowhere, without a manifest.
+pub async fn load_bytes(config: &Config, name: &str, bytes: Vec<u8>) -> Result<Loaded, RunError> {
+    let manifest = Manifest::parse("").map_err(|error| RunError::Manifest {
+        path: PathBuf::new(),
+        error,
+    })?;
+    let plugin = load(config, name, &manifest, bytes.into()).await?;
+    plugin.map_err(|error| RunError::Load {
+        path: PathBuf::from(name),
+        error,
+    })
+}
+
+async fn load_found(config: &Config, name: &str, found: loader::Found) -> Result<Loaded, RunError> {
     let wasm = found.wasm.map_err(RunError::File)?;
     let files = loader::files(&wasm, found.manifest.as_deref()).map_err(RunError::File)?;
     let manifest = Manifest::parse(&files.manifest).map_err(|error| RunError::Manifest {
         path: found.manifest.unwrap_or_else(|| wasm.clone()),
         error,
     })?;
-    // NAME@ANYTHING is a further version of NAME.
-    let name = found.key.split('@').next().unwrap_or_default();
     if manifest.name.is_none() {
         check_name(name).map_err(RunError::File)?;
     }
-    let runtime = Runtime::new(
+    let loaded = load(config, name, &manifest, files.bytes).await?;
+    let mut loaded = loaded.map_err(|error| RunError::Load {
+        path: wasm.clone(),
+        error,
+    })?;
+    loaded.plugin.path = Some(wasm);
+    Ok(loaded)
+}
+
+/// The inner error is the plugin's.
+async fn load(
+    config: &Config,
+    name: &str,
+    manifest: &Manifest,
+    bytes: Arc<[u8]>,
+) -> Result<Result<Loaded, LoadError>, EngineError> {
+    let mut runtime = Runtime::new(
         &config.engine(),
         config.limits,
         config.load,
         config.services.clone(),
     )?;
-    let runtime = Arc::new(runtime.http_private(config.http_private.clone()));
+    runtime.host_time = config.host_time.clone();
+    let runtime = Arc::new(runtime);
     // No mail is anybody's here. Its own manifest narrows it as it does in a server.
     runtime.grants.store(Arc::new(Grants::everything()));
-    let plugin = Plugin::load(runtime, name, &manifest, files.bytes)
-        .await
-        .map_err(|error| RunError::Load {
-            path: wasm.clone(),
-            error,
-        })?;
-    let plugin = Arc::new(plugin);
-    Ok(Loaded {
-        plugin: PluginStatus {
-            path: Some(wasm),
-            ..status_of(&plugin)
-        },
+    let plugin = match Plugin::load(runtime, name, manifest, bytes).await {
+        Ok(plugin) => Arc::new(plugin),
+        Err(error) => return Ok(Err(error)),
+    };
+    Ok(Ok(Loaded {
+        plugin: status_of(&plugin),
         filter: Arc::new(PluginFilter(Arc::clone(&plugin))),
         asked: plugin.profile.asked.clone(),
         own: PluginFilter(plugin),
-    })
+    }))
 }
 
 impl Loaded {

@@ -7,8 +7,9 @@ use super::component::{LoadTime, Runtime};
 use super::engine::{EngineConfig, EngineError};
 use super::force::{self, Held};
 use super::gate::Judged;
-use super::generation::{self, Generation, PluginStatus, Slot};
-use super::history::History;
+use super::generation::{self, Generation, PluginState, PluginStatus, Slot};
+use super::history::{self, History};
+use super::host_time::HostTime;
 use super::images::Images;
 use super::limits::Limits;
 use super::loader::{self, Found, Source};
@@ -16,6 +17,7 @@ use super::pins::Pins;
 use super::probation::ProbationConfig;
 use super::services::Services;
 use super::{versions, watch};
+use crate::metrics::Versions;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,8 +62,8 @@ pub struct Config {
     pub probation: ProbationConfig,
     /// What plugins reach beyond the message.
     pub services: Services,
-    /// Plugins that may send HTTP requests to addresses that are not public.
-    pub http_private: Vec<String>,
+    /// Where the time that plugins spend in the host is measured: it makes each call dearer.
+    pub host_time: Option<HostTime>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -93,7 +95,7 @@ impl Config {
             breaker: BreakerConfig::default(),
             probation: ProbationConfig::default(),
             services: Services::default(),
-            http_private: Vec::new(),
+            host_time: None,
         }
     }
 
@@ -181,16 +183,14 @@ impl Host {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let engine = config.engine();
         let (defaults, load) = (config.limits, config.load);
-        let (services, private) = (config.services.clone(), config.http_private.clone());
-        let mut runtime = tokio::task::spawn_blocking(move || {
-            Runtime::new(&engine, defaults, load, services)
-                .map(|runtime| runtime.http_private(private))
-        })
-        .await
-        .map_err(|error| StartError::Directory {
-            path: config.directory.clone(),
-            error: io::Error::other(error),
-        })??;
+        let services = config.services.clone();
+        let mut runtime =
+            tokio::task::spawn_blocking(move || Runtime::new(&engine, defaults, load, services))
+                .await
+                .map_err(|error| StartError::Directory {
+                    path: config.directory.clone(),
+                    error: io::Error::other(error),
+                })??;
         let state = |name: &str| config.state.as_ref().map(|state| state.join(name));
         runtime.breaker = config.breaker;
         runtime.images = state("images").map(Images::new);
@@ -209,7 +209,7 @@ impl Host {
             current: ArcSwap::new(Arc::clone(&first)),
             changed: channel::Sender::new(first),
             number: channel::Sender::new(0),
-            history: state("history").map(History::new),
+            history: state(history::FOLDER).map(History::new),
             pins: state("pins.json").map(Pins::new),
             pinning: Mutex::default(),
             judged,
@@ -278,6 +278,11 @@ impl Shared {
         &self.config.directory
     }
 
+    /// What is counted of them.
+    pub(super) fn versions(&self) -> &Versions {
+        self.config.services.metrics.filters().versions()
+    }
+
     pub(super) fn grants(&self) -> Option<&Path> {
         self.config.grants.file()
     }
@@ -300,6 +305,7 @@ impl Shared {
 
     pub(super) async fn reload_or_say_why(&self) {
         if let Err(error) = self.reload().await {
+            self.versions().reloaded("failed");
             let problem = format!("{}: {error}", self.config.directory.display());
             let current = self.current.load_full();
             if current.problem.as_ref() != Some(&problem) {
@@ -315,7 +321,7 @@ impl Shared {
         seen.regranted |= seen.grants.look(settle, &self.runtime.grants).await;
         let (scan, sources) = self.look(&seen).await?;
         let slots = generation::load(&self.runtime, &seen.slots, sources, seen.regranted).await;
-        let held = self.held(&seen.held, &slots).await;
+        let held = self.held(&seen.held, &slots, seen.regranted).await;
         let (members, statuses) = force::in_force(&slots, &held);
         let before = self.current.load_full();
         let next = Generation::next(&before, members, statuses);
@@ -328,6 +334,12 @@ impl Shared {
                     .with_problem(problem.clone()),
             ),
         };
+        let result = if next.is_some() {
+            "changed"
+        } else {
+            "unchanged"
+        };
+        self.versions().reloaded(result);
         if let Some(next) = next {
             self.enter(&before, &next).await;
             self.publish(next).await;
@@ -379,6 +391,9 @@ impl Shared {
         self.current.store(Arc::clone(&generation));
         let metrics = &self.config.services.metrics;
         metrics.filters().generation(generation.number);
+        let states = generation.plugins.iter().map(|status| &status.state);
+        let is_out = |state: &&PluginState| **state != PluginState::Active;
+        self.versions().kept_out(states.filter(is_out).count());
         if let Some(path) = self.config.status_file.clone() {
             let written = blocking(move || status.write(&path)).await;
             if let Err(error) = written {

@@ -4,7 +4,7 @@
 use super::component::Plugin;
 use super::filter::{PluginRun, overdue};
 use super::rollout::{Rollout, Share};
-use crate::mail::{Call, Filter, FilterInfo, FilterRun, Mode, Outcome, Verdict, View};
+use crate::mail::{Call, Filter, FilterInfo, FilterRun, Hook, Mode, Outcome, Verdict, View};
 use async_trait::async_trait;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -90,14 +90,20 @@ impl FilterRun for ShadowRun {
             _ => None,
         };
         let beside = match shadow {
-            Some(shadow) => Some(self.join(shadow).await),
+            Some(shadow) => Some(self.join(hook, shadow).await),
             None => None,
         };
         match (active, beside) {
-            (Some(active), beside) => Outcome {
-                beside: beside.map(Box::new),
-                ..active
-            },
+            (Some(active), beside) => {
+                if let Some(shadow) = &beside {
+                    let versions = self.candidate.runtime.services.metrics.filters().versions();
+                    versions.shadowed(&self.info.name, agree(&active, shadow));
+                }
+                Outcome {
+                    beside: beside.map(Box::new),
+                    ..active
+                }
+            }
             (None, Some(beside)) => beside,
             // The shadow has failed, and there is nobody else.
             (None, None) => Outcome {
@@ -110,7 +116,11 @@ impl FilterRun for ShadowRun {
 }
 
 impl ShadowRun {
-    async fn join(&mut self, shadow: AbortOnDropHandle<(PluginRun, Outcome)>) -> Outcome {
+    async fn join(
+        &mut self,
+        hook: Hook,
+        shadow: AbortOnDropHandle<(PluginRun, Outcome)>,
+    ) -> Outcome {
         let started = Instant::now();
         let done = tokio::time::timeout(self.patience, shadow).await;
         self.patience = self.patience.saturating_sub(started.elapsed());
@@ -122,7 +132,7 @@ impl ShadowRun {
                 outcome
             }
             // A panic of the host in its task, or late: it was ended.
-            Ok(Err(_)) | Err(_) => overdue(&self.candidate, started.elapsed()),
+            Ok(Err(_)) | Err(_) => overdue(&self.candidate, hook, started.elapsed()),
         };
         Outcome {
             mode: Mode::Shadow,
@@ -130,6 +140,19 @@ impl ShadowRun {
             ..outcome
         }
     }
+}
+
+/// Whether two versions did the same; that neither answered is the same too.
+fn agree(active: &Outcome, shadow: &Outcome) -> bool {
+    let points = |outcome: &Outcome| -> Vec<(String, f32)> {
+        let symbols = outcome.symbols.iter();
+        symbols
+            .map(|symbol| (symbol.name.clone(), symbol.score))
+            .collect()
+    };
+    active.result.as_ref().ok() == shadow.result.as_ref().ok()
+        && points(active) == points(shadow)
+        && active.edits == shadow.edits
 }
 
 struct CanaryRun {

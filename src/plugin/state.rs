@@ -50,8 +50,6 @@ pub struct Profile {
     pub asked: Asked,
     /// What the grants of now make of it.
     pub capabilities: ArcSwap<Capabilities>,
-    /// Whether the host's configuration lets it send HTTP requests to addresses that are not public, whatever is granted.
-    pub http_private: bool,
     pub services: Services,
 }
 
@@ -265,11 +263,8 @@ impl State {
 
     /// By earlier filters and by this one.
     pub fn symbols(&self) -> impl Iterator<Item = &Symbol> {
-        let earlier = self.view().map(|view| view.symbols.as_slice());
-        earlier
-            .unwrap_or_default()
-            .iter()
-            .chain(&self.record.symbols)
+        let earlier = self.view().into_iter().flat_map(|view| view.symbols.iter());
+        earlier.chain(&self.record.symbols)
     }
 
     fn hook(&self) -> Option<Hook> {
@@ -374,7 +369,7 @@ impl State {
             };
             address.filter(known).ok_or_else(|| {
                 Refused::NoSuchThing(match one {
-                    Some(recipient) => format!("at on-deliver for {recipient} nothing can be changed for {text:?}"),
+                    Some(recipient) => format!("at on-{} for {recipient} nothing can be changed for {text:?}", call.hook()),
                     None => format!("{text:?} is not a recipient of this transaction; envelope.recipients has them"),
                 })
             })
@@ -416,13 +411,14 @@ impl State {
     pub fn edit_filing(&mut self, edit: Edit, scope: Scope) -> Result<(), Refused> {
         if matches!(self.heard()?, Hook::Connect | Hook::Helo) {
             return Err(Refused::NoSuchThing(
-                "there is no message to file at this hook: ask from on-mail on".to_owned(),
+                "there is no message to send anywhere at this hook: ask from on-mail on".to_owned(),
             ));
         }
         let octets = match &edit {
             Edit::FileInto { mailbox, why } => mailbox.len() + why.len(),
             Edit::AddFlag(flag) => flag.len(),
             Edit::Hold { why } => why.len(),
+            Edit::Via(next_hop) => next_hop.len(),
             _ => 0,
         };
         self.spend(octets)?;

@@ -113,7 +113,9 @@ impl Host {
             return Err(format!("{name} {} is in force", target.version));
         }
         let why = format!("rolled back from {} by command", now.plugin.info.version);
-        self.shared.hold(name, target, why, None).await
+        let pin = self.shared.hold(name, target, why, None).await?;
+        self.shared.versions().rolled_back(name, "command");
+        Ok(pin)
     }
 
     /// Holds a plugin to a version, or to the one in force.
@@ -179,21 +181,9 @@ impl Shared {
 
     async fn find(&self, name: &str, version: &str) -> Result<Version, String> {
         let history = self.history.clone().ok_or(NO_STATE)?;
-        let of = name.to_owned();
-        let known = blocking(move || Ok(history.of(&of))).await;
-        let known = known.map_err(|error| error.to_string())?;
-        let names: Vec<_> = known.iter().map(|known| known.version.clone()).collect();
-        let found = known.into_iter().find(|known| known.is_called(version));
-        found.ok_or_else(|| {
-            format!(
-                "{name} {version} is not among the versions that were in force here: {}",
-                if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(", ")
-                }
-            )
-        })
+        let (name, version) = (name.to_owned(), version.to_owned());
+        let found = blocking(move || Ok(history.find(&name, &version))).await;
+        found.map_err(|error| error.to_string())?
     }
 
     /// Pins, and makes it so; or says why not, and all is as it was.
@@ -250,6 +240,7 @@ impl Shared {
         &self,
         before: &BTreeMap<String, Held>,
         slots: &[Slot],
+        regranted: bool,
     ) -> BTreeMap<String, Held> {
         let Some(pins) = &self.pins else {
             return BTreeMap::new();
@@ -283,6 +274,14 @@ impl Shared {
             let version = match before.get(&name) {
                 Some((former, Ok(loaded))) if former.id == pin.id => Ok(Arc::clone(loaded)),
                 _ => self.former(&name, pin.id).await,
+            };
+            // It goes by the grants of now, as what lies in the directory does.
+            let version = match version {
+                Ok(loaded) if regranted => match loaded.plugin.regrant() {
+                    Ok(()) => Ok(loaded),
+                    Err(lacking) => Err(lacking.to_string()),
+                },
+                version => version,
             };
             if let Err(why) = &version {
                 tracing::error!(
@@ -403,8 +402,14 @@ impl Shared {
         };
         let reason = format!("{version} left its probation: {why}");
         let back = former.version.clone();
-        match self.hold(&name, former, reason, Some(id)).await {
+        let held = self.hold(&name, former, reason, Some(id)).await;
+        if held.is_ok() {
+            self.versions().rolled_back(&name, "probation");
+        }
+        match held {
             Ok(_) => tracing::error!(
+                alert = "plugin rolled back",
+                plugin = name,
                 "plugin {name} {version} left its probation: {why}; {back} is in force again, until another version is there or `wasmilter plugin unpin {name}`"
             ),
             Err(error) => tracing::error!(

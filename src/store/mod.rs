@@ -15,6 +15,7 @@ pub use types::{
 
 use crate::mail::{Address, Content, Journal, TransactionId, Turn};
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 /// Where mail is kept. When a method that changes something returns `Ok`, the change is on stable storage; when it
@@ -46,6 +47,8 @@ pub trait Store: Quarantine + Send + Sync {
     async fn append_turns(&self, id: &TransactionId, turns: &[Turn]) -> Result<(), StoreError>;
     /// By transaction id, by the queue id of the mail server before this one, or by Message-ID (with or without its angle brackets): the latest that fits.
     async fn journal(&self, key: &str) -> Result<Option<Journal>, StoreError>;
+    /// Removes journals of transactions before this time, the oldest first and some hundred at a time: again until it says 0.
+    async fn expire_journals(&self, before: Timestamp) -> Result<usize, StoreError>;
 
     // --- mailboxes ---
 

@@ -6,7 +6,7 @@ mod header;
 mod policy;
 mod results;
 mod spf;
-mod spf_record;
+pub mod spf_record;
 
 pub use header::{field, removals};
 pub use policy::{Action, FILTER, Policy, Ruling};

@@ -285,6 +285,7 @@ async fn rewrite_removes_programs_and_puts_a_banner_on_mail_from_outside() {
     let banner = "# [[config.rules]]\n# when = { external = true }\n# banner = ";
     assert!(text.contains(banner) && text.contains("# blocked-attachments = "));
     let text = text
+        .replace("unused = [", "# unused = [")
         .replace("# blocked-", "blocked-")
         .replace(banner, &banner.replace("# ", ""));
     std::fs::write(&manifest, text).unwrap();

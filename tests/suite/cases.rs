@@ -53,6 +53,7 @@ async fn run(
         envelope: envelope.clone(),
         message: Content::from_bytes(message),
         policy,
+        next_hops: Arc::new([]),
     };
     let done = kit::play(filters, transaction).await.unwrap();
     assert_eq!(done.recipients, []);

@@ -180,13 +180,12 @@ fn first_party_plugins_are_granted_by_being_named() {
     let site = Site::new();
     let installed = site.plugin(&["install", "rewrite", "folders", "spam-score"], 0);
     assert!(
-        installed.contains("granted to rewrite in ")
-            && installed.contains(": header-edit, body-edit\n"),
+        installed.contains("granted to rewrite in ") && installed.contains(": header-edit\n"),
         "{installed}"
     );
     assert_eq!(
         site.grants(),
-        "[rewrite]\nabilities = [\"header-edit\", \"body-edit\"]\n\n[folders]\nabilities = [\"filing\"]\n"
+        "[rewrite]\nabilities = [\"header-edit\"]\n\n[folders]\nabilities = [\"filing\"]\n"
     );
     let server = Process::serve(&site.path("wasmilter.toml"), 3);
     let list = site.listed("rewrite 0.1.0  active");

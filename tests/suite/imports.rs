@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["proto"],
     &["net", "dns", "kv", "store", "queue"],
     &["plugin"],
-    &["auth"],
+    &["auth", "milter"],
     &["verify"],
     &["chain"],
     &["accept"],

@@ -32,6 +32,11 @@ pub fn tls() -> Option<String> {
     session::tls()
 }
 
+/// Whose certificate the client showed and the server verified: a mail address, a domain or a common name; none without one.
+pub fn client_certificate() -> Option<String> {
+    session::client_certificate()
+}
+
 /// The account that the client authenticated as, if it did.
 pub fn authenticated() -> Option<String> {
     session::authenticated()

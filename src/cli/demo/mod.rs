@@ -109,6 +109,7 @@ fn ends(journal: &Journal) -> Vec<(String, String)> {
                 Disposition::Refused { .. } => "reject".to_owned(),
                 Disposition::Discarded { .. } => "discard".to_owned(),
                 Disposition::Passed { how } => how.clone(),
+                Disposition::Relayed { next_hop, .. } => format!("handed to {next_hop}"),
                 Disposition::Quarantined { .. } => "quarantine".to_owned(),
             };
             (place.recipient.to_string(), end)

@@ -53,7 +53,12 @@ fn head(out: &mut String, journal: &Journal) -> std::fmt::Result {
     );
     let tls = session.tls.as_ref().map_or_else(
         || "no TLS".to_owned(),
-        |tls| format!("{} {}", tls.version, tls.cipher),
+        |tls| {
+            let client = tls.client.as_deref();
+            let client = client.map(|name| format!(", certificate of {name}"));
+            let client = client.unwrap_or_default();
+            format!("{} {}{client}", tls.version, tls.cipher)
+        },
     );
     writeln!(
         out,
@@ -327,6 +332,9 @@ fn end(out: &mut String, journal: &Journal) -> std::fmt::Result {
             Disposition::Discarded { why } => writeln!(out, "discarded: {why}")?,
             Disposition::Refused { reply } => writeln!(out, "refused: {reply}")?,
             Disposition::Passed { how } => writeln!(out, "{how}")?,
+            Disposition::Relayed { next_hop, reply } => {
+                writeln!(out, "handed to {next_hop}, which said {reply}")?
+            }
             Disposition::Quarantined { id, why, then } => {
                 writeln!(out, "in quarantine as {id}: {why}")?;
                 match then {

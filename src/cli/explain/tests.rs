@@ -1,8 +1,8 @@
 use super::render::text;
 use crate::mail::{
     Address, AuthenticationResult, Disposition, Edit, Envelope, Failure, FailureKind, FieldName,
-    HeaderEdit, Hook, HostCall, Journal, Line, Mode, Recipient, Ret, Scope, Scoped, Session,
-    Symbol, TransactionId, Turn, Verdict, Where,
+    FieldValue, HeaderEdit, Hook, HostCall, Journal, Line, Mode, Recipient, Ret, Scope, Scoped,
+    Session, Symbol, TransactionId, Turn, Verdict, Where,
 };
 use std::time::Duration;
 
@@ -31,7 +31,7 @@ fn turn(filter: &str, hook: Hook) -> Turn {
 fn a_journal_reads_as_a_story() {
     let alice = Address::parse("alice@example.test").unwrap();
     let field = |name| FieldName::new(name).unwrap();
-    let line = |text| Line::new(text).unwrap();
+    let line = |text| FieldValue::from(Line::new(text).unwrap());
     let journal = Journal {
         id: TransactionId::new(0, 1),
         queue_id: None,

@@ -24,13 +24,18 @@ impl Build {
 /// Compiles, and says what came out.
 pub fn build(directory: &Path) -> anyhow::Result<()> {
     let built = kit::build(directory)?;
-    if built.target_added {
-        eprintln!("added the target wasm32-wasip2 to the toolchain");
+    if let Some(target) = built.target_added {
+        eprintln!("added the target {target} to the toolchain");
     }
     println!(
-        "built {} ({} KiB)",
+        "built {} ({} KiB{})",
         built.component.display(),
-        built.octets / 1024
+        built.octets / 1024,
+        if built.was_module {
+            ", a component made of the core module"
+        } else {
+            ""
+        }
     );
     Ok(())
 }

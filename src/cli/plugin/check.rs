@@ -61,7 +61,11 @@ pub async fn check(path: &Path) -> anyhow::Result<Loaded> {
 }
 
 pub async fn load(path: &Path) -> anyhow::Result<Loaded> {
-    let loaded = plugin::load_path(&plugin::Config::new("."), path).await;
+    load_with(&plugin::Config::new("."), path).await
+}
+
+pub async fn load_with(config: &plugin::Config, path: &Path) -> anyhow::Result<Loaded> {
+    let loaded = plugin::load_path(config, path).await;
     let unbuilt = path.join("Cargo.toml").is_file();
     loaded.with_context(|| match unbuilt {
         true => format!(

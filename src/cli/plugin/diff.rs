@@ -1,11 +1,11 @@
 //! `wasmilter plugin diff`: where a shadow or canary and the active version of a plugin disagree, by the journals.
 
 use super::super::ConfigFile;
+use super::since;
 use crate::app;
 use crate::cli::explain::time;
-use crate::mail::{Clock, SystemClock, TransactionId};
 use crate::plugin::Diff as Found;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use jiff::SignedDuration;
 use std::fmt::Write as _;
@@ -18,7 +18,7 @@ const AT_A_TIME: u32 = 200;
 pub struct Diff {
     name: String,
     /// How far back: 90s, 30m, 12h, 7d
-    #[arg(long, default_value = "7d", value_parser = age)]
+    #[arg(long, default_value = "7d", value_parser = since::age)]
     since: SignedDuration,
     /// As JSON
     #[arg(long)]
@@ -27,30 +27,11 @@ pub struct Diff {
     file: ConfigFile,
 }
 
-fn age(text: &str) -> Result<SignedDuration, String> {
-    let wrong = || format!("{text:?} is not an age: write 90s, 30m, 12h or 7d");
-    let (number, unit) = text
-        .split_at_checked(text.len().saturating_sub(1))
-        .ok_or_else(wrong)?;
-    let unit = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 60 * 60,
-        "d" => 24 * 60 * 60,
-        _ => return Err(wrong()),
-    };
-    let number: u32 = number.parse().map_err(|_| wrong())?;
-    Ok(SignedDuration::from_secs(i64::from(number) * unit))
-}
-
 impl Diff {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.file.load()?;
         let store = app::open_store(&config)?;
-        let begin = SystemClock.now().checked_sub(self.since);
-        let begin = begin.context("--since is too long ago")?.as_millisecond();
-        let first = TransactionId::new(u64::try_from(begin).unwrap_or_default(), 0);
-        let mut last = first.as_str().to_owned();
+        let mut last = since::first(since::time(self.since)?).as_str().to_owned();
         let mut diff = Found::default();
         loop {
             let journals = store.journals_after(&last, AT_A_TIME).await?;

@@ -1,7 +1,7 @@
 //! `wasmilter plugin inspect`: what a component asks for and offers, read from its file.
 
 use crate::plugin::{Inspection, asks_at, inspect};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The component; a plugin.toml beside it counts
+    /// The component (a plugin.toml beside it counts), or a plugin's folder
     file: PathBuf,
     /// As JSON
     #[arg(long)]
@@ -20,10 +20,17 @@ pub struct Inspect {
 impl Inspect {
     pub fn run(self) -> anyhow::Result<ExitCode> {
         let name = self.file.display().to_string();
-        let bytes = std::fs::read(&self.file).with_context(|| name.clone())?;
-        let found = inspect(&bytes).context(name)?;
-        // A file that no server would load can be looked at too.
-        let asks = asks_at(&self.file).map(|asks| asks.asked.describe());
+        let asks = asks_at(&self.file);
+        let found = match &asks {
+            Ok(asks) => asks.inspection.clone(),
+            Err(why) if self.file.is_dir() => bail!("{why}"),
+            // A file that no server would load can be looked at too.
+            Err(_) => {
+                let bytes = std::fs::read(&self.file).with_context(|| name.clone())?;
+                inspect(&bytes).context(name)?
+            }
+        };
+        let asks = asks.map(|asks| asks.asked.describe());
         if self.json {
             let mut report = serde_json::to_value(&found)?;
             if let (Some(report), Ok(asks)) = (report.as_object_mut(), &asks) {

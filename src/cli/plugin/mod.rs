@@ -10,7 +10,9 @@ mod inspect;
 mod install;
 mod list;
 mod new;
+mod replay;
 mod run;
+mod since;
 mod status;
 mod summary;
 mod test;
@@ -52,6 +54,8 @@ pub enum Plugin {
     Test(test::Test),
     /// Run a plugin on messages, without a server, and show what it does
     Run(run::Run),
+    /// Show what another version of a plugin would have done to the messages in the journal
+    Replay(replay::Replay),
     /// Measure what a plugin costs on a message: making an instance, and each hook
     Bench(bench::Bench),
 }
@@ -74,6 +78,7 @@ impl Plugin {
             Self::Check(check) => check.run().await,
             Self::Test(test) => test.run().await,
             Self::Run(run) => run.run().await,
+            Self::Replay(replay) => replay.run().await,
             Self::Bench(bench) => bench.run().await,
         }
     }

@@ -3,6 +3,7 @@
 use super::describe;
 use super::summary::Summary;
 use crate::cli::explain;
+use crate::cli::progress::Progress;
 use crate::kit::{self, Done, Play};
 use crate::mail::{Address, Content, Recipient, ReversePath};
 use crate::plugin::{self, Input, Loaded, load_path};
@@ -49,10 +50,7 @@ impl Run {
         match messages.next() {
             None => self.one(&plugin, first.1).await,
             Some(_) if self.rendered => bail!("--rendered is for one message"),
-            Some(second) => {
-                let all = [Ok(first), second].into_iter().chain(messages);
-                self.many(&plugin, all).await
-            }
+            Some(second) => self.many(&plugin, [Ok(first), second], messages).await,
         }
     }
 
@@ -90,16 +88,21 @@ impl Run {
     async fn many(
         &self,
         plugin: &Loaded,
-        messages: impl Iterator<Item = std::io::Result<(String, Content)>>,
+        before: [std::io::Result<(String, Content)>; 2],
+        mut messages: kit::Messages,
     ) -> anyhow::Result<ExitCode> {
+        let progress = Progress::of(messages.octets());
         let mut summary = Summary::default();
-        for message in messages {
+        let mut before = before.into_iter();
+        while let Some(message) = before.next().or_else(|| messages.next()) {
             let (name, content) = message?;
             let done = self.play(plugin, content).await;
             if let Some(line) = summary.count(&name, &done.with_context(|| name.clone())?) {
-                println!("{line}");
+                progress.print(&line);
             }
+            progress.at(messages.done(), || summary.progress());
         }
+        drop(progress);
         print!("{}", summary.text());
         Ok(status(summary.failed() > 0))
     }

@@ -70,6 +70,15 @@ impl Summary {
         self.failed
     }
 
+    /// For the line of a progress bar.
+    pub fn progress(&self) -> String {
+        let count = self.times.len();
+        match self.failed {
+            0 => format!("{count} messages"),
+            failed => format!("{count} messages, {failed} FAILED"),
+        }
+    }
+
     pub fn text(&mut self) -> String {
         let mut counts: Vec<String> = self
             .verdicts

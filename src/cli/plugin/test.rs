@@ -1,8 +1,9 @@
 //! `wasmilter plugin test`: a plugin's cases, in the real host.
 
 use super::{build, check};
-use crate::kit::{self, CaseEnd, CaseReport, Report};
-use anyhow::Context;
+use crate::kit::{self, CaseEnd, CaseReport, Report, Stage};
+use crate::plugin;
+use anyhow::{Context, bail};
 use clap::Args;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -23,12 +24,25 @@ pub struct Test {
 
 impl Test {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        if !self.directory.is_dir() {
+            let what = if self.directory.exists() {
+                "is not a folder: name that of the plugin, which has its cases in cases/"
+            } else {
+                "is not there; `wasmilter plugin new NAME` makes the folder of a plugin, with cases"
+            };
+            bail!("{} {what}", self.directory.display());
+        }
         if self.directory.join("Cargo.toml").is_file() {
             build::build(&self.directory)?;
         }
-        let loaded = check::load(&self.directory).await?;
+        let stage = Stage::default();
+        let config = plugin::Config {
+            services: stage.services(),
+            ..plugin::Config::new(".")
+        };
+        let loaded = check::load_with(&config, &self.directory).await?;
         let cases = self.directory.join("cases");
-        let report = kit::run_cases(&loaded.filter, &cases, self.bless).await?;
+        let report = kit::run_cases(&loaded.filter, &stage, &cases, self.bless).await?;
         print!("{}", text(&report));
         if let Some(path) = self.junit {
             std::fs::write(&path, kit::junit(&report))

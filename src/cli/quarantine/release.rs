@@ -71,6 +71,9 @@ fn text(id: u64, journal: &Journal) -> String {
             Disposition::Refused { reply } => format!("  <{recipient}>: not released: {reply}\n"),
             Disposition::Discarded { why } => format!("  <{recipient}>: discarded: {why}\n"),
             Disposition::Passed { how } => format!("  <{recipient}>: {how}\n"),
+            Disposition::Relayed { next_hop, .. } => {
+                format!("  <{recipient}>: handed to {next_hop}\n")
+            }
         }
     };
     let places: String = journal.dispositions.iter().map(line).collect();

@@ -2,9 +2,11 @@
 
 use super::Shared;
 use super::facts;
-use super::modifications::{Given, Modifications};
+use super::modifications::Modifications;
 use super::wants::{is_enough, wants};
 use crate::accept::{Record, Screen, Screened, Screening};
+use crate::ingress::changes::Given;
+use crate::ingress::facts::{bad_address, is_queue_id};
 use crate::ingress::staging::{cannot_store, local_error};
 use crate::mail::{Content, ContentBuilder, EnhancedCode, Reply, Session, Verdict};
 use crate::net::{Input, Stream};
@@ -215,9 +217,13 @@ impl Connection {
             &self.helo,
             &self.shared.config.hostname,
         );
-        // What filters tagged at `connect` and `helo` stays.
-        let tags = self.session.tags.clone();
-        self.session = Arc::new(Session { tags, ..session });
+        // What filters did at `connect` and `helo` stays.
+        let Session { tags, greeted, .. } = Session::clone(&self.session);
+        self.session = Arc::new(Session {
+            tags,
+            greeted,
+            ..session
+        });
     }
 
     async fn connect(&mut self, connect: Connect) {
@@ -247,7 +253,7 @@ impl Connection {
                 let begun = Box::pin(self.screen.begin(session, envelope)).await;
                 begun.map(|screening| (screening, given))
             }
-            Err(error) => Err(bad_address(&path.given, (5, 1, 7), &error)),
+            Err(error) => Err(bad_address(&path.given, EnhancedCode(5, 1, 7), &error)),
         };
         let asked = begun.map(|(screening, envelope)| {
             self.open = Some(Box::new(Open {
@@ -268,7 +274,7 @@ impl Connection {
         let asked = match &mut self.open {
             None => Err(local_error()),
             Some(open) => match facts::recipient(path, &self.session.server_name) {
-                Err(error) => Err(bad_address(&path.given, (5, 1, 3), &error)),
+                Err(error) => Err(bad_address(&path.given, EnhancedCode(5, 1, 3), &error)),
                 Ok(recipient) => {
                     let address = recipient.address.clone();
                     let asked = Box::pin(open.screening.recipient(recipient)).await;
@@ -516,19 +522,4 @@ impl Open {
             self.content = Err(cannot_store(&error));
         }
     }
-}
-
-/// What a journal can be found by; mail servers use letters and digits.
-fn is_queue_id(text: &str) -> bool {
-    text.len() <= 64 && text.bytes().all(|octet| octet.is_ascii_graphic())
-}
-
-fn bad_address(
-    given: &str,
-    (class, subject, detail): (u8, u16, u16),
-    error: &crate::mail::AddressError,
-) -> Reply {
-    let shown: String = given.chars().take(100).collect();
-    let code = EnhancedCode(class, subject, detail);
-    Reply::new(553, code, &format!("{shown} is not understood: {error}"))
 }

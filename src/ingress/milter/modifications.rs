@@ -1,18 +1,11 @@
-//! From the message and the envelope as they are to be, to the changes that a mail server is asked for.
-//! The net difference: a field that three filters changed is changed once.
+//! What is to be changed, as the modifications that a mail server is asked for, those that it offers.
+//! Does not find out what is to be changed.
 
 use crate::accept::Screened;
-use crate::mail::{Address, Content, Envelope, Field, FieldChange, Header, Recipient, Ret};
+use crate::ingress::changes::{Changes, Given, recipient_parameters, sender_parameters};
+use crate::mail::{Content, Field, FieldChange, Recipient};
 use crate::proto::milter::{Actions, Modification, Negotiated, Steps};
 use std::io;
-
-/// The envelope as the mail server gave it.
-#[derive(Debug, Default)]
-pub struct Given {
-    pub envelope: Envelope,
-    /// As it wrote them: that is how it finds one again that is to be removed.
-    pub recipients: Vec<(Address, String)>,
-}
 
 /// What the mail server is asked for.
 #[derive(Debug, Default)]
@@ -26,59 +19,28 @@ pub struct Modifications {
 
 impl Modifications {
     pub fn new(screened: &Screened, given: &Given, negotiated: &Negotiated) -> io::Result<Self> {
-        let mut all = Self::default();
-        all.envelope(&screened.envelope, given);
-        if let Some(message) = &screened.message {
-            let space = negotiated.steps.contains(Steps::LEADING_SPACE);
-            for change in message.header.changes_since(&screened.received) {
-                all.list.push(header(change, space));
-            }
-            let rendered = message.render()?;
-            let end = screened.received.received_len();
-            // The empty line is the header's; what comes behind it is body.
-            let mut splices = rendered.splices().iter();
-            let is_changed =
-                splices.any(|splice| splice.at > end || splice.at + splice.remove > end);
-            if is_changed {
-                all.body = Some(body(rendered)?);
-            }
-        }
+        let changes = Changes::of(screened, given)?;
+        let space = negotiated.steps.contains(Steps::LEADING_SPACE);
+        let mut all = Self::from(changes, space);
         all.keep_allowed(negotiated.actions);
         Ok(all)
     }
 
-    fn envelope(&mut self, now: &Envelope, given: &Given) {
-        let was = &given.envelope;
-        if now.sender != was.sender || now.ret != was.ret || now.envid != was.envid {
-            let ret = now.ret.map(|ret| match ret {
-                Ret::Full => "RET=FULL".to_owned(),
-                Ret::Headers => "RET=HDRS".to_owned(),
-            });
-            let envid = now.envid.as_ref().map(|envid| format!("ENVID={envid}"));
-            self.list.push(Modification::ChangeSender {
-                address: format!("<{}>", now.sender),
-                parameters: joined([ret, envid]),
-            });
-        }
-        for recipient in &now.recipients {
-            if !given
-                .recipients
-                .iter()
-                .any(|(address, _)| *address == recipient.address)
-            {
-                self.list.push(added(recipient));
-            }
-        }
-        for (address, written) in &given.recipients {
-            if !now
-                .recipients
-                .iter()
-                .any(|recipient| recipient.address == *address)
-            {
-                self.list.push(Modification::DeleteRecipient {
-                    address: written.clone(),
-                });
-            }
+    fn from(changes: Changes<'_>, leading_space: bool) -> Self {
+        let sender = changes.sender.map(|envelope| Modification::ChangeSender {
+            address: format!("<{}>", envelope.sender),
+            parameters: joined(&sender_parameters(envelope)),
+        });
+        let added = changes.added.into_iter().map(added);
+        let removed = changes.removed.into_iter().map(str::to_owned);
+        let removed = removed.map(|address| Modification::DeleteRecipient { address });
+        let fields = changes.fields.into_iter();
+        let fields = fields.map(|change| header(change, leading_space));
+        let envelope = sender.into_iter().chain(added).chain(removed);
+        Self {
+            list: envelope.chain(fields).collect(),
+            body: changes.body,
+            missed: Vec::new(),
         }
     }
 
@@ -124,22 +86,17 @@ fn what(modification: &Modification) -> &'static str {
 }
 
 fn added(recipient: &Recipient) -> Modification {
-    let notify = recipient
-        .notify
-        .as_ref()
-        .map(|notify| format!("NOTIFY={notify}"));
-    let original = recipient
-        .original
-        .as_ref()
-        .map(|original| format!("ORCPT={original}"));
     Modification::AddRecipient {
         address: format!("<{}>", recipient.address),
-        parameters: joined([notify, original]),
+        parameters: joined(&recipient_parameters(recipient)),
     }
 }
 
-fn joined(parameters: [Option<String>; 2]) -> Option<String> {
-    let given: Vec<_> = parameters.into_iter().flatten().collect();
+fn joined(parameters: &[(&str, &str)]) -> Option<String> {
+    let given: Vec<_> = parameters
+        .iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
     (!given.is_empty()).then(|| given.join(" "))
 }
 
@@ -188,23 +145,10 @@ fn value(field: &Field, leading_space: bool) -> Vec<u8> {
     value
 }
 
-/// Where the body begins: behind the first empty line.
-fn body(message: Content) -> io::Result<(Content, u64)> {
-    let header = Header::read(&message)?;
-    let end = header.received_len();
-    let line = message.read(end, 2)?;
-    let start = match line.as_ref() {
-        [b'\r', b'\n', ..] => end + 2,
-        [b'\n', ..] => end + 1,
-        _ => end,
-    };
-    Ok((message, start))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::ReversePath;
+    use crate::mail::{Address, Envelope, ReversePath};
 
     fn address(text: &str) -> Address {
         Address::parse(text).unwrap()
@@ -233,8 +177,8 @@ mod tests {
     }
 
     fn changes(envelope: &Envelope, actions: u32) -> (Vec<Modification>, Vec<String>) {
-        let mut all = Modifications::default();
-        all.envelope(envelope, &given());
+        let given = given();
+        let mut all = Modifications::from(Changes::envelope(envelope, &given), false);
         all.keep_allowed(Actions(actions));
         (all.list, all.missed)
     }

@@ -68,7 +68,10 @@ pub fn wants(screen: &Screen) -> Wants {
                 "j {client_addr} {client_name} {client_resolve}",
             ),
             (Stage::Helo, "{tls_version} {cipher}"),
-            (Stage::Mail, "{auth_authen} {tls_version} {cipher} r"),
+            (
+                Stage::Mail,
+                "{auth_authen} {auth_type} {tls_version} {cipher} r",
+            ),
             (Stage::End, "i"),
         ],
     }

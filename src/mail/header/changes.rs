@@ -130,7 +130,7 @@ mod tests {
         let name = prop_oneof![Just("A"), Just("B"), Just("a")]
             .prop_map(|name| FieldName::new(name).unwrap());
         (0..4, name, 0u32..6, "[a-z]{1,3}").prop_map(|(kind, name, number, value)| {
-            let value = Line::new(value).unwrap();
+            let value = crate::mail::FieldValue::from(Line::new(value).unwrap());
             let was = String::new();
             match kind {
                 0 => HeaderEdit::Add { name, value },

@@ -6,8 +6,8 @@ fn name(name: &str) -> FieldName {
     FieldName::new(name).unwrap()
 }
 
-fn line(text: &str) -> Line {
-    Line::new(text).unwrap()
+fn line(text: &str) -> FieldValue {
+    FieldValue::from(crate::mail::Line::new(text).unwrap())
 }
 
 fn edited(edits: &[HeaderEdit]) -> String {

@@ -1,7 +1,8 @@
 //! The limits by name, and how often each was hit.
 //! Decides nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::metrics::Registry;
+use prometheus_client::metrics::counter::Counter;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
@@ -15,12 +16,13 @@ pub enum Limit {
     Errors,
     EarlyTalk,
     Slow,
+    FailedLogins,
     Memory,
     Disk,
 }
 
 impl Limit {
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Connections,
         Self::ConnectionRate,
         Self::Messages,
@@ -31,6 +33,7 @@ impl Limit {
         Self::Errors,
         Self::EarlyTalk,
         Self::Slow,
+        Self::FailedLogins,
         Self::Memory,
         Self::Disk,
     ];
@@ -47,6 +50,7 @@ impl Limit {
             Self::Errors => "errors",
             Self::EarlyTalk => "early-talk",
             Self::Slow => "slow",
+            Self::FailedLogins => "failed-logins",
             Self::Memory => "memory",
             Self::Disk => "disk",
         }
@@ -54,24 +58,44 @@ impl Limit {
 
     /// Whether it is something that an honest client doesn't do. A slow one may just have a bad line.
     pub(super) fn is_offence(self) -> bool {
-        matches!(self, Self::Commands | Self::Errors | Self::EarlyTalk)
+        matches!(
+            self,
+            Self::Commands | Self::Errors | Self::EarlyTalk | Self::FailedLogins
+        )
     }
 }
 
 #[derive(Debug, Default)]
-pub struct Counters([AtomicU64; Limit::ALL.len()]);
+pub struct Counters {
+    own: [Counter; Limit::ALL.len()],
+    /// Where the others are counted, and for which protocol.
+    shown: Option<(Registry, &'static str)>,
+}
 
 impl Counters {
+    /// Those that are shown for this protocol.
+    pub(super) fn of(metrics: &Registry, protocol: &'static str) -> Self {
+        Self {
+            own: Limit::ALL.map(|limit| metrics.limit(protocol, limit.name())),
+            shown: Some((metrics.clone(), protocol)),
+        }
+    }
+
+    /// One that is kept elsewhere.
+    pub(super) fn other(&self, limit: &'static str) {
+        if let Some((metrics, protocol)) = &self.shown {
+            metrics.limit(protocol, limit).inc();
+        }
+    }
+
     pub fn get(&self, limit: Limit) -> u64 {
-        self.0
-            .get(limit as usize)
-            .map_or(0, |counter| counter.load(Ordering::Relaxed))
+        self.own.get(limit as usize).map_or(0, Counter::get)
     }
 
     /// How often it was hit by now.
     pub(super) fn count(&self, limit: Limit) -> u64 {
-        self.0
+        self.own
             .get(limit as usize)
-            .map_or(0, |counter| counter.fetch_add(1, Ordering::Relaxed) + 1)
+            .map_or(0, |counter| counter.inc() + 1)
     }
 }

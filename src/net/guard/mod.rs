@@ -1,5 +1,5 @@
 //! Abuse control: how much one address, one network and all clients together may take, who is banned, and when the machine has no room.
-//! Says yes, or no with a reply; reads no sockets and waits for nothing.
+//! Says yes, or no with a reply; reads no sockets, and waits for nothing but the tarpit's time.
 
 mod ledger;
 mod limit;
@@ -16,6 +16,7 @@ pub use resources::{Resources, Room, System, default_memory};
 
 use super::{Networks, Peer};
 use crate::mail::{EnhancedCode, Reply};
+use crate::metrics::Registry;
 use ledger::{Exceeded, Ledger, What};
 use std::fmt;
 use std::net::IpAddr;
@@ -124,6 +125,14 @@ impl Guard {
             config,
             counters: Counters::default(),
             ticks,
+        }
+    }
+
+    /// The same, its limits shown as those of that protocol.
+    pub fn counted(self, metrics: &Registry, protocol: &'static str) -> Self {
+        Self {
+            counters: Counters::of(metrics, protocol),
+            ..self
         }
     }
 
@@ -274,11 +283,40 @@ impl Ticket {
             client,
             "limit reached"
         );
+        if limit.is_offence() {
+            self.offend();
+        }
+    }
+
+    /// What was refused is about a limit that is kept elsewhere: of a message, or a command.
+    pub fn tell(&self, limit: &'static str) {
+        self.guard.counters.other(limit);
+        let client = self.peer.map(tracing::field::display);
+        tracing::info!(limit, of = "session", client, "limit reached");
+    }
+
+    /// Somebody did not know a password. Whether the address is banned by that.
+    pub fn failed_login(&self) -> bool {
+        self.guard.counters.count(Limit::FailedLogins);
+        self.offend()
+    }
+
+    fn offend(&self) -> bool {
         let now = (self.guard.ticks)();
-        if let Some(address) = self.who.filter(|_| limit.is_offence())
-            && self.guard.ledger().offence(address, now)
-        {
-            tracing::info!(client = %address, seconds = self.guard.config.ban.lasts.as_secs(), "banned");
+        let offended = |address: &IpAddr| self.guard.ledger().offence(*address, now);
+        let banned = self.who.filter(offended);
+        if let Some(address) = banned {
+            let seconds = self.guard.config.ban.lasts.as_secs();
+            tracing::info!(client = %address, seconds, "banned");
+        }
+        banned.is_some()
+    }
+
+    /// Lets a client wait for the answer to an error, if it makes many.
+    pub async fn tarpit(&self, errors: u32) {
+        let config = &self.guard.config;
+        if errors > config.tarpit_after && !self.is_exempt() {
+            tokio::time::sleep(config.tarpit).await;
         }
     }
 }

@@ -69,6 +69,7 @@ fn reply(verdict: &str, class: u16, answer: types::Reply) -> Result<Reply, Strin
         code,
         enhanced: Some(EnhancedCode(first, subject, detail)),
         lines: lines.into_iter().map(line).collect::<Result<_, _>>()?,
+        limit: None,
     })
 }
 

@@ -1,5 +1,6 @@
-//! What the mail server says: a packet's data as a command. Knows nothing of the order.
+//! What the mail server says: a packet's data as a command, and back. Knows nothing of the order.
 
+use super::response::packet;
 use super::{Offer, Packet, ProtocolError};
 use std::net::IpAddr;
 
@@ -164,8 +165,94 @@ impl Connect {
     }
 }
 
+impl Command<'_> {
+    pub(super) fn letter(&self) -> u8 {
+        match self {
+            Self::Negotiate(_) => b'O',
+            Self::Macros { .. } => b'D',
+            Self::Connect(_) => b'C',
+            Self::Helo(_) => b'H',
+            Self::Mail(_) => b'M',
+            Self::Rcpt(_) => b'R',
+            Self::Data => b'T',
+            Self::Header { .. } => b'L',
+            Self::EndOfHeader => b'N',
+            Self::Body(_) => b'B',
+            Self::End(_) => b'E',
+            Self::Abort => b'A',
+            Self::Quit => b'Q',
+            Self::QuitNew => b'K',
+            Self::Unknown => b'U',
+        }
+    }
+
+    /// As a packet.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut data = Vec::new();
+        match self {
+            Self::Negotiate(offer) => {
+                for number in [offer.version, offer.actions.0, offer.steps.0] {
+                    data.extend_from_slice(&number.to_be_bytes());
+                }
+            }
+            Self::Macros { command, pairs } => {
+                data.push(*command);
+                for (name, value) in pairs {
+                    put(&mut data, name.as_bytes());
+                    put(&mut data, value);
+                }
+            }
+            Self::Connect(connect) => connect.write(&mut data),
+            Self::Helo(name) => put(&mut data, name.as_bytes()),
+            Self::Mail(path) | Self::Rcpt(path) => {
+                put(&mut data, path.given.as_bytes());
+                for parameter in &path.parameters {
+                    put(&mut data, parameter.as_bytes());
+                }
+            }
+            Self::Header { name, value } => {
+                put(&mut data, name);
+                put(&mut data, value);
+            }
+            Self::Body(octets) | Self::End(octets) => {
+                return packet(out, self.letter(), octets);
+            }
+            Self::Data
+            | Self::EndOfHeader
+            | Self::Abort
+            | Self::Quit
+            | Self::QuitNew
+            | Self::Unknown => {}
+        }
+        packet(out, self.letter(), &data);
+    }
+}
+
+impl Connect {
+    fn write(&self, data: &mut Vec<u8>) {
+        put(data, self.name.as_bytes());
+        let (letter, port, address) = match &self.family {
+            Family::Unknown => return data.push(b'U'),
+            Family::Unix(path) => (b'L', 0, path.clone()),
+            Family::Ip { address, port } => match address {
+                IpAddr::V4(_) => (b'4', *port, address.to_string()),
+                IpAddr::V6(_) => (b'6', *port, address.to_string()),
+            },
+        };
+        data.push(letter);
+        data.extend_from_slice(&port.to_be_bytes());
+        put(data, address.as_bytes());
+    }
+}
+
+/// A text and its NUL. One that held a NUL would end there.
+fn put(data: &mut Vec<u8>, text: &[u8]) {
+    data.extend(text.iter().filter(|octet| **octet != 0));
+    data.push(0);
+}
+
 /// The texts that NULs end.
-fn strings(data: &[u8]) -> Option<Vec<&[u8]>> {
+pub(super) fn strings(data: &[u8]) -> Option<Vec<&[u8]>> {
     if data.is_empty() {
         return Some(Vec::new());
     }

@@ -6,7 +6,7 @@ use super::ProtocolError;
 /// The version that is spoken at the most. Sendmail 8.14 and all of Postfix since 2.6 speak it.
 pub const VERSION: u32 = 6;
 /// Sendmail 8.11 spoke it; version 1 has other numbers for the same things.
-const OLDEST: u32 = 2;
+pub const OLDEST: u32 = 2;
 
 macro_rules! bits {
     ($(#[$doc:meta])* $name:ident { $($(#[$bit_doc:meta])* $bit:ident = $value:literal,)* }) => {
@@ -132,6 +132,22 @@ pub enum Stage {
     Data = 4,
     End = 5,
     EndOfHeader = 6,
+}
+
+impl Stage {
+    pub const ALL: [Self; 7] = [
+        Self::Connect,
+        Self::Helo,
+        Self::Mail,
+        Self::Rcpt,
+        Self::Data,
+        Self::End,
+        Self::EndOfHeader,
+    ];
+
+    pub(super) fn of(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| *stage as u32 == number)
+    }
 }
 
 /// What is in force.

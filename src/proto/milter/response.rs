@@ -7,7 +7,7 @@ use crate::mail::Reply;
 pub const PIECE: usize = 65_535;
 
 /// Lines of a reply that mail servers take (libmilter's limit).
-const LINES: usize = 32;
+pub(super) const LINES: usize = 32;
 
 /// The answer to a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

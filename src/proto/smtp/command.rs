@@ -291,5 +291,5 @@ pub(super) fn needs_utf8() -> Reply {
 
 pub(super) fn too_large(config: &Config) -> Reply {
     let text = format!("Message too large: the limit is {} octets", config.size);
-    refusal(552, (5, 3, 4), &text)
+    refusal(552, (5, 3, 4), &text).about("message-size")
 }

@@ -206,7 +206,8 @@ impl Fault {
                     "The message holds a line of more than {} octets",
                     server.config().line
                 ),
-            ),
+            )
+            .about("line-length"),
             Self::Nul => refusal(554, (5, 6, 0), "The message holds a NUL (RFC 5322 2.2)"),
             Self::BareLineEnd => refusal(
                 554,

@@ -11,6 +11,7 @@
 
 pub mod arguments;
 mod chunk;
+pub mod client;
 mod command;
 mod data;
 mod dsn;
@@ -49,6 +50,8 @@ pub struct Config {
     pub commands: u32,
     /// Commands after which it is, of those that bring no message: HELO, RSET, NOOP, VRFY, EXPN, HELP and their like.
     pub idle_commands: u32,
+    /// Whether DSN (RFC 3461) is offered. Its parameters are taken either way.
+    pub dsn: bool,
 }
 
 impl Default for Config {
@@ -64,6 +67,7 @@ impl Default for Config {
             errors: 20,
             commands: 10_000,
             idle_commands: 100,
+            dsn: false,
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Server {
     pub(super) drain: Option<Box<Drain>>,
     /// The reply to the chunk that failed in this transaction. Those behind it get the same.
     pub(super) failed: Option<Box<Reply>>,
+    /// The limit that the last refusal was about.
+    hit: Option<&'static str>,
 }
 
 /// Since the last message that was taken.
@@ -230,6 +232,7 @@ impl Server {
             counts: Counts::default(),
             drain: None,
             failed: None,
+            hit: None,
         }
     }
 
@@ -255,6 +258,11 @@ impl Server {
     pub fn close(mut self, reply: &Reply) -> Vec<u8> {
         reply.write_to(&mut self.output);
         self.output
+    }
+
+    /// The limit that was hit since this was last asked.
+    pub fn take_hit(&mut self) -> Option<&'static str> {
+        self.hit.take()
     }
 
     /// Refusals since the last message that was taken.
@@ -396,11 +404,8 @@ impl Server {
                     self.refuse(&needs_utf8());
                 } else if open.accepted >= self.config.recipients {
                     // RFC 5321 §4.5.3.1.10
-                    self.refuse(&refusal(
-                        452,
-                        (4, 5, 3),
-                        "Too many recipients: send the others another copy",
-                    ));
+                    let text = "Too many recipients: send the others another copy";
+                    self.refuse(&refusal(452, (4, 5, 3), text).about("message-recipients"));
                 } else {
                     return self.ask(recipient, Step::Rcpt);
                 }
@@ -485,6 +490,7 @@ impl Server {
         let (mut positive, mut permanent, mut closing) = (false, false, false);
         for reply in replies {
             reply.write_to(&mut self.output);
+            self.hit = reply.limit.or(self.hit);
             positive |= reply.is_positive();
             permanent |= reply.code >= 500;
             closing |= reply.code == 421;
@@ -504,6 +510,7 @@ impl Server {
     }
 
     pub(super) fn refuse(&mut self, reply: &Reply) {
+        self.hit = reply.limit.or(self.hit);
         reply.write_to(&mut self.output);
         self.count(reply.code);
     }
@@ -546,6 +553,9 @@ impl Server {
                 Security::Tls => "250-REQUIRETLS\r\n".to_owned(),
                 Security::Plain => String::new(),
             };
+            if self.config.dsn {
+                offered.push_str("250-DSN\r\n");
+            }
             for (verb, trusted) in [
                 (Verb::Xclient, self.trust.xclient),
                 (Verb::Xforward, self.trust.xforward),
@@ -568,7 +578,7 @@ impl Server {
 
 fn line_fault(fault: Fault) -> Reply {
     match fault {
-        Fault::TooLong => refusal(500, (5, 5, 6), "Line too long"),
+        Fault::TooLong => refusal(500, (5, 5, 6), "Line too long").about("command-line"),
         Fault::BareLineEnd => refusal(
             500,
             (5, 5, 2),

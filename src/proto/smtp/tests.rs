@@ -60,6 +60,7 @@ fn config() -> Config {
         line: 5000,
         errors: 5,
         commands: 100_000,
+        dsn: false,
         idle_commands: 50_000,
     }
 }

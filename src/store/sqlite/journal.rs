@@ -3,6 +3,7 @@
 
 use crate::mail::{Departure, Disposition, Journal, TransactionId, Turn, Where};
 use crate::store::{Leaving, StoreError};
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row};
 use sha2::{Digest, Sha256};
 
@@ -165,6 +166,23 @@ pub fn after(index: &Connection, id: &str, most: u32) -> Result<Vec<Journal>, St
         journals.push(from_json(&texts(row)?)?);
     }
     Ok(journals)
+}
+
+/// The most that expire in one change: mail waits for the writer meanwhile.
+const MOST_EXPIRED: u32 = 500;
+
+/// Those of transactions before this time; how many it were.
+pub fn expire(index: &Connection, before: Timestamp) -> Result<usize, StoreError> {
+    let millis = u64::try_from(before.as_millisecond()).unwrap_or_default();
+    // The least identifier of that time.
+    let first = TransactionId::new(millis, 0);
+    let count = index
+        .prepare_cached(
+            "DELETE FROM journal WHERE id IN
+                 (SELECT id FROM journal WHERE transaction_id < ?1 ORDER BY transaction_id LIMIT ?2)",
+        )?
+        .execute((first.as_str(), MOST_EXPIRED))?;
+    Ok(count)
 }
 
 fn texts(row: &Row<'_>) -> rusqlite::Result<(String, String)> {

@@ -36,6 +36,7 @@ pub struct Config {
     pub directory: PathBuf,
     /// The most connections that read at the same time. Each is opened when it is first needed.
     pub readers: usize,
+    pub meter: crate::metrics::Commits,
     /// The most octets that the index may grow to: what a full disk looks like, for tests.
     #[doc(hidden)]
     pub max_bytes: Option<u64>,
@@ -46,6 +47,7 @@ impl Config {
         Self {
             directory: directory.into(),
             readers: 4,
+            meter: crate::metrics::Commits::default(),
             max_bytes: None,
         }
     }
@@ -88,7 +90,13 @@ impl SqliteStore {
         let watchers = Arc::new(Watchers::default());
         Ok(Self {
             readers: Arc::new(Readers::new(index.clone(), config.readers.max(1))),
-            writer: Writer::start(connection, &index, watchers.clone(), blobs.clone())?,
+            writer: Writer::start(
+                connection,
+                &index,
+                watchers.clone(),
+                blobs.clone(),
+                config.meter,
+            )?,
             watchers,
             blobs,
             roster: directory.roster()?,

@@ -102,6 +102,12 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn expire_journals(&self, before: Timestamp) -> Result<usize, StoreError> {
+        self.writer
+            .change(move |change| journal::expire(change.index, before))
+            .await
+    }
+
     async fn mailboxes(&self, account: AccountId) -> Result<Vec<Mailbox>, StoreError> {
         self.readers
             .read(move |index| mailboxes::list(index, account))

@@ -4,6 +4,7 @@
 use super::blobs::{Blobs, Landing};
 use super::checkpoint::Checkpointer;
 use super::watchers::Watchers;
+use crate::metrics::Commits;
 use crate::store::{AccountId, StoreError};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -181,6 +182,7 @@ impl Writer {
         index: &Path,
         watchers: Arc<Watchers>,
         blobs: Arc<Blobs>,
+        meter: Commits,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = channel();
         let counts = Arc::new(Counts::default());
@@ -198,6 +200,7 @@ impl Writer {
             watchers,
             blobs,
             counts: counts.clone(),
+            meter,
             checkpointer,
         };
         let thread = std::thread::Builder::new()
@@ -292,6 +295,7 @@ struct Desk {
     watchers: Arc<Watchers>,
     blobs: Arc<Blobs>,
     counts: Arc<Counts>,
+    meter: Commits,
     checkpointer: Checkpointer,
 }
 
@@ -396,6 +400,7 @@ impl Desk {
         slots: &mut Vec<Slot>,
         mut next: impl FnMut() -> Option<Box<dyn Job>>,
     ) -> Result<(), StoreError> {
+        let started = Instant::now();
         let mut change = Change::new(&self.connection);
         let mut result = self.transaction(&mut change, slots, &mut next, Undo::Together);
         if let Err(Broken::Traces) = result {
@@ -425,6 +430,7 @@ impl Desk {
         self.counts.commits.fetch_add(1, Relaxed);
         self.counts.changes.fetch_add(jobs, Relaxed);
         self.counts.largest_commit.fetch_max(jobs, Relaxed);
+        self.meter.done(slots.len(), started.elapsed());
         self.checkpointer.committed();
         Ok(())
     }

@@ -123,7 +123,7 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         // `for ADDRESS STEP`: only where the hook is called for this recipient.
         "for" => {
             let (address, step) = rest.split_once(' ').unwrap();
-            if argument == address {
+            if argument.split(' ').next() == Some(address) {
                 return perform(step, argument);
             }
         }
@@ -142,6 +142,8 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         }
         "calls" => (0..rest.parse().unwrap()).for_each(|_| drop(header::get("Subject"))),
         "log" => log::info(rest.replace("\\n", "\n")),
+        // Text that is not UTF-8, which Rust would not let one have.
+        "invalid" => log::info(unsafe { String::from_utf8_unchecked(vec![0xff, 0xfe]) }),
         "flood" => (0..1000).for_each(|_| log::info("x".repeat(1000))),
         "remember" => SCRIPT.get().memory.borrow_mut().push(rest.to_owned()),
         "recall" => log::info(SCRIPT.get().memory.borrow().join(",")),
@@ -208,6 +210,11 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
         "file" => drop(filing::file_into(rest, "a test")),
         "flag" => drop(filing::add_flag(rest)),
         "hold" => drop(route::hold(rest)),
+        "via" => drop(route::via(rest)),
+        "via-for" => {
+            let (recipient, next_hop) = rest.split_once(' ').unwrap();
+            route::via_for(&[recipient], next_hop);
+        }
         "hold-for" => {
             let (recipient, why) = rest.split_once(' ').unwrap();
             route::hold_for(&[recipient], why);

@@ -79,9 +79,12 @@ impl Server {
                     () = stopped.cancelled() => return,
                     accepted = listener.accept() => accepted,
                 };
-                let stream = Stream::tcp(accepted.unwrap().0).unwrap();
+                let mut stream = Stream::tcp(accepted.unwrap().0).unwrap();
                 let (mailboxes, tls, stopped) = (mailboxes.clone(), tls.clone(), stopped.clone());
-                tasks.spawn(async move { mailboxes.serve(stream, Some(&tls), stopped).await });
+                tasks.spawn(async move {
+                    let ticket = mailboxes.admit(&mut stream, false).await.unwrap();
+                    mailboxes.serve(stream, ticket, Some(&tls), stopped).await;
+                });
             }
         });
         Self {

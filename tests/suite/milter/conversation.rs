@@ -161,7 +161,7 @@ async fn the_message_that_filters_see_is_the_one_that_came() {
 async fn a_set_of_filters_that_reads_no_body_is_sent_none() {
     let add = Edit::Header(HeaderEdit::Add {
         name: FieldName::new("X-Seen").unwrap(),
-        value: Line::new("yes").unwrap(),
+        value: Line::new("yes").unwrap().into(),
     });
     let running = native::start_using(vec![add], Uses::of(["header-edit"]), |_| ()).await;
     let mut mta = Mta::connect(running.address).await;

@@ -1,14 +1,19 @@
-//! The milter listener as mail servers see it: one that a test scripts, and Postfix.
+//! The milter listener as mail servers see it: one that a test scripts, and Postfix. And milters as links of the chain: OpenDKIM, our own
+//! listener, and some that lie.
 
 mod abuse;
+mod bytes;
 mod conversation;
+mod liar;
+mod link;
 mod miltertest;
-mod mta;
+pub mod mta;
 mod native;
+mod opendkim;
 mod postfix;
-mod postfix_rig;
+pub mod postfix_rig;
 mod progress;
-mod restart;
+pub mod restart;
 
 use crate::support::Server;
 use mta::Mta;
@@ -29,7 +34,7 @@ const MESSAGE: &str =
     "From: a@client.test\r\nTo: alice@example.test\r\nSubject: hello\r\n\r\nHello.\r\n";
 
 /// The scripted guest as the plugin of this name.
-fn guest(home: &Path, name: &str, script: &str) {
+pub fn guest(home: &Path, name: &str, script: &str) {
     let folder = home.join("plugins").join(name);
     std::fs::create_dir_all(&folder).unwrap();
     let manifest = format!("[config]\n{script}");

@@ -7,7 +7,7 @@ use crate::support::dns::{Dns, Zone};
 use crate::support::{ALICE, Server};
 use crate::verify::checks::{Keys, message as from};
 use std::os::unix::fs::PermissionsExt;
-use wasmilter::mail::{Disposition, Edit, FieldName, HeaderEdit, Line};
+use wasmilter::mail::{Disposition, Edit, FieldName, FieldValue, HeaderEdit, Line};
 
 fn milter(server: &Server) -> String {
     format!("inet:{}", server.address(Protocol::Milter))
@@ -48,7 +48,7 @@ async fn an_untouched_message_arrives_as_it_was_sent_and_can_be_explained() {
 #[tokio::test(flavor = "multi_thread")]
 async fn header_edits_land_where_they_belong() {
     let name = |name: &str| FieldName::new(name).unwrap();
-    let line = |text: &str| Line::new(text).unwrap();
+    let line = |text: &str| FieldValue::from(Line::new(text).unwrap());
     let insert = |at, field: &str| {
         Edit::Header(HeaderEdit::Insert {
             at,

@@ -22,6 +22,11 @@ impl Postfix {
     /// None, said in one line, where there is none or this is not root, which alone may start one. `milter` as in smtpd_milters;
     /// `more` is put behind the rest of main.cf.
     pub async fn start(milter: &str, more: &str) -> Option<Self> {
+        Self::with_services(milter, more, "").await
+    }
+
+    /// `services` is put behind the rest of master.cf.
+    pub async fn with_services(milter: &str, more: &str, services: &str) -> Option<Self> {
         support::program("postfix")?;
         let user = Command::new("id").arg("-u").output().unwrap().stdout;
         if user != b"0\n" {
@@ -37,7 +42,7 @@ impl Postfix {
             directory,
             mailboxes,
         };
-        postfix.configure(milter, more);
+        postfix.configure(milter, more, services);
         postfix.control("start");
         super::soon(async {
             while TcpStream::connect(address).is_err() {
@@ -48,7 +53,7 @@ impl Postfix {
         Some(postfix)
     }
 
-    fn configure(&self, milter: &str, more: &str) {
+    fn configure(&self, milter: &str, more: &str, services: &str) {
         let home = self.directory.path();
         // Its processes run as its own user.
         std::fs::set_permissions(home, PermissionsExt::from_mode(0o755)).unwrap();
@@ -102,7 +107,7 @@ impl Postfix {
              discard unix - - n - - discard\n\
              lmtp unix - - n - - lmtp\n\
              anvil unix - - n - 1 anvil\n\
-             postlog unix-dgram n - n - 1 postlogd\n"
+             postlog unix-dgram n - n - 1 postlogd\n{services}"
         );
         std::fs::write(home.join("master.cf"), master).unwrap();
     }

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 const SENDERS: usize = 4;
 const MARK: &str = "X-Filtered: yes\r\n";
@@ -24,7 +25,8 @@ fn prepared(home: &Path, address: SocketAddr) -> PathBuf {
     home.join("wasmilter.toml")
 }
 
-struct Load {
+/// Clients of Postfix that send as fast as they can.
+pub struct Load {
     address: SocketAddr,
     /// Message ids that Postfix has acknowledged.
     acknowledged: Mutex<BTreeSet<String>>,
@@ -33,6 +35,30 @@ struct Load {
 }
 
 impl Load {
+    pub fn start(address: SocketAddr) -> (Arc<Self>, Vec<JoinHandle<()>>) {
+        let load = Arc::new(Self {
+            address,
+            acknowledged: Mutex::default(),
+            deferred: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+        });
+        let sender = |sender| {
+            let load = Arc::clone(&load);
+            std::thread::spawn(move || load.send(sender))
+        };
+        let senders = (0..SENDERS).map(sender).collect();
+        (load, senders)
+    }
+
+    /// The ids of what was acknowledged in all.
+    pub fn end(&self, senders: Vec<JoinHandle<()>>) -> BTreeSet<String> {
+        self.stop.store(true, Ordering::Relaxed);
+        for sender in senders {
+            sender.join().unwrap();
+        }
+        self.acknowledged.lock().unwrap().clone()
+    }
+
     /// One client: what is deferred is sent again, as a mail server does.
     fn send(&self, sender: usize) {
         let mut number = 0;
@@ -59,12 +85,12 @@ impl Load {
         }
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.acknowledged.lock().unwrap().len()
     }
 
     /// Until so many more have been acknowledged.
-    async fn acknowledges(&self, more: usize) {
+    pub async fn acknowledges(&self, more: usize) {
         let goal = self.count() + more;
         soon(async {
             while self.count() < goal {
@@ -74,7 +100,7 @@ impl Load {
         .await;
     }
 
-    async fn defers(&self) {
+    pub async fn defers(&self) {
         let before = self.deferred.load(Ordering::Relaxed);
         soon(async {
             while self.deferred.load(Ordering::Relaxed) == before {
@@ -85,7 +111,7 @@ impl Load {
     }
 }
 
-fn signal(name: &str, process: &Process) {
+pub fn signal(name: &str, process: &Process) {
     let id = process.id().to_string();
     assert!(
         Command::new("kill")
@@ -108,18 +134,7 @@ async fn a_message_is_filtered_or_deferred_whatever_happens_to_us() {
     };
     let config = prepared(home.path(), at);
     let mut server = Process::serve(&config, 4);
-    let load = Arc::new(Load {
-        address: postfix.address,
-        acknowledged: Mutex::default(),
-        deferred: AtomicUsize::new(0),
-        stop: AtomicBool::new(false),
-    });
-    let senders: Vec<_> = (0..SENDERS)
-        .map(|sender| {
-            let load = Arc::clone(&load);
-            std::thread::spawn(move || load.send(sender))
-        })
-        .collect();
+    let (load, senders) = Load::start(postfix.address);
     for round in 0..3 {
         load.acknowledges(20).await;
         match round {
@@ -138,11 +153,7 @@ async fn a_message_is_filtered_or_deferred_whatever_happens_to_us() {
         server = Process::serve(&config, 4);
     }
     load.acknowledges(20).await;
-    load.stop.store(true, Ordering::Relaxed);
-    for sender in senders {
-        sender.join().unwrap();
-    }
-    let acknowledged = load.acknowledged.lock().unwrap().clone();
+    let acknowledged = load.end(senders);
     let delivered = postfix.delivered(ALICE, acknowledged.len()).await;
     for message in &delivered {
         assert!(message.contains(MARK), "not filtered: {message}");

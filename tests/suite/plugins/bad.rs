@@ -39,6 +39,7 @@ const BAD: &[(&str, &str, &str)] = &[
         "",
         r#"["raw 99999999999 100", "change X-None 1", "insert X-Far"]"#,
     ),
+    ("invalid-utf-8", "", r#"["invalid"]"#),
     ("floods-host", "", r#"["calls 20000"]"#),
     ("floods-log", "", r#"["flood"]"#),
     ("sleeps", "wall-ms = 50", r#"["sleep 60000"]"#),
@@ -142,19 +143,46 @@ fn is_filed(journal: &Journal) -> bool {
     )
 }
 
-/// The healthy ones did what they do.
-fn untouched(journal: &Journal, name: &str) {
+/// For a reader of figures: nothing is asserted of time and memory here.
+fn quantiles(mut times: Vec<Duration>) -> String {
+    times.sort();
+    let at = |percent: usize| times[(times.len() - 1) * percent / 100];
+    format!("median {:?}, p99 {:?}", at(50), at(99))
+}
+
+/// MiB of this process; 0 where there is no /proc.
+fn resident() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
+}
+
+/// The healthy ones did what they do, in this time.
+fn untouched(journal: &Journal, name: &str) -> Duration {
     let mut turns = journal.turns.iter();
     let turn = turns.find(|turn| turn.filter == name && turn.hook == Hook::Message);
     let turn = turn.unwrap_or_else(|| panic!("{name} was not asked: {journal:?}"));
     assert_eq!(turn.result, Ok(Verdict::Continue), "{turn:?}");
     assert_eq!((turn.symbols.len(), turn.edits.len()), (1, 1), "{turn:?}");
+    turn.elapsed
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_plugins_cost_their_own_turn_and_no_message() {
     let messages = from_environment("WASMILTER_BAD_MESSAGES", 60);
     let full = messages > 1000;
+    let healthy = "order = 1\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]";
+    let alone = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
+        write(&home.join("plugins"), "a-healthy", healthy, GUEST);
+    })
+    .await;
+    let mut times = Vec::new();
+    for (_, reply) in send(&alone, messages).await.into_values() {
+        times.push(untouched(&journal(&alone, &reply).await, "a-healthy"));
+    }
+    alone.app.stop().await;
+    eprintln!("a-healthy alone: {}", quantiles(times));
     let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
         let plugins = home.join("plugins");
         let healthy = |order: u32| {
@@ -175,12 +203,13 @@ async fn bad_plugins_cost_their_own_turn_and_no_message() {
     let filters = server.app.filters();
     assert_eq!(filters.len(), BAD.len() + 3, "{filters:?}");
     assert!(!filters.iter().any(|name| name.starts_with("many-exports")));
+    let (before, mut times) = (resident(), Vec::new());
 
     for (n, (code, reply)) in send(&server, messages).await {
         assert_eq!(code, 250, "message {n}: {reply}");
         let journal = journal(&server, &reply).await;
         assert!(is_filed(&journal), "message {n}: {journal:?}");
-        untouched(&journal, "a-healthy");
+        times.push(untouched(&journal, "a-healthy"));
         untouched(&journal, "z-healthy");
         for turn in &journal.turns {
             assert_eq!(turn.verdict, Verdict::Continue, "{turn:?}");
@@ -197,6 +226,11 @@ async fn bad_plugins_cost_their_own_turn_and_no_message() {
             }
         }
     }
+    eprintln!("a-healthy beside the bad ones: {}", quantiles(times));
+    eprintln!(
+        "resident: {before} MiB with all loaded, {} MiB after the mail",
+        resident()
+    );
     server.app.stop().await;
 }
 
@@ -252,7 +286,9 @@ async fn reloads_under_load_mix_nothing_and_leave_nothing() {
             let (host, stop, done) = (Arc::clone(&host), Arc::clone(&stop), Arc::clone(&done));
             tokio::spawn(async move {
                 let mut view = view(Hook::Message);
+                let mut slowest = Duration::ZERO;
                 while !stop.load(SeqCst) {
+                    let started = std::time::Instant::now();
                     let chain = chain(&host.generation());
                     let mut run = Run::new(chain, Arc::clone(&view.session), None);
                     let mut draft = Draft::new(message(), &view.envelope.recipients);
@@ -272,7 +308,9 @@ async fn reloads_under_load_mix_nothing_and_leave_nothing() {
                         assert!(turns.iter().all(|turn| turn.result.is_ok()), "{turns:?}");
                     }
                     done.fetch_add(1, SeqCst);
+                    slowest = slowest.max(started.elapsed());
                 }
+                slowest
             })
         })
         .collect();
@@ -293,9 +331,14 @@ async fn reloads_under_load_mix_nothing_and_leave_nothing() {
         }
     }
     stop.store(true, SeqCst);
+    let mut slowest = Duration::ZERO;
     for task in load {
-        task.await.unwrap();
+        slowest = slowest.max(task.await.unwrap());
     }
+    eprintln!(
+        "{reloads} reloads, {} messages, the slowest took {slowest:?}",
+        done.load(SeqCst)
+    );
     assert!(
         former
             .iter()

@@ -2,7 +2,7 @@
 
 use super::*;
 use wasmilter::mail::FailureKind;
-use wasmilter::plugin::{BreakerConfig, BreakerState, Health};
+use wasmilter::plugin::{BreakerConfig, BreakerState, Health, Services};
 
 async fn health(host: &Host, name: &str) -> Health {
     host.health(Some(name)).await.remove(0)
@@ -42,12 +42,20 @@ async fn a_plugin_has_its_share_of_the_instances() {
 async fn one_that_fails_too_often_is_left_alone_and_tried_again() {
     let rig = Rig::new();
     rig.guest("guest", r#"rcpt = ["for bad@example.test panic no"]"#);
+    let services = Services::default();
+    let breaker_is = |state: u32| {
+        let line = format!("filter_breaker{{filter=\"guest\",mode=\"active\"}} {state}\n");
+        let metrics = services.metrics.text();
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+        metrics
+    };
     let host = Host::start(Config {
         breaker: BreakerConfig {
             failures: 3,
             pause: Duration::from_millis(200),
             ..BreakerConfig::default()
         },
+        services: services.clone(),
         ..rig.config()
     })
     .await
@@ -67,12 +75,20 @@ async fn one_that_fails_too_often_is_left_alone_and_tried_again() {
         breaker(&health(&host, "guest").await),
         BreakerState::Open { .. }
     ));
+    breaker_is(2);
     // A trial that succeeds closes it.
     while at("alice@example.test").await.result.is_err() {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let health = health(&host, "guest").await;
     assert_eq!(breaker(&health), BreakerState::Closed);
+    let metrics = breaker_is(0);
+    for line in [
+        "wasmilter_filter_breaker_openings_total{filter=\"guest\",mode=\"active\"} 1\n",
+        "wasmilter_filter_failures_total{filter=\"guest\",kind=\"trap\"} 3\n",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
     let figures = &health.versions[0].work.as_ref().unwrap().figures;
     assert!(
         figures.failures > 3 && figures.failures == figures.refused + 3,

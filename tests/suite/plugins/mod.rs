@@ -166,13 +166,14 @@ fn view(hook: Hook) -> View {
             property: "smtp.mailfrom=example.org".to_owned(),
             reason: None,
         }]),
-        symbols: vec![Symbol {
+        symbols: Arc::new(vec![Symbol {
             name: "EARLIER".to_owned(),
             score: 1.5,
             reason: "by another".to_owned(),
             by: "other".to_owned(),
-        }],
+        }]),
         tags: Arc::default(),
+        next_hops: Arc::new([]),
     }
 }
 

@@ -1,12 +1,13 @@
 //! Versions that were in force come back: by command, or because a new one does worse; and pins hold.
 
 use super::*;
-use wasmilter::plugin::{Pin, ProbationConfig};
+use wasmilter::plugin::{Pin, ProbationConfig, Services};
 
 struct Kept {
     rig: Rig,
     state: TempDir,
     probation: ProbationConfig,
+    services: Services,
 }
 
 impl Kept {
@@ -18,6 +19,7 @@ impl Kept {
                 calls: 0,
                 ..ProbationConfig::default()
             },
+            services: Services::default(),
         }
     }
 
@@ -30,6 +32,7 @@ impl Kept {
         let config = Config {
             state: Some(self.state.path().to_owned()),
             probation: self.probation,
+            services: self.services.clone(),
             ..self.rig.config()
         };
         Host::start(config).await.unwrap()
@@ -124,6 +127,37 @@ async fn a_pin_to_what_cannot_be_loaded_changes_nothing() {
     );
 }
 
+#[tokio::test]
+async fn a_pinned_version_goes_by_the_grants_of_now() {
+    let kept = Kept::new();
+    let grants = kept.rig.path().join("grants.toml");
+    let grant = |abilities: &str| {
+        let text = format!("[guest]\nabilities = [{abilities}]\nverdicts = [\"*\"]\n");
+        fs::write(&grants, text).unwrap();
+    };
+    let config = Config {
+        grants: Granting::File(grants.clone()),
+        state: Some(kept.state.path().to_owned()),
+        probation: kept.probation,
+        ..kept.rig.config()
+    };
+    grant("\"*\"");
+    kept.version("1", "message = [\"add X-A 1\"]");
+    let host = Host::start(config).await.unwrap();
+    kept.version("2", "message = [\"add X-A 2\"]");
+    host.reload().await;
+    host.rollback("guest", None).await.unwrap();
+    assert_eq!(in_force(&host), "1");
+    grant("\"filing\"");
+    let generation = host.reload().await;
+    assert!(generation.filters.is_empty(), "{:?}", generation.plugins);
+    // It comes back with what it needs.
+    grant("\"*\"");
+    host.reload().await;
+    assert_eq!(in_force(&host), "1");
+    assert_eq!(at_message(&host).await.edits.len(), 1);
+}
+
 /// Messages until another version is in force.
 async fn until(host: &Host, version: &str) {
     let mut numbers = host.subscribe();
@@ -175,6 +209,14 @@ async fn a_new_version_that_fails_or_says_other_things_is_replaced_by_the_one_be
         for _ in 0..30 {
             fine(&at_message(&host).await);
         }
+    }
+    let metrics = kept.services.metrics.text();
+    for line in [
+        "wasmilter_filter_rollbacks_total{filter=\"guest\",cause=\"probation\"} 2",
+        "wasmilter_filter_on_probation{filter=\"guest\",mode=\"active\"} 0",
+        "wasmilter_plugin_reloads_total{result=\"changed\"}",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
     }
     drop(host);
     assert_eq!(in_force(&kept.start().await), "1");

@@ -4,6 +4,7 @@ use super::*;
 use std::collections::HashSet;
 use wasmilter::chain::{Chain, Draft, Run};
 use wasmilter::mail::{FailureKind, Mode, Turn};
+use wasmilter::plugin::Services;
 
 fn chain(host: &Host) -> Chain {
     let generation = host.generation();
@@ -41,8 +42,20 @@ async fn a_shadow_is_journalled_and_has_no_effect() {
         GUEST,
     );
     rig.guest("last", r#"message = ["symbols", "get X-New", "get X-Old"]"#);
-    let host = rig.start().await;
+    let services = Services::default();
+    let host = Host::start(Config {
+        services: services.clone(),
+        ..rig.config()
+    })
+    .await
+    .unwrap();
     let (verdict, turns, draft) = transaction(&host, 1).await;
+    let metrics = services.metrics.text();
+    // They agree at `rcpt`.
+    for result in ["same", "different"] {
+        let line = format!("filter_shadow_calls_total{{filter=\"guest\",result=\"{result}\"}} 1\n");
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
     assert_eq!(verdict, Verdict::Continue);
     assert!(draft.message().header.get("Subject").next().is_some());
     let at = |name: &str, mode: Mode| {

@@ -79,10 +79,13 @@ async fn reaching(hosts: &[&str], private: bool, dns: Option<&Dns>, script: &str
             http: Some(Arc::new(Web::new(dns).unwrap())),
             ..Services::default()
         },
-        http_private: if private {
-            vec!["guest".to_owned()]
+        grants: if private {
+            let grants = rig.path().join("grants.toml");
+            let all = "[\"*\"]\nabilities = [\"*\", \"http-private\"]\nverdicts = [\"*\"]\n";
+            fs::write(&grants, all).unwrap();
+            Granting::File(grants)
         } else {
-            Vec::new()
+            Granting::Everything
         },
         ..rig.config()
     };

@@ -3,9 +3,9 @@
 use super::{MESSAGE, Rig};
 use crate::support::ALICE;
 use std::time::Duration;
-use wasmilter::accept::Expiry;
+use wasmilter::accept::{Expiry, sweep_journals};
 use wasmilter::app;
-use wasmilter::store::Quarantine;
+use wasmilter::store::{Quarantine, Store};
 
 const GUARD: [(&str, &str); 1] = [("guard", r#"message = ["quarantine looks odd"]"#)];
 const DAY: Duration = Duration::from_secs(86_400);
@@ -65,4 +65,28 @@ async fn a_server_looks_by_itself() {
         std::thread::yield_now();
     }
     assert_eq!(rig.ids(), [3]);
+}
+
+#[tokio::test]
+async fn journals_go_by_age_and_leave_the_mail() {
+    let mut rig = Rig::new(&GUARD, "").await;
+    let transaction = rig.send(&[ALICE], MESSAGE);
+    rig.stop();
+    {
+        let store = app::open_store(&rig.config).unwrap();
+        let at = store.quarantined().await.unwrap()[0].at;
+        let after = |age: Duration| at.checked_add(age).unwrap();
+        assert_eq!(rig.config.journals, 30 * DAY, "the default");
+        let sweep = |days: u32| sweep_journals(&store, 30 * DAY, after(days * DAY));
+        assert_eq!(sweep(29).await.unwrap(), 0);
+        assert!(store.journal(&transaction).await.unwrap().is_some());
+        assert_eq!(sweep(31).await.unwrap(), 1);
+        assert!(store.journal(&transaction).await.unwrap().is_none());
+    }
+    let said = rig.command(&["explain", &transaction]);
+    assert!(!said.done, "{}", said.out);
+    // What it was about is still there.
+    rig.start();
+    rig.done(&["quarantine", "release", "1"]);
+    assert_eq!(rig.mail(ALICE, "INBOX").len(), 1);
 }

@@ -213,3 +213,59 @@ async fn it_can_go_to_one_or_to_another() {
     assert!(rig.mail(ALICE, "INBOX").is_empty());
     assert!(rig.ids().is_empty());
 }
+
+#[tokio::test]
+async fn filters_further_on_may_add_recipients_and_hear_what_became_of_it() {
+    let rig = Rig::new(
+        &[
+            ("guard", r#"message = ["quarantine looks odd"]"#),
+            (
+                "last",
+                "message = [\"when won add-recipient bob@example.test\", \"add-recipient nobody@example.test\"]\noutcome = [\"argument\"]",
+            ),
+        ],
+        "",
+    )
+    .await;
+    for (id, how) in [
+        ("1", None),
+        ("2", Some("--again")),
+        ("3", Some("--original")),
+    ] {
+        rig.send(&[ALICE], MESSAGE);
+        if how == Some("--again") {
+            rig.filter("guard", 0, "");
+            rig.reload();
+        }
+        let arguments: Vec<_> = ["quarantine", "release", id]
+            .into_iter()
+            .chain(how)
+            .collect();
+        let said = rig.done(&arguments);
+        let added = how != Some("--original");
+        assert!(said.contains(&format!("<{ALICE}>: INBOX")), "{said}");
+        assert_eq!(said.contains(&format!("<{BOB}>: INBOX")), added, "{said}");
+        let new = said.lines().next().unwrap().rsplit_once(' ').unwrap().1;
+        // It is told beside the answer to the command.
+        let told = "what: Delivered";
+        let mut story = String::new();
+        for _ in 0..500 {
+            story = rig.done(&["explain", new]);
+            if story.contains(told) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert!(story.contains(told), "{story}");
+        assert_eq!(
+            story.contains("there is no such mailbox here"),
+            added,
+            "{story}"
+        );
+        if how == Some("--again") {
+            rig.filter("guard", 0, r#"message = ["quarantine looks odd"]"#);
+            rig.reload();
+        }
+    }
+    assert!(rig.ids().is_empty());
+}

@@ -3,7 +3,7 @@
 mod abuse;
 mod afterwards;
 mod chunks;
-mod client;
+pub mod client;
 mod handover;
 mod hooks;
 mod hygiene;

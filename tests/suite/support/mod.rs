@@ -1,6 +1,7 @@
 //! A server of our own in a temporary directory, on ports that the system chooses, and programs to talk to it with.
 
 pub mod dns;
+pub mod http;
 pub mod imap;
 pub mod process;
 

@@ -1,5 +1,6 @@
 //! The published test sets for SPF (openspf.org) and ARC (ValiMail), where they are there: a directory `mail-auth` beside the checkout, or
-//! the one that WASMILTER_MAIL_AUTH names. They are other people's work and not part of this repository.
+//! the one that WASMILTER_MAIL_AUTH names. They are other people's work and not part of this repository. The set for signing
+//! (`arc-draft-sign-tests.yml`) is not run: nothing here signs.
 
 use super::checks::session;
 use crate::support::dns::{Dns, Otherwise, Zone};

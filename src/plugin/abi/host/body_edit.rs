@@ -56,11 +56,14 @@ fn mime_fields(
                 edits.push(HeaderEdit::Change {
                     name: field,
                     nth: 1,
-                    value,
+                    value: value.into(),
                     was,
                 });
             }
-            None => edits.push(HeaderEdit::Add { name: field, value }),
+            None => edits.push(HeaderEdit::Add {
+                name: field,
+                value: value.into(),
+            }),
         }
     }
     if !keeps_others {

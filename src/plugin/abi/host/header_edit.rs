@@ -1,7 +1,7 @@
 //! `header-edit`: changes of the header, checked and recorded.
 
 use super::only;
-use crate::mail::{FieldName, HeaderEdit, Line};
+use crate::mail::{FieldName, FieldValue, HeaderEdit, Line};
 use crate::plugin::abi::generated::header_edit::Host;
 use crate::plugin::abi::generated::types::{Refusal, Scope};
 use crate::plugin::capability::Ability;
@@ -61,8 +61,9 @@ fn name(text: String) -> Result<FieldName, Refused> {
         .map_err(|error| Refused::BadValue(format!("the field name {shown}: {error}")))
 }
 
-fn value(text: String) -> Result<Line, Refused> {
-    Line::new(text).map_err(|error| Refused::BadValue(format!("the value: {error}")))
+fn value(text: String) -> Result<FieldValue, Refused> {
+    let line = Line::new(text).map_err(|error| Refused::BadValue(format!("the value: {error}")))?;
+    Ok(line.into())
 }
 
 impl Host for State {

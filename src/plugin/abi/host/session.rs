@@ -42,6 +42,10 @@ impl Host for State {
         })
     }
 
+    fn client_certificate(&mut self) -> Option<String> {
+        self.session(|session| session.tls.as_ref()?.client.clone())
+    }
+
     fn authenticated(&mut self) -> Option<String> {
         self.session(|session| session.authenticated.clone())
     }

@@ -1,5 +1,9 @@
 //! The kit as an author of filters meets it: from nothing to a filter at work, and what is said when something is missing.
 
+mod modules;
+mod recordings;
+mod replay;
+
 use crate::support::process::{Process, Sender, run, wasmilter};
 use crate::support::{self, ALICE, program};
 use std::fs;
@@ -86,6 +90,10 @@ fn inspect_reads_the_asks_off_the_file() {
     let asks = json["asks"].as_array().unwrap();
     assert!(asks.contains(&"filing".into()) && !asks.contains(&"types".into()));
 
+    said(
+        &plugin(&["inspect", path(home.path())], 0),
+        &["asked at  on-deliver on-load"],
+    );
     fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
     said(
         &plugin(&["inspect", path(&file)], 1),
@@ -318,6 +326,14 @@ fn a_malformed_case_is_named_with_its_line() {
         &plugin(&["test", path(&folder)], 1),
         &["has no cases", "NAME.eml"],
     );
+    said(
+        &plugin(&["test", path(&folder.join("scripted.wasm"))], 1),
+        &["is not a folder"],
+    );
+    said(
+        &plugin(&["test", path(&home.path().join("none"))], 1),
+        &["none is not there", "wasmilter plugin new"],
+    );
     case(&folder, "odd", "[expect]\nverdict = \"rejct\"\n");
     fs::write(folder.join("cases/alone.toml"), "").unwrap();
     let junit = home.path().join("report.xml");
@@ -428,6 +444,19 @@ fn many_messages_are_summed_up() {
         &plugin(&["run", path(&wasm), path(&one)], 1),
         &["counts as tempfail"],
     );
+    // What a failure counts as is for its manifest to say.
+    for (on_error, verdict) in [
+        ("skip", "continue"),
+        ("reject", "reject"),
+        ("quarantine", "quarantine"),
+    ] {
+        let manifest = format!("on-error = \"{on_error}\"\n[config]\nmessage = [\"panic now\"]\n");
+        fs::write(folder.join("plugin.toml"), manifest).unwrap();
+        said(
+            &plugin(&["run", path(&wasm), path(&one)], 1),
+            &[&format!("counts as {verdict}")],
+        );
+    }
     let empty = tempfile::tempdir().unwrap();
     said(
         &plugin(&["run", path(&wasm), path(empty.path())], 1),
@@ -450,6 +479,9 @@ fn bench_splits_the_cost() {
             "message",
             "deliver",
             "together",
+            "host calls",
+            "nothing",
+            "ratio",
             "KiB of memory",
         ],
     );
@@ -466,6 +498,15 @@ fn bench_splits_the_cost() {
     );
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     let median = |part: &str| json["parts"][part]["median-ns"].as_u64().unwrap();
+    assert!(
+        json["parts"]["together"]["empty-median-ns"]
+            .as_u64()
+            .unwrap()
+            > 0
+            && median("host calls") > 0
+            && json["empty-memory-octets"].as_u64().unwrap() > 0,
+        "{json}"
+    );
     assert!(
         median("instantiate") > 0 && median("together") >= median("message"),
         "{json}"

@@ -12,7 +12,7 @@ fn client(
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> TlsConnector {
     let mut roots = RootCertStore::empty();
-    for certificate in read_chain(&directory.join("self-signed-certificate.pem")).unwrap() {
+    for certificate in pem::read_chain(&directory.join("self-signed-certificate.pem")).unwrap() {
         roots.add(certificate).unwrap();
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());

@@ -1,0 +1,135 @@
+//! A message on its way to next hops: one transaction for all who get the same message the same way.
+//! Doesn't know what the client is told.
+
+use super::forward::Way;
+use super::next_hop::{Early, Onward};
+use super::report::Report;
+use super::trace;
+use crate::chain::Draft;
+use crate::mail::{Content, Envelope, Recipient, Reply};
+use std::io;
+
+/// What goes in one transaction: the same message the same way.
+pub(super) struct Parcel {
+    pub hop: String,
+    content: Content,
+    /// With their indices in the envelope.
+    pub recipients: Vec<(Recipient, usize)>,
+}
+
+pub(super) struct Trace<'r> {
+    pub report: &'r Report,
+    pub authentication: String,
+}
+
+/// Recipients who get the same message the same way share a transaction.
+pub(super) fn parcels(
+    envelope: &Envelope,
+    ways: &[Way],
+    draft: &Draft,
+    trace: &Trace<'_>,
+) -> io::Result<Vec<Parcel>> {
+    let mut parcels: Vec<(Parcel, Vec<_>)> = Vec::new();
+    for (index, (recipient, way)) in envelope.recipients.iter().zip(ways).enumerate() {
+        let Way::On(hop) = way else { continue };
+        let message = draft.message_for(&recipient.address);
+        let splices = message.splices()?;
+        let mut same = parcels
+            .iter_mut()
+            .filter(|(parcel, laid)| parcel.hop == *hop && *laid == splices);
+        if let Some((parcel, _)) = same.next() {
+            parcel.recipients.push((recipient.clone(), index));
+            continue;
+        }
+        let Trace {
+            report,
+            authentication,
+        } = trace;
+        let fields = trace::received(
+            &report.id,
+            &report.session,
+            &report.envelope,
+            authentication,
+            report.at,
+        );
+        let content = trace::render(&message, &fields)?;
+        let parcel = Parcel {
+            hop: hop.clone(),
+            content,
+            recipients: vec![(recipient.clone(), index)],
+        };
+        parcels.push((parcel, splices));
+    }
+    Ok(parcels.into_iter().map(|(parcel, _)| parcel).collect())
+}
+
+pub(super) struct Sender<'r> {
+    pub onward: &'r Onward,
+    pub report: &'r Report,
+    pub early: Option<Early>,
+}
+
+impl Sender<'_> {
+    /// `said` gets what each recipient's reply is.
+    pub async fn send(&mut self, parcel: &Parcel, said: &mut [Option<Reply>]) {
+        let envelope = &self.report.envelope;
+        let early = match self.early.take() {
+            Some(early) => early.fit(parcel, envelope).await,
+            None => None,
+        };
+        let (mut handing, told) = match early {
+            Some(early) => early,
+            None => {
+                let Report { id, session, .. } = self.report;
+                let size = Some(parcel.content.len());
+                match self
+                    .onward
+                    .hops
+                    .open(&parcel.hop, id, session, envelope, size)
+                    .await
+                {
+                    Ok(handing) => (handing, Vec::new()),
+                    Err(reply) => {
+                        for (_, index) in &parcel.recipients {
+                            set(said, *index, &reply);
+                        }
+                        return;
+                    }
+                }
+            }
+        };
+        // In the order in which they were told to it.
+        let index = |of: &Recipient| {
+            parcel
+                .recipients
+                .iter()
+                .find(|(one, _)| one == of)
+                .map(|(_, index)| *index)
+        };
+        let mut accepted: Vec<usize> = told.iter().filter_map(index).collect();
+        for (recipient, index) in &parcel.recipients {
+            if accepted.contains(index) {
+                continue;
+            }
+            match handing.recipient(recipient).await {
+                Ok(_) => accepted.push(*index),
+                Err(reply) => set(said, *index, &reply),
+            }
+        }
+        if accepted.is_empty() {
+            return;
+        }
+        let replies = handing.message(&parcel.content).await;
+        for (place, index) in accepted.into_iter().enumerate() {
+            if let Some(reply) = replies.get(place).or(replies.last()) {
+                set(said, index, reply);
+            }
+        }
+    }
+}
+
+fn set(said: &mut [Option<Reply>], index: usize, reply: &Reply) {
+    if let Some(said) = said.get_mut(index) {
+        *said = Some(reply.clone());
+    }
+}

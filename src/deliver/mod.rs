@@ -1,0 +1,79 @@
+//! Next hops: servers of the administrator's that messages are handed to, by SMTP or LMTP.
+//! Keeps no queue: what a next hop doesn't take stays with whoever gave it to us.
+
+mod connection;
+mod handing;
+
+use crate::accept::{Handing, NextHops};
+use crate::mail::{Envelope, Reply, Session, TransactionId};
+use crate::net::{Remote, TlsClient};
+use crate::proto::smtp::Dialect;
+use async_trait::async_trait;
+use std::sync::Arc;
+use std::time::Duration;
+
+#[derive(Debug, Clone)]
+pub struct Hop {
+    pub name: String,
+    pub remote: Remote,
+    pub dialect: Dialect,
+    pub tls: TlsUse,
+    pub telling: Telling,
+    /// No wait is longer than this, and none longer than RFC 5321 §4.5.3.2 says.
+    pub patience: Duration,
+    /// What we call ourselves.
+    pub hostname: String,
+}
+
+#[derive(Debug, Clone)]
+pub enum TlsUse {
+    None,
+    /// Without it nothing is handed on.
+    StartTls(TlsClient),
+    Implicit(TlsClient),
+}
+
+/// How the next hop is told of the client that the message came from, if it offers to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Telling {
+    Nothing,
+    Xforward,
+    Xclient,
+}
+
+/// All that the configuration names.
+pub struct Hops {
+    hops: Vec<Arc<Hop>>,
+    names: Arc<[String]>,
+}
+
+impl Hops {
+    pub fn new(hops: Vec<Hop>) -> Self {
+        Self {
+            names: hops.iter().map(|hop| hop.name.clone()).collect(),
+            hops: hops.into_iter().map(Arc::new).collect(),
+        }
+    }
+}
+
+#[async_trait]
+impl NextHops for Hops {
+    fn names(&self) -> Arc<[String]> {
+        Arc::clone(&self.names)
+    }
+
+    async fn open(
+        &self,
+        name: &str,
+        id: &TransactionId,
+        session: &Session,
+        envelope: &Envelope,
+        size: Option<u64>,
+    ) -> Result<Box<dyn Handing>, Reply> {
+        let hop = self.hops.iter().find(|hop| hop.name == name);
+        // The configuration and the host of plugins have checked the name.
+        let hop = hop.ok_or_else(|| connection::unreachable(name, &"there is no such next hop"))?;
+        let handing = handing::open(hop, id, session, envelope, size).await?;
+        Ok(Box::new(handing))
+    }
+}

@@ -1,0 +1,186 @@
+//! Connections that this server makes: to an address or a local socket, and the client's side of TLS.
+//! Speaks no protocol.
+
+use super::{Stream, TlsError};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{TlsConnector, TlsStream};
+
+/// Where to connect to: "127.0.0.1:10026", "[::1]:10026", "postfix.internal:10026" or "unix:/run/dovecot/lmtp".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remote {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no address to connect to")]
+pub struct RemoteError(String);
+
+impl FromStr for Remote {
+    type Err = RemoteError;
+    fn from_str(text: &str) -> Result<Self, RemoteError> {
+        let bad = || RemoteError(text.to_owned());
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path.starts_with('/') {
+                true => Ok(Self::Unix(path.into())),
+                false => Err(bad()),
+            };
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
+        let port = port.parse().ok().filter(|port| *port != 0);
+        let port = port.ok_or_else(bad)?;
+        let inside = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let host = inside.unwrap_or(host);
+        // An address, or a name of letters, digits and what stands between them.
+        if ServerName::try_from(host).is_err() || inside.is_none() && host.contains(':') {
+            return Err(bad());
+        }
+        Ok(Self::Tcp {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl Remote {
+    /// The name or address that a certificate of it is for; none for a local socket.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Tcp { host, .. } => Some(host),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Takes as long as the system does; names are looked up by the system.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp { host, port } => {
+                Stream::tcp(TcpStream::connect((host.as_str(), *port)).await?)
+            }
+            Self::Unix(path) => Ok(Stream::unix(UnixStream::connect(path).await?)),
+        }
+    }
+}
+
+/// What is needed to speak TLS to one server whose certificate is verified. Cheap to clone.
+#[derive(Clone)]
+pub struct TlsClient {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl fmt::Debug for TlsClient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsClient")
+            .field("name", &self.name)
+            .finish()
+    }
+}
+
+impl TlsClient {
+    /// `name`: that its certificate must be for. `ca`: a PEM file of the certificates that it may be signed by, or of its own; none: the
+    /// public authorities.
+    pub fn new(name: &str, ca: Option<&Path>) -> Result<Self, TlsError> {
+        let failed = |why: String| TlsError::Client {
+            name: name.to_owned(),
+            why,
+        };
+        let mut roots = RootCertStore::empty();
+        match ca {
+            None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
+            Some(path) => {
+                let octets = std::fs::read(path).map_err(|error| TlsError::Read {
+                    what: "certificates",
+                    path: path.to_owned(),
+                    error,
+                })?;
+                let pem = |why: String| TlsError::Pem {
+                    what: "certificates",
+                    path: path.to_owned(),
+                    why,
+                };
+                for certificate in CertificateDer::pem_slice_iter(&octets) {
+                    let certificate = certificate.map_err(|error| pem(error.to_string()))?;
+                    roots
+                        .add(certificate)
+                        .map_err(|error| pem(error.to_string()))?;
+                }
+                if roots.is_empty() {
+                    return Err(pem(
+                        "it holds no \"-----BEGIN CERTIFICATE-----\" section".to_owned()
+                    ));
+                }
+            }
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(|error| failed(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            connector: TlsConnector::from(Arc::new(config)),
+            name: ServerName::try_from(name.to_owned())
+                .map_err(|error| failed(error.to_string()))?,
+        })
+    }
+
+    /// Does the handshake; what was read before it must not be read after it.
+    pub async fn connect(&self, stream: Stream) -> io::Result<Stream> {
+        let (plain, peer) = stream.into_plain()?;
+        let stream = self.connector.connect(self.name.clone(), plain).await?;
+        Ok(Stream::under_tls(TlsStream::Client(stream), peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remotes_are_written_as_they_are_read() {
+        for text in [
+            "127.0.0.1:10026",
+            "[::1]:25",
+            "postfix.internal:10026",
+            "localhost:24",
+            "unix:/run/dovecot/lmtp",
+        ] {
+            assert_eq!(text.parse::<Remote>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            ":25",
+            "host",
+            "host:0",
+            "host:99999",
+            "::1:25",
+            "unix:",
+            "unix:relative",
+            "two words:25",
+            "smtp:host:25",
+        ] {
+            assert!(bad.parse::<Remote>().is_err(), "{bad:?}");
+        }
+    }
+}

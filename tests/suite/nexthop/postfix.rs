@@ -1,0 +1,149 @@
+//! Behind Postfix and in front of it: as its content filter and as its proxy filter, with the lines of docs/content-filter.md.
+
+use super::*;
+use crate::milter::postfix_rig::{Postfix, free};
+
+/// The services that the page names; `reinject` is where messages come back.
+pub fn services(reinject: SocketAddr, more: &str) -> String {
+    format!(
+        "scan unix - - n - 10 smtp\n\
+         \x20 -o smtp_send_xforward_command=yes\n\
+         \x20 -o disable_dns_lookups=yes\n\
+         {reinject} inet n - n - 10 smtpd\n\
+         \x20 -o content_filter=\n\
+         \x20 -o smtpd_proxy_filter=\n\
+         \x20 -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters\n\
+         \x20 -o smtpd_authorized_xforward_hosts=127.0.0.0/8\n\
+         \x20 -o smtpd_client_restrictions=\n\
+         \x20 -o smtpd_helo_restrictions=\n\
+         \x20 -o smtpd_sender_restrictions=\n\
+         \x20 -o smtpd_relay_restrictions=\n\
+         \x20 -o smtpd_recipient_restrictions=check_recipient_access,inline:{{nobody@example.test=REJECT}},permit_mynetworks,reject\n\
+         {more}"
+    )
+}
+
+async fn behind(way: &str, script: &str) -> Option<(Relay, Postfix)> {
+    let reinject = free();
+    let relay = Relay::start("smtp", reinject, "dsn = true", script).await;
+    let Endpoint::Tcp(filter) = &relay.listener else {
+        panic!()
+    };
+    let way = way.replace("FILTER", &filter.to_string());
+    let postfix = Postfix::with_services("", &way, &services(reinject, "")).await?;
+    Some((relay, postfix))
+}
+
+const CONTENT_FILTER: &str =
+    "content_filter = scan:FILTER\nreceive_override_options = no_address_mappings\n";
+const PROXY: &str = "smtpd_proxy_filter = FILTER\n";
+
+const EIGHT_BIT: &str =
+    "From: a@client.test\r\nSubject: \u{fc}ber\r\nX-Folded:\r\n\t folded\r\n\r\n.dot\r\n\u{e4}\r\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_a_content_filter() {
+    let Some((relay, postfix)) = behind(
+        CONTENT_FILTER,
+        r#"message = ["session", "add X-Filtered yes"]"#,
+    )
+    .await
+    else {
+        return;
+    };
+    postfix.taken(ALICE, EIGHT_BIT).await;
+    let delivered = postfix.delivered(ALICE, 1).await.remove(0);
+    let (_, ours) = delivered.split_once("Received: from ").unwrap();
+    assert_eq!(ours.matches("(wasmilter)").count(), 1, "{delivered}");
+    assert!(
+        delivered.ends_with("X-Folded:\r\n\t folded\r\nX-Filtered: yes\r\n\r\n.dot\r\n\u{e4}\r\n"),
+        "{delivered}"
+    );
+    let id = delivered
+        .split("(wasmilter) with ")
+        .nth(1)
+        .unwrap()
+        .split(" id ")
+        .nth(1)
+        .unwrap();
+    let id = id
+        .split(|c: char| c == ';' || c.is_whitespace())
+        .next()
+        .unwrap();
+    let journal = relay.journal(id).await;
+    // That of the client, not of Postfix.
+    assert_eq!(journal.session.helo, "client.example");
+    assert!(
+        matches!(&journal.dispositions[0].disposition, Disposition::Relayed { reply, .. } if reply.contains("queued as"))
+    );
+    // Postfix says whose it was, and what we call it.
+    let log = postfix.log();
+    assert!(log.contains(&format!("orig_queue_id={id}")), "{log}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_behind_the_queue_comes_back_as_a_bounce() {
+    let Some((relay, postfix)) = behind(
+        CONTENT_FILTER,
+        r#"message = ["when casino reject 550 5 No"]"#,
+    )
+    .await
+    else {
+        return;
+    };
+    postfix.taken(ALICE, "Subject: casino\r\n\r\nx\r\n").await;
+    until(|| postfix.log().contains("status=bounced")).await;
+    assert!(postfix.log().contains("550 5.7.1 No"), "{}", postfix.log());
+    postfix.taken(ALICE, "Subject: fine\r\n\r\nx\r\n").await;
+    assert_eq!(postfix.delivered(ALICE, 1).await.len(), 1);
+    drop(relay);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_a_proxy_filter_the_client_hears_all_of_it() {
+    let script = r#"message = ["when casino reject 550 5 No casino", "add X-Filtered yes"]"#;
+    let Some((_relay, postfix)) = behind(PROXY, script).await else {
+        return;
+    };
+    let (code, reply) = postfix.send(ALICE, EIGHT_BIT).await;
+    assert_eq!(code, 250, "{reply}\n{}", postfix.log());
+    assert!(reply.starts_with("2.0.0 Ok: queued as "), "{reply}");
+    let delivered = postfix.delivered(ALICE, 1).await.remove(0);
+    assert!(delivered.contains("X-Filtered: yes\r\n"), "{delivered}");
+    assert!(postfix.log().contains("orig_client="), "{}", postfix.log());
+    let (code, reply) = postfix.send(ALICE, "Subject: casino\r\n\r\nx\r\n").await;
+    assert_eq!(
+        (code, &reply[..]),
+        (550, "5.7.1 No casino"),
+        "{}",
+        postfix.log()
+    );
+    // The Postfix behind refuses this one, and the client hears it at RCPT.
+    let (code, reply) = postfix.send("nobody@example.test", EIGHT_BIT).await;
+    assert_eq!(code, 554, "{reply}");
+    assert!(
+        reply.contains("<nobody@example.test>: Recipient address rejected: Access denied"),
+        "{reply}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_loop_through_postfix_ends_with_a_bounce() {
+    let reinject = free();
+    let relay = Relay::with(
+        &format!("{}[limits]\nown-hops = 3\n", config("smtp", reinject, "")),
+        "",
+    )
+    .await;
+    let Endpoint::Tcp(filter) = &relay.listener else {
+        panic!()
+    };
+    // The usual mistake: what comes back is filtered again.
+    let services = services(reinject, "").replace("  -o content_filter=\n", "");
+    let way = CONTENT_FILTER.replace("FILTER", &filter.to_string());
+    let Some(postfix) = Postfix::with_services("", &way, &services).await else {
+        return;
+    };
+    postfix.taken(ALICE, "Subject: round\r\n\r\nx\r\n").await;
+    until(|| postfix.log().contains("554 5.4.6 Too many hops")).await;
+}
