@@ -269,8 +269,9 @@ pub struct Record {
 
 impl Record {
     pub async fn store(self) {
-        if let Err(error) = self.services.store.record(&self.journal).await {
-            tracing::warn!(transaction = self.journal.id.as_str(), %error, "a journal was not stored");
+        let id = self.journal.id.clone();
+        if let Err(error) = self.services.store.record_later(self.journal).await {
+            tracing::warn!(transaction = id.as_str(), %error, "a journal was not stored");
         }
     }
 }

@@ -178,7 +178,8 @@ fn listener(
     };
     let client_certificates = match &raw.client_certificates {
         Some(asked) if *asked.get_ref() != Asked::None => {
-            if tls == TlsMode::None || protocol == Protocol::Acme {
+            let is_for_mail = matches!(protocol, Protocol::Smtp | Protocol::Lmtp | Protocol::Imap);
+            if tls == TlsMode::None || !is_for_mail {
                 return Err(source.error(
                     asked.span(),
                     "a client shows its certificate in a TLS handshake, and this listener has none for mail",

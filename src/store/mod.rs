@@ -41,6 +41,8 @@ pub trait Store: Quarantine + Send + Sync {
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError>;
     /// Stores a journal without a message: of a transaction that was refused or discarded.
     async fn record(&self, journal: &Journal) -> Result<(), StoreError>;
+    /// The same for a transaction whose end nobody waits for: it may take some milliseconds longer, to share a sync with others.
+    async fn record_later(&self, journal: Journal) -> Result<(), StoreError>;
     /// Adds to a journal what filters did after its transaction. `NotFound` without one, `Refused` if it has grown too long.
     async fn append_turns(&self, id: &TransactionId, turns: &[Turn]) -> Result<(), StoreError>;
     /// By transaction id, by the queue id of the mail server before this one, or by Message-ID (with or without its angle brackets): the latest that fits.

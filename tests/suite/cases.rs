@@ -8,20 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use wasmilter::chain::Policy;
 use wasmilter::kit::{self, CaseEnd, Done, Play, Stage};
-use wasmilter::mail::{
-    Address, Content, Envelope, Filter, ReversePath, Session, TransactionId, Verdict,
-};
+use wasmilter::mail::{Address, Content, Envelope, Filter, ReversePath, Session, Verdict};
 use wasmilter::plugin::{Config, Host, PluginState, embedded};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-async fn host(directory: &Path, stage: &Stage) -> Host {
+async fn host(directory: &Path) -> Host {
     embedded::write_to(directory).unwrap();
     let mut config = Config::new(directory);
     config.watch = None;
-    config.services = stage.services();
     let host = Host::start(config).await.unwrap();
     for plugin in &host.generation().plugins {
         assert_eq!(plugin.state, PluginState::Active, "{}", plugin.name);
@@ -52,13 +49,11 @@ async fn run(
     policy: Option<Policy>,
 ) -> Done {
     let transaction = Play {
-        id: TransactionId::new(0, 0),
-        authentication: Vec::new(),
         session: Session::default(),
         envelope: envelope.clone(),
         message: Content::from_bytes(message),
         policy,
-        next_hops: Arc::new([]),
+        ..Play::default()
     };
     let done = kit::play(filters, transaction).await.unwrap();
     assert_eq!(done.recipients, []);
@@ -79,14 +74,15 @@ async fn run(
 #[tokio::test]
 async fn the_cases_of_the_plugins() {
     let directory = tempfile::tempdir().unwrap();
-    let stage = Stage::default();
-    let host = host(directory.path(), &stage).await;
+    let host = host(directory.path()).await;
     let filters = Arc::clone(&host.generation().filters);
     let mut wrong = String::new();
     for filter in filters.iter() {
         let plugin = &filter.info().name;
         let cases = root().join("plugins").join(plugin).join("cases");
-        let report = kit::run_cases(filter, &stage, &cases, false).await.unwrap();
+        let report = kit::run_cases(filter, &Stage::default(), &cases, false)
+            .await
+            .unwrap();
         for case in &report.cases {
             match &case.end {
                 CaseEnd::Failed(differences) => {
@@ -143,8 +139,7 @@ impl End {
 #[tokio::test]
 async fn the_sample_mail_ends_where_an_administrator_would_want_it() {
     let directory = tempfile::tempdir().unwrap();
-    let stage = Stage::default();
-    let host = host(directory.path(), &stage).await;
+    let host = host(directory.path()).await;
     let filters = Arc::clone(&host.generation().filters);
     let mail = root().join("examples/mail");
     let text = std::fs::read_to_string(mail.join("expected.toml")).unwrap();
@@ -209,8 +204,7 @@ async fn real_mail_is_told_apart() {
     let mut tar = std::process::Command::new("tar");
     tar.arg("-xf").arg(&packs[0]).arg("-C").arg(unpacked.path());
     assert!(tar.status().unwrap().success());
-    let stage = Stage::default();
-    let host = host(directory.path(), &stage).await;
+    let host = host(directory.path()).await;
     let filters = Arc::clone(&host.generation().filters);
     let envelope = envelope("someone@example.org", &["alice@example.test".to_owned()]);
     for (kind, bounds) in [("ham", 0.0..0.005), ("spam", 0.6..1.0)] {

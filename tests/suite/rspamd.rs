@@ -1,4 +1,6 @@
-//! Rspamd's scan protocol, as programs made for it speak it: rspamc of Debian, Exim's old way, Haraka's plugin by what it sends.
+//! Rspamd's scan protocol, as programs made for it speak it: rspamc of Debian, Exim's way from before HTTP, Haraka with its plugin.
+
+mod haraka;
 
 use crate::milter::guest;
 use crate::support::http::{Answer, Client, SECRET, post};

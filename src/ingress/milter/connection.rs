@@ -17,11 +17,14 @@ use crate::proto::milter::{
 use std::io;
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, interval_at, timeout};
 
 /// Octets of a new body that are held before they are sent.
 const BATCH: usize = 256 * 1024;
+
+/// Journals of one connection that may be on their way to the disk when its next message ends.
+const RECORDING_MAX: usize = 15;
 
 pub struct Connection {
     shared: Arc<Shared>,
@@ -38,8 +41,8 @@ pub struct Connection {
     session: Arc<Session>,
     /// Boxed: most connections have none most of the time.
     open: Option<Box<Open>>,
-    /// The journal of the last message, on its way to the disk.
-    recording: Option<JoinHandle<()>>,
+    /// Journals of the last messages, on their way to the disk.
+    recording: JoinSet<()>,
 }
 
 /// A message on its way in.
@@ -81,13 +84,13 @@ impl Connection {
             helo: String::new(),
             session: Arc::default(),
             open: None,
-            recording: None,
+            recording: JoinSet::new(),
         }
     }
 
     pub async fn run(mut self) -> io::Result<()> {
         let ended = self.converse().await;
-        self.recorded().await;
+        self.recorded(0).await;
         ended
     }
 
@@ -298,8 +301,7 @@ impl Connection {
 
     /// The message is all there.
     async fn end(&mut self) -> io::Result<()> {
-        // No more than one journal of a connection is on its way.
-        self.recorded().await;
+        self.recorded(RECORDING_MAX).await;
         let queue_id = self.server.macros().get("i").filter(|id| is_queue_id(id));
         let queue_id = queue_id.map(str::to_owned);
         let refusal = match self.open.take() {
@@ -316,7 +318,7 @@ impl Connection {
                             let record = self.settle(screened, &open.given, queue_id).await?;
                             self.server.end_message();
                             self.send().await?;
-                            self.recording = Some(tokio::spawn(record.store()));
+                            self.recording.spawn(record.store());
                             return Ok(());
                         }
                         Err(reply) => reply,
@@ -460,12 +462,22 @@ impl Connection {
         Ok(())
     }
 
-    async fn recorded(&mut self) {
-        if let Some(recording) = self.recording.take()
-            && let Err(error) = recording.await
-        {
-            tracing::error!(%error, "storing a journal failed");
+    /// Waits until no more than this many journals are on their way.
+    async fn recorded(&mut self, most: usize) {
+        while let Some(joined) = self.recording.try_join_next() {
+            told(joined);
         }
+        while self.recording.len() > most
+            && let Some(joined) = self.recording.join_next().await
+        {
+            told(joined);
+        }
+    }
+}
+
+fn told(joined: Result<(), JoinError>) {
+    if let Err(error) = joined {
+        tracing::error!(%error, "storing a journal failed");
     }
 }
 

@@ -192,6 +192,7 @@ fn answers_and_replies_are_understood() {
             code,
             enhanced: Some(EnhancedCode(class, subject, detail)),
             lines: lines.iter().map(|line| Line::new(*line).unwrap()).collect(),
+            limit: None,
         }))
     };
     let table: &[(u8, &[u8], Option<Said>)] = &[

@@ -2,6 +2,7 @@
 //! Does not look into the files.
 
 use super::io_error;
+use super::roster::Roster;
 use crate::store::StoreError;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
@@ -72,6 +73,13 @@ impl Directory {
 
     pub fn index(&self) -> PathBuf {
         self.path.join("index.sqlite")
+    }
+
+    pub fn roster(&self) -> Result<Roster, StoreError> {
+        let path = self.path.join("accounts.changes");
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = file.map_err(|error| io_error(&path, &error))?;
+        Ok(Roster::new(file, path))
     }
 
     pub fn blobs(&self) -> PathBuf {

@@ -13,18 +13,22 @@ mod mailboxes;
 mod messages;
 mod quarantine;
 mod readers;
+mod roster;
 mod schema;
 mod service;
+mod watchers;
 mod writer;
 
 use super::StoreError;
 use blobs::Blobs;
 use directory::{Directory, Use};
 use readers::Readers;
+use roster::Roster;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use watchers::Watchers;
 pub use writer::Stats;
-use writer::{Watchers, Writer};
+use writer::Writer;
 
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -56,6 +60,7 @@ pub struct SqliteStore {
     writer: Writer,
     watchers: Arc<Watchers>,
     blobs: Arc<Blobs>,
+    roster: Roster,
     _directory: Directory,
 }
 
@@ -94,6 +99,7 @@ impl SqliteStore {
             )?,
             watchers,
             blobs,
+            roster: directory.roster()?,
             _directory: directory,
         })
     }

@@ -31,10 +31,19 @@ impl Store for SqliteStore {
     }
 
     async fn account(&self, login: &Address) -> Result<Option<Account>, StoreError> {
-        let login = login.clone();
-        self.readers
-            .read(move |index| accounts::find(index, &login))
-            .await
+        let version = self.roster.version()?;
+        if let Some(account) = self.roster.find(login, version) {
+            return Ok(Some(account));
+        }
+        let wanted = login.clone();
+        let found = self
+            .readers
+            .read(move |index| accounts::find(index, &wanted))
+            .await?;
+        if let Some(account) = &found {
+            self.roster.remember(login, account, version);
+        }
+        Ok(found)
     }
 
     async fn accounts(&self) -> Result<Vec<Account>, StoreError> {
@@ -45,14 +54,16 @@ impl Store for SqliteStore {
         let (login, password) = (login.clone(), password.to_owned());
         self.writer
             .change(move |change| accounts::set_password(change, &login, &password))
-            .await
+            .await?;
+        self.roster.changed()
     }
 
     async fn remove_account(&self, login: &Address) -> Result<(), StoreError> {
         let login = login.clone();
         self.writer
             .change(move |change| accounts::remove(change, &login))
-            .await
+            .await?;
+        self.roster.changed()
     }
 
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError> {
@@ -65,6 +76,15 @@ impl Store for SqliteStore {
         let entry = journal::Entry::new(&journal)?;
         self.writer
             .change(move |change| entry.insert(change.index, &dispositions))
+            .await
+    }
+
+    async fn record_later(&self, mut journal: Journal) -> Result<(), StoreError> {
+        let dispositions = std::mem::take(&mut journal.dispositions);
+        let entry = journal::Entry::new(&journal)?;
+        drop(journal);
+        self.writer
+            .change_later(move |change| entry.insert(change.index, &dispositions))
             .await
     }
 

@@ -3,21 +3,24 @@
 
 use super::blobs::{Blobs, Landing};
 use super::checkpoint::Checkpointer;
+use super::watchers::Watchers;
 use crate::metrics::Commits;
 use crate::store::{AccountId, StoreError};
 use rusqlite::Connection;
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
-use tokio::sync::{oneshot, watch};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 
 /// The most changes in one commit, so that none waits long for those that came after it.
 const MOST: usize = 1000;
+
+/// How long a change waits for others to share a sync with, if nobody waits for it.
+const PATIENCE: Duration = Duration::from_millis(5);
 
 /// What a change may touch, and what is to be done once it is committed.
 pub struct Change<'c> {
@@ -97,15 +100,74 @@ where
 
 enum Message {
     Job(Box<dyn Job>),
+    /// Nobody waits for it.
+    Later(Box<dyn Job>),
     /// Copy what is left of the log into the index, since it is short now, and say when that is done.
     Checkpoint(SyncSender<()>),
     Stop,
+}
+
+/// How a change that failed is taken out of the transaction that it shares with others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Undo {
+    /// If it left traces, all of them are rolled back and done again, apart.
+    Together,
+    /// Each has a savepoint, which costs a copy of every page that it touches.
+    Apart,
+}
+
+/// Why a transaction cannot be committed.
+enum Broken {
+    /// A change failed and left traces among those of the others.
+    Traces,
+    Lost(StoreError),
+}
+
+impl From<StoreError> for Broken {
+    fn from(error: StoreError) -> Self {
+        Self::Lost(error)
+    }
 }
 
 /// One of a group.
 struct Slot {
     job: Box<dyn Job>,
     outcome: Result<(), StoreError>,
+}
+
+impl Slot {
+    fn new(job: Box<dyn Job>) -> Self {
+        Self {
+            job,
+            outcome: Ok(()),
+        }
+    }
+}
+
+/// Changes that nobody waits for, and until when they wait for others.
+#[derive(Default)]
+struct Later {
+    jobs: Vec<Box<dyn Job>>,
+    due: Option<Instant>,
+}
+
+impl Later {
+    /// Whether there are enough.
+    fn add(&mut self, job: Box<dyn Job>) -> bool {
+        self.due.get_or_insert_with(|| Instant::now() + PATIENCE);
+        self.jobs.push(job);
+        self.jobs.len() >= MOST
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let due = self.due?;
+        Some(due.saturating_duration_since(Instant::now()))
+    }
+
+    fn take(&mut self) -> Vec<Box<dyn Job>> {
+        self.due = None;
+        std::mem::take(&mut self.jobs)
+    }
 }
 
 pub struct Writer {
@@ -158,13 +220,29 @@ impl Writer {
         &self,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.ask(work, Message::Job).await
+    }
+
+    /// Like `change`, for what nobody waits for: it shares a sync with others if any come within [`PATIENCE`].
+    pub async fn change_later<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(work, Message::Later).await
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+        message: impl FnOnce(Box<dyn Job>) -> Message,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Task {
             work,
             value: None,
             reply,
         });
-        self.queue.send(Message::Job(job)).map_err(|_| stopped())?;
+        self.queue.send(message(job)).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -223,31 +301,52 @@ struct Desk {
 
 impl Desk {
     fn work(self) {
-        while let Ok(message) = self.jobs.recv() {
+        let mut later = Later::default();
+        loop {
+            let message = match later.left() {
+                None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(left) => self.jobs.recv_timeout(left),
+            };
             // What came for another purpose while a group was being put together.
-            let mut after = Some(message);
+            let mut after = match message {
+                Ok(message) => Some(message),
+                Err(RecvTimeoutError::Timeout) => self.group(later.take()),
+                Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
+            };
             while let Some(message) = after.take() {
                 match message {
-                    Message::Job(job) => after = self.group(job),
+                    Message::Job(job) => {
+                        let mut jobs = later.take();
+                        jobs.push(job);
+                        after = self.group(jobs);
+                    }
+                    Message::Later(job) => {
+                        if later.add(job) {
+                            after = self.group(later.take());
+                        }
+                    }
                     Message::Checkpoint(done) => {
                         self.checkpointer.finish(&self.connection);
                         let _ = done.send(());
                     }
-                    Message::Stop => return,
+                    Message::Stop => {
+                        self.group(later.take());
+                        return;
+                    }
                 }
             }
         }
     }
 
-    /// Commits the job together with those that are waiting. The message that ended the group, if it was not a job.
-    fn group(&self, first: Box<dyn Job>) -> Option<Message> {
-        let mut slots = vec![Slot {
-            job: first,
-            outcome: Ok(()),
-        }];
+    /// Commits the jobs together with those that are waiting. The message that ended the group, if it was not a job.
+    fn group(&self, jobs: Vec<Box<dyn Job>>) -> Option<Message> {
+        if jobs.is_empty() {
+            return None;
+        }
+        let mut slots: Vec<_> = jobs.into_iter().map(Slot::new).collect();
         let mut after = None;
         let outcome = self.commit(&mut slots, || match self.jobs.try_recv().ok()? {
-            Message::Job(job) => Some(job),
+            Message::Job(job) | Message::Later(job) => Some(job),
             other => {
                 after = Some(other);
                 None
@@ -303,11 +402,18 @@ impl Desk {
     ) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut change = Change::new(&self.connection);
-        let result = self.transaction(&mut change, slots, &mut next);
-        if let Err(error) = result {
-            if !self.connection.is_autocommit() {
-                self.connection.execute_batch("ROLLBACK")?;
-            }
+        let mut result = self.transaction(&mut change, slots, &mut next, Undo::Together);
+        if let Err(Broken::Traces) = result {
+            self.roll_back()?;
+            change.truncate([0; 3]);
+            result = self.transaction(&mut change, slots, &mut next, Undo::Apart);
+        }
+        if let Err(broken) = result {
+            self.roll_back()?;
+            let error = match broken {
+                Broken::Lost(error) => error,
+                Broken::Traces => StoreError::Failed("a change could not be undone".into()),
+            };
             if !matches!(error, StoreError::Full) {
                 // A sync that failed may still have reached the disk. Files that the index could then name must not be
                 // gone: those that nobody names are removed when the server starts.
@@ -334,20 +440,25 @@ impl Desk {
         change: &mut Change<'_>,
         slots: &mut Vec<Slot>,
         next: &mut dyn FnMut() -> Option<Box<dyn Job>>,
-    ) -> Result<(), StoreError> {
+        undo: Undo,
+    ) -> Result<(), Broken> {
         self.execute("BEGIN IMMEDIATE")?;
         let mut at = 0;
         while let Some(slot) = slots.get_mut(at) {
-            slot.outcome = self.one(change, slot.job.as_mut())?;
+            slot.outcome = self.one(change, slot.job.as_mut(), undo)?;
             at += 1;
             if at == slots.len() && at < MOST {
-                slots.extend(next().map(|job| Slot {
-                    job,
-                    outcome: Ok(()),
-                }));
+                slots.extend(next().map(Slot::new));
             }
         }
-        self.execute("COMMIT")
+        Ok(self.execute("COMMIT")?)
+    }
+
+    fn roll_back(&self) -> Result<(), StoreError> {
+        if !self.connection.is_autocommit() {
+            self.connection.execute_batch("ROLLBACK")?;
+        }
+        Ok(())
     }
 
     /// The inner result is the job's own; the outer one is an error when the whole transaction is lost.
@@ -355,22 +466,36 @@ impl Desk {
         &self,
         change: &mut Change<'_>,
         job: &mut dyn Job,
-    ) -> Result<Result<(), StoreError>, StoreError> {
-        self.execute("SAVEPOINT job")?;
-        let lengths = change.lengths();
+        undo: Undo,
+    ) -> Result<Result<(), StoreError>, Broken> {
+        if undo == Undo::Apart {
+            self.execute("SAVEPOINT job")?;
+        }
+        let (lengths, rows) = (change.lengths(), self.connection.total_changes());
         let outcome = catch_unwind(AssertUnwindSafe(|| job.run(change)))
             .unwrap_or_else(|_| Err(StoreError::Failed("a change panicked".into())));
         let Err(error) = outcome else {
-            self.execute("RELEASE job")?;
+            if undo == Undo::Apart {
+                self.execute("RELEASE job")?;
+            }
             return Ok(Ok(()));
         };
         change.truncate(lengths);
         if self.connection.is_autocommit() {
             // SQLite rolls everything back by itself on some errors, such as a full disk.
-            return Err(error);
+            return Err(Broken::Lost(error));
         }
-        self.execute("ROLLBACK TO job")?;
-        self.execute("RELEASE job")?;
+        match undo {
+            Undo::Together if self.connection.total_changes() != rows => {
+                return Err(Broken::Traces);
+            }
+            // A statement that fails leaves nothing behind, and no other one changed a row.
+            Undo::Together => {}
+            Undo::Apart => {
+                self.execute("ROLLBACK TO job")?;
+                self.execute("RELEASE job")?;
+            }
+        }
         Ok(Err(self.cause(&error)))
     }
 
@@ -389,35 +514,5 @@ impl Desk {
             StoreError::Failed(_) if self.blobs.disk_is_full() => StoreError::Full,
             StoreError::Failed(why) => StoreError::Failed(why.clone()),
         }
-    }
-}
-
-/// Who waits for changes of which account.
-#[derive(Default)]
-pub struct Watchers(Mutex<HashMap<AccountId, watch::Sender<u64>>>);
-
-impl Watchers {
-    pub fn watch(&self, account: AccountId) -> watch::Receiver<u64> {
-        self.map()
-            .entry(account)
-            .or_insert_with(|| watch::channel(0).0)
-            .subscribe()
-    }
-
-    fn wake(&self, accounts: &[AccountId]) {
-        let mut map = self.map();
-        for account in accounts {
-            if let Some(sender) = map.get(account) {
-                if sender.receiver_count() == 0 {
-                    map.remove(account);
-                } else {
-                    sender.send_modify(|value| *value = value.wrapping_add(1));
-                }
-            }
-        }
-    }
-
-    fn map(&self) -> std::sync::MutexGuard<'_, HashMap<AccountId, watch::Sender<u64>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

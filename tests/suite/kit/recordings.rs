@@ -36,7 +36,9 @@ fn services_answer_as_recorded() {
         home.path(),
         r#"message = ["dns a MAIL.example.org.", "dns mx example.org", "dns txt none.example.org", "dns ptr 192.0.2.7",
             "dns listed bl.example 192.0.2.7", "web POST https://api.example.com/check a casino", "web GET https://api.example.com/list/7",
-            "web GET https://api.example.com/list/8", "kv increment seen 1", "kv get name", "now"]"#,
+            "web GET https://api.example.com/list/8", "kv increment seen 1", "kv get name", "now"]
+            [capabilities]
+            http = ["api.example.com:443"]"#,
     );
     let tables = r#"
 [dns.A]
@@ -71,10 +73,10 @@ name = "value"
         logged,
         [
             "Ok([192.0.2.7, 192.0.2.8])",
-            "Ok([Mx { preference: 10, exchange: \"mail.example.org\" }])",
+            "Ok([(10, \"mail.example.org\")])",
             "Ok([])",
             "Ok([\"mail.example.org\"])",
-            "Ok([127.0.0.2])",
+            "Ok([\"127.0.0.2\"])",
             "200 spam",
             "404",
             "404",
@@ -117,7 +119,9 @@ fn faults_are_met_and_are_no_failure_of_the_case() {
     let home = tempfile::tempdir().unwrap();
     let folder = scripted(
         home.path(),
-        r#"message = ["dns a slow.example", "dns a good.example", "web GET https://api.example.com/", "kv set a b", "kv get a"]"#,
+        r#"message = ["dns a slow.example", "dns a good.example", "web GET https://api.example.com/", "kv set a b", "kv get a"]
+            [capabilities]
+            http = ["api.example.com:443"]"#,
     );
     let answers = "[dns.A]\n\"good.example\" = \"192.0.2.1\"\n[[http]]\nrequest = \"GET https://api.example.com/\"\n";
     let met = logged(
@@ -129,7 +133,7 @@ fn faults_are_met_and_are_no_failure_of_the_case() {
         met[0].contains("Failed") && met[0].contains("no answer within 1 s"),
         "{met:?}"
     );
-    assert_eq!(met[1..3], ["Ok([192.0.2.1])", "200 "]);
+    assert_eq!(met[1..3], ["Ok([192.0.2.1])", "200"]);
     assert!(
         met[3].contains("TooMuch") && met[4] == "Ok(None)",
         "{met:?}"
@@ -161,7 +165,9 @@ fn what_is_not_recorded_fails_the_case_with_the_line_to_add() {
     let home = tempfile::tempdir().unwrap();
     let folder = scripted(
         home.path(),
-        r#"message = ["dns mx example.org", "dns mx example.org", "web GET https://api.example.com/x"]"#,
+        r#"message = ["dns mx example.org", "dns mx example.org", "web GET https://api.example.com/x"]
+            [capabilities]
+            http = ["api.example.com:443"]"#,
     );
     recorded(&folder, "", "[expect]\n");
     // Nor is it blessed.

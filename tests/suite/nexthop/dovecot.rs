@@ -149,7 +149,7 @@ async fn each_recipient_has_its_copy_and_its_reply() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn binary_mail_and_a_large_one_arrive_as_they_were() {
+async fn a_large_message_arrives_as_it_was() {
     let Some(dovecot) = Dovecot::start().await else {
         return;
     };

@@ -1,10 +1,10 @@
 //! Many callers at once, callers that go away, callers that wait for changes.
 
-use super::{Backend, Place, delivery, filed};
+use super::{Backend, Place, address, assert_error, delivery, filed, journal, name};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
-use wasmilter::store::{Copying, FlagOp};
+use wasmilter::store::{Copying, DeliveryCopy, FlagOp, Flags, StoreError};
 
 pub async fn a_hundred_deliveries_at_once<B: Backend>() {
     let place = Place::<B>::new().await;
@@ -39,6 +39,51 @@ pub async fn a_hundred_deliveries_at_once<B: Backend>() {
     assert!(messages.is_sorted_by(|a, b| a.uid < b.uid && a.modseq < b.modseq));
     for (uid, text) in all.iter().step_by(7) {
         assert_eq!(place.text(inbox.id, *uid).await, *text);
+    }
+}
+
+pub async fn a_change_that_fails_takes_nothing_of_the_others_along<B: Backend>() {
+    let place = Place::<B>::new().await;
+    let login = address("bob@example.test");
+    let gone = place.store.add_account(&login, "x").await.unwrap();
+    place.store.remove_account(&login).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for number in 0..100 {
+        let (store, account) = (place.store.clone(), place.alice);
+        tasks.spawn(async move {
+            let mut delivery = delivery(number, account, "INBOX", &format!("message {number}"));
+            // Every fifth fails when its first copy is in already.
+            let fails = number % 5 == 0;
+            if fails {
+                delivery.journal = journal(number, &["alice@example.test", "bob@example.test"]);
+                delivery.copies.push(DeliveryCopy {
+                    disposition: 1,
+                    account: gone,
+                    mailbox: name("INBOX"),
+                    flags: Flags::new(),
+                    content: delivery.copies[0].content.clone(),
+                });
+            }
+            let id = delivery.journal.id.clone();
+            let done = store.deliver(delivery).await;
+            assert_eq!(done.is_err(), fails, "{number}");
+            let stored = store.journal(id.as_str()).await.unwrap();
+            assert_eq!(stored.is_none(), fails, "{number}");
+            // A failure that changes nothing, in between.
+            assert_error!(store.mailboxes(gone).await, StoreError::NotFound(_));
+            assert_error!(
+                store.create(account, &name("Junk")).await,
+                StoreError::AlreadyExists(_)
+            );
+        });
+    }
+    tasks.join_all().await;
+    let inbox = place.inbox().await;
+    assert_eq!((inbox.messages, inbox.unseen, inbox.uid_next), (80, 80, 81));
+    for uid in place.uids(inbox.id).await {
+        let text = place.text(inbox.id, uid).await;
+        let number: u64 = text["message ".len()..].parse().unwrap();
+        assert_ne!(number % 5, 0);
     }
 }
 

@@ -89,6 +89,7 @@ macro_rules! every_case {
             }
             concurrency {
                 a_hundred_deliveries_at_once
+                a_change_that_fails_takes_nothing_of_the_others_along
                 changes_of_all_kinds_at_once
                 a_dropped_call_is_done_whole_or_not_at_all
                 watchers_are_told_after_the_commit

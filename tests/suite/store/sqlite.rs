@@ -41,6 +41,55 @@ fn staged(directory: &Path, text: &str) -> Content {
 }
 
 #[tokio::test]
+async fn what_another_program_does_to_an_account_counts_at_once() {
+    let place = Place::<Sqlite>::new().await;
+    let login = address("alice@example.test");
+    let tool = SqliteStore::open(Config::new(place.directory.path())).unwrap();
+    for password in ["$first", "$second"] {
+        assert!(place.store.account(&login).await.unwrap().is_some());
+        tool.set_password(&login, password).await.unwrap();
+        let found = place.store.account(&login).await.unwrap().unwrap();
+        assert_eq!(found.password, password);
+    }
+    tool.remove_account(&login).await.unwrap();
+    assert!(place.store.account(&login).await.unwrap().is_none());
+    let again = tool.add_account(&login, "$third").await.unwrap();
+    let found = place.store.account(&login).await.unwrap().unwrap();
+    assert_eq!((found.id, found.password.as_str()), (again, "$third"));
+}
+
+#[tokio::test]
+async fn journals_that_nobody_waits_for_share_a_commit() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open_exclusive(Config::new(directory.path())).unwrap();
+    let store = Arc::new(store);
+    let before = store.stats();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..50 {
+        let store = Arc::clone(&store);
+        tasks.spawn(async move { store.record_later(journal(number, &[])).await.unwrap() });
+    }
+    tasks.join_all().await;
+    let after = store.stats();
+    assert_eq!(after.changes - before.changes, 50);
+    assert!(after.commits - before.commits < 25, "{after:?}");
+    // Those that still wait when the store is closed are not lost.
+    let id = journal(99, &[]).id;
+    {
+        let waiting = store.record_later(journal(99, &[]));
+        tokio::pin!(waiting);
+        tokio::select! {
+            biased;
+            _ = &mut waiting => {}
+            () = std::future::ready(()) => {}
+        }
+    }
+    drop(store);
+    let store = SqliteStore::open_exclusive(Config::new(directory.path())).unwrap();
+    assert!(store.journal(id.as_str()).await.unwrap().is_some());
+}
+
+#[tokio::test]
 async fn octets_are_stored_once_and_go_with_the_last_message() {
     for in_file in [false, true] {
         let place = Place::<Sqlite>::new().await;
