@@ -1,6 +1,6 @@
 //! What filters cost for one message, as a server's chain asks them, fresh instances included: `cargo bench --bench plugin`.
 //! Judges nothing. The milter at the end is there where `cc` and libmilter are (Debian: gcc libmilter-dev).
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
 mod milter;
 

@@ -13,12 +13,11 @@ use super::play::{Done, Play, play};
 use super::stage::{Fixed, Stage};
 use crate::chain::{Policy, Ruling, total};
 use crate::mail::{
-    Content, Disposition, Edit, Envelope, Filter, Hook, Journal, Mode, Recipient, Session, Tags,
-    Turn, Verdict,
+    Content, Disposition, Envelope, Filter, Hook, Journal, Mode, Recipient, Session, Tags, Turn,
+    Verdict,
 };
 use crate::plugin::{Services, changes};
 use answers::Answers;
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 
@@ -97,7 +96,7 @@ impl Replay {
         let now: Vec<&Turn> = done.turns().filter(|turn| turn.filter == *own).collect();
         let was: Vec<&Turn> = journal
             .counted()
-            .filter(|turn| turn.filter == self.name && is_replayed(turn.hook))
+            .filter(|turn| turn.filter == self.name && turn.hook.is_answered())
             .collect();
         let mut found = Vec::new();
         let mut failed = false;
@@ -116,11 +115,10 @@ impl Replay {
         for turn in &now {
             if !was.iter().any(|other| is_same_call(other, turn)) {
                 failed |= turn.result.is_err();
-                // Where it greeted, the other had let the client go on; elsewhere it was not asked.
-                found.extend(changes(&nothing(turn), &untagged(turn)));
+                // The other was not asked there.
+                found.extend(changes(&nothing(turn), turn));
             }
         }
-        found.extend(self.tags_of_greeting(&journal.session, &now));
         let fates = (
             self.fate(&journal.counted().collect::<Vec<_>>()),
             self.fate(&done.turns().collect::<Vec<_>>()),
@@ -133,33 +131,6 @@ impl Replay {
             failed,
             unanswered,
         }
-    }
-
-    /// At `connect` and `helo`, whose turns no journal keeps: what was tagged there lasts for the connection, and so is known.
-    fn tags_of_greeting(&self, session: &Session, now: &[&Turn]) -> Vec<(String, String, String)> {
-        let own = |session: &Session| -> BTreeMap<String, String> {
-            let tags = session.tags.iter();
-            tags.filter(|(_, tag)| tag.by == self.name)
-                .map(|(key, tag)| (key.to_owned(), tag.value.clone()))
-                .collect()
-        };
-        let was = own(session);
-        let mut would_be = BTreeMap::new();
-        for turn in now.iter().filter(|turn| turn.hook <= Hook::Helo) {
-            would_be.extend(turn.edits.iter().filter_map(|scoped| match &scoped.edit {
-                Edit::Tag { key, value } => Some((key.clone(), value.clone())),
-                _ => None,
-            }));
-        }
-        let keys: BTreeSet<_> = was.keys().chain(would_be.keys()).collect();
-        let value = |tags: &BTreeMap<String, String>, key: &String| {
-            tags.get(key).cloned().unwrap_or_else(|| "-".to_owned())
-        };
-        keys.into_iter()
-            .map(|key| (key, value(&was, key), value(&would_be, key)))
-            .filter(|(_, was, would_be)| was != would_be)
-            .map(|(key, was, would_be)| (format!("edit of tag {key}"), was, would_be))
-            .collect()
     }
 
     /// What the chain and the policy of now make of a message.
@@ -187,26 +158,8 @@ impl Replay {
     }
 }
 
-/// Hooks that a journal has all of: not the greeting, and not what comes after the transaction.
-fn is_replayed(hook: Hook) -> bool {
-    matches!(
-        hook,
-        Hook::Mail | Hook::Rcpt | Hook::Message | Hook::Deliver | Hook::Relay
-    )
-}
-
 fn is_same_call(one: &Turn, other: &Turn) -> bool {
     one.hook == other.hook && one.recipient == other.recipient
-}
-
-/// Of the greeting: its tags are compared all together.
-fn untagged(turn: &Turn) -> Turn {
-    let mut turn = turn.clone();
-    if turn.hook <= Hook::Helo {
-        turn.edits
-            .retain(|scoped| !matches!(scoped.edit, Edit::Tag { .. }));
-    }
-    turn
 }
 
 /// As if nothing had been said there.
