@@ -100,7 +100,7 @@ pub(super) async fn settle(
         .cloned();
     let mut groups = Vec::new();
     let mut dispositions = Vec::with_capacity(ways.len());
-    for (index, (way, said)) in ways.into_iter().zip(&said).enumerate() {
+    for (index, (way, said)) in ways.into_iter().zip(&mut said).enumerate() {
         dispositions.push(match way {
             Way::On(hop) => came(&hop, said.as_ref()),
             Way::Aside { .. } | Way::Discarded if again.is_some() => Disposition::Refused {
@@ -118,9 +118,12 @@ pub(super) async fn settle(
             Way::Refused(reply) if telling == Telling::Whole => {
                 discarded(&format!("a filter refused it at relay: {reply}"))
             }
-            Way::Refused(reply) => Disposition::Refused {
-                reply: reply.to_string(),
-            },
+            Way::Refused(reply) => {
+                *said = Some(reply.clone());
+                Disposition::Refused {
+                    reply: reply.to_string(),
+                }
+            }
         });
     }
     let after = run.afterwards(Hook::Outcome);

@@ -5,6 +5,7 @@ use crate::config::{Config, ConfigError, Listener, PathAt, TlsFiles, TlsMode};
 use crate::metrics::{self, Registry};
 use crate::net::acme::{Acme, Answers};
 use crate::net::{Asked, Authorities, Certificates, Origin, Pair, Tls, TlsError, acme};
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
@@ -259,12 +260,15 @@ impl Upkeep {
 }
 
 fn tell(certificates: &Certificates, meter: &metrics::Certificates) {
-    let all = certificates.all();
-    meter.now(all.iter().flat_map(|pair| {
-        let expires = pair.not_after().as_second();
-        let first = pair.names().first().cloned();
-        first.map(|name| (name, expires))
-    }));
+    // Of several for one name the first is in force.
+    let mut first_of = BTreeMap::new();
+    for pair in certificates.all().iter() {
+        if let Some(name) = pair.names().first() {
+            let expires = pair.not_after().as_second();
+            first_of.entry(name.clone()).or_insert(expires);
+        }
+    }
+    meter.now(first_of);
 }
 
 async fn stamp(path: &Path) -> Option<[i64; 5]> {

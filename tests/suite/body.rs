@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use wasmilter::kit::{self, CaseEnd};
-use wasmilter::plugin::{Config, Host, embedded};
+use wasmilter::plugin::{Config, Granting, Host, embedded};
 
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
 
@@ -291,6 +291,7 @@ async fn rewrite_removes_programs_and_puts_a_banner_on_mail_from_outside() {
     std::fs::write(&manifest, text).unwrap();
     let mut config = Config::new(home.path());
     config.watch = None;
+    config.grants = Granting::Everything;
     let host = Host::start(config).await.unwrap();
     let generation = host.generation();
     let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("plugins/rewrite/cases-parts");

@@ -14,7 +14,7 @@ use std::time::Duration;
 use wasmilter::chain::Policy;
 use wasmilter::config::Protocol;
 use wasmilter::kit::{self, Play};
-use wasmilter::mail::{Content, Header, Hook, Mode, Scoped, Symbol, Turn, Verdict};
+use wasmilter::mail::{Content, Header, Hook, Mode, Symbol, Turn, Verdict};
 use wasmilter::plugin::{self, Input, Loaded, load_path};
 use wasmilter::store::Store;
 
@@ -83,8 +83,8 @@ const CASES: &[Case] = &[
 struct Seen {
     verdict: Verdict,
     symbols: Vec<(String, f32)>,
-    /// Of the hook `message`.
-    edits: Vec<Scoped>,
+    /// Of the hook `message`, as a journal has them.
+    edits: Vec<serde_json::Value>,
     log: Vec<String>,
 }
 
@@ -108,7 +108,11 @@ impl Seen {
             symbols: symbols
                 .map(|Symbol { name, score, .. }| (name.clone(), *score))
                 .collect(),
-            edits: own.iter().flat_map(|turn| turn.edits.clone()).collect(),
+            edits: own
+                .iter()
+                .flat_map(|turn| &turn.edits)
+                .map(|edit| serde_json::to_value(edit).unwrap())
+                .collect(),
             log: own
                 .iter()
                 .flat_map(|turn| &turn.log)
@@ -217,7 +221,9 @@ async fn by_run(plugin: &Loaded, home: &Path, way: &str) -> (Seen, Vec<u8>) {
         }),
         ..Play::from(input)
     };
-    let done = kit::play(&[plugin.filter.clone()], play).await.unwrap();
+    let done = kit::play(std::slice::from_ref(&plugin.filter), play)
+        .await
+        .unwrap();
     let turns: Vec<_> = done.turns().cloned().collect();
     let file = home.join("message.eml");
     std::fs::write(&file, message(way)).unwrap();
@@ -295,7 +301,7 @@ async fn one(
     if is_early {
         // There is no message to speak of.
         let input = Input::from_message(Content::from_bytes(message(&way("run")))).unwrap();
-        let done = kit::play(&[plugin.filter.clone()], Play::from(input)).await;
+        let done = kit::play(std::slice::from_ref(&plugin.filter), Play::from(input)).await;
         let done = done.unwrap();
         let refused = done.recipients.into_iter().map(|(_, verdict)| verdict);
         let verdicts: Vec<_> = refused.chain([done.verdict]).collect();

@@ -3,6 +3,7 @@
 
 use super::{TlsError, pem, provider};
 use jiff::Timestamp;
+use rustls::InconsistentKeys;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use std::path::Path;
@@ -54,17 +55,28 @@ impl Pair {
         chain: Vec<CertificateDer<'static>>,
         key: PrivateKeyDer<'static>,
     ) -> Result<Self, String> {
+        let pair = Self::unchecked(chain, key)?;
+        match pair.certified.keys_match() {
+            Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(pair),
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                Err("the key does not belong to the certificate".to_owned())
+            }
+            Err(other) => Err(other.to_string()),
+        }
+    }
+
+    /// For a certificate that was signed with this key just now. One that answers a challenge cannot be checked: its extension is critical
+    /// (RFC 8737 §3), and the library that looks refuses critical ones that it doesn't know.
+    pub(in crate::net) fn unchecked(
+        chain: Vec<CertificateDer<'static>>,
+        key: PrivateKeyDer<'static>,
+    ) -> Result<Self, String> {
         let (names, valid) = match chain.first() {
             Some(first) => names_and_time(first)?,
             None => return Err("there is no certificate".to_owned()),
         };
-        let certified =
-            CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
-                rustls::Error::InconsistentKeys(_) => {
-                    "the key does not belong to the certificate".to_owned()
-                }
-                other => other.to_string(),
-            })?;
+        let signing = provider().key_provider.load_private_key(key);
+        let certified = CertifiedKey::new(chain, signing.map_err(|error| error.to_string())?);
         Ok(Self {
             certified: Arc::new(certified),
             names: names.into(),

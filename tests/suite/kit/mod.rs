@@ -69,7 +69,9 @@ fn path(path: &Path) -> &str {
 #[test]
 fn inspect_reads_the_asks_off_the_file() {
     let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("folders.wasm");
+    let folder = home.path().join("folders");
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("folders.wasm");
     let folders = EmbeddedPlugin::named("folders").unwrap();
     fs::write(&file, folders.bytes).unwrap();
     let text = plugin(&["inspect", path(&file)], 0);
@@ -91,7 +93,7 @@ fn inspect_reads_the_asks_off_the_file() {
     assert!(asks.contains(&"filing".into()) && !asks.contains(&"types".into()));
 
     said(
-        &plugin(&["inspect", path(home.path())], 0),
+        &plugin(&["inspect", path(&folder)], 0),
         &["asked at  on-deliver on-load"],
     );
     fs::write(&file, b"\0asm\x01\0\0\0").unwrap();

@@ -8,7 +8,7 @@ use wit_parser::Resolve;
 const MODULE: &str = r#"(module
     (import "wasmilter:filter/score@0.1.1" "add" (func $add (param i32 i32 f32 i32 i32 i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-    (memory (export "memory") 1)
+    (memory (export "memory") 8)
     (data (i32.const 100) "CORE")
     (data (i32.const 200) "made of a module")
     (data (i32.const 300) "hello from preview 1\n")

@@ -95,7 +95,7 @@ async fn opendkim_signs_and_verifies() {
     let signed = messages(&ours, ALICE).await.remove(0);
     assert!(
         signed.contains(
-            "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=author.test;\r\n\ts=s1;"
+            "DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=author.test; s=s1;\r\n\tt="
         ),
         "{signed}"
     );

@@ -56,9 +56,10 @@ impl Relay {
         let server = Server::with(config, |home| guest(home, script)).await;
         assert_eq!(server.app.filters().len(), 1);
         let listening = server.app.listening().iter();
-        let ours = listening.filter(|one| matches!(one.protocol, Protocol::Smtp | Protocol::Lmtp));
+        let mut ours =
+            listening.filter(|one| matches!(one.protocol, Protocol::Smtp | Protocol::Lmtp));
         // Behind that of `support`, which delivers here.
-        let listener = ours.last().unwrap().endpoint.clone();
+        let listener = ours.next_back().unwrap().endpoint.clone();
         Self { server, listener }
     }
 

@@ -107,7 +107,10 @@ async fn as_a_proxy_filter_the_client_hears_all_of_it() {
     };
     let (code, reply) = postfix.send(ALICE, EIGHT_BIT).await;
     assert_eq!(code, 250, "{reply}\n{}", postfix.log());
-    assert!(reply.starts_with("2.0.0 Ok: queued as "), "{reply}");
+    assert!(
+        reply.starts_with("2.0.0 Ok: ") && reply.contains(" queued as "),
+        "{reply}"
+    );
     let delivered = postfix.delivered(ALICE, 1).await.remove(0);
     assert!(delivered.contains("X-Filtered: yes\r\n"), "{delivered}");
     assert!(postfix.log().contains("orig_client="), "{}", postfix.log());

@@ -239,8 +239,9 @@ async fn via_is_refused_where_nothing_is_handed_on() {
     let reply = client.reply().await;
     assert!(reply.starts_with("250 2.0.0 Ok: stored as "), "{reply}");
     let journal = relay.journal(reply.rsplit(' ').next().unwrap()).await;
+    let mut refused = journal.turns.iter().flat_map(|turn| &turn.refused);
     assert!(
-        journal.turns[0].refused[0].contains("no next hop"),
+        refused.any(|why| why.contains("no next hop")),
         "{:?}",
         journal.turns
     );

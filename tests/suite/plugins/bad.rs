@@ -380,9 +380,9 @@ async fn a_shadow_is_compared_and_a_version_rolled_back_by_command() {
     assert!(fine, "{said}");
     for expected in [
         "9 transactions",
-        "active 1: 45 calls, 0 failed",
-        "shadow 2: 45 calls, 0 failed",
-        "45 calls compared, 36 the same",
+        "active 1: 63 calls, 0 failed",
+        "shadow 2: 63 calls, 0 failed",
+        "63 calls compared, 54 the same",
         "verdict at message: continue -> reject",
         "symbol NEW: - -> 2.0",
         "symbol OLD: 1.0 -> -",

@@ -247,7 +247,7 @@ async fn filters_further_on_may_add_recipients_and_hear_what_became_of_it() {
         assert_eq!(said.contains(&format!("<{BOB}>: INBOX")), added, "{said}");
         let new = said.lines().next().unwrap().rsplit_once(' ').unwrap().1;
         // It is told beside the answer to the command.
-        let told = "what: Delivered";
+        let told = "what: What::Delivered";
         let mut story = String::new();
         for _ in 0..500 {
             story = rig.done(&["explain", new]);

@@ -405,37 +405,41 @@ proptest! {
 /// A whole conversation with whatever the server says.
 fn feed_all(octets: &[u8]) {
     for dialect in [Dialect::Smtp, Dialect::Lmtp] {
-        let text = [
-            b"220 x\r\n250 x\r\n250 x\r\n250 x\r\n354 x\r\n".as_slice(),
-            octets,
-        ]
-        .concat();
-        let (mut rest, mut step) = (text.as_slice(), Step::Read(client(dialect)));
-        loop {
-            step = match step {
-                Step::Read(client) if rest.is_empty() => {
-                    drop(client);
-                    return;
+        converse(dialect, octets);
+    }
+}
+
+fn converse(dialect: Dialect, octets: &[u8]) {
+    let text = [
+        b"220 x\r\n250 x\r\n250 x\r\n250 x\r\n354 x\r\n".as_slice(),
+        octets,
+    ]
+    .concat();
+    let (mut rest, mut step) = (text.as_slice(), Step::Read(client(dialect)));
+    loop {
+        step = match step {
+            Step::Read(client) if rest.is_empty() => {
+                drop(client);
+                return;
+            }
+            Step::Read(client) | Step::Answer(_, After::More(client)) => {
+                let (used, next) = client.next(rest);
+                rest = &rest[used..];
+                next
+            }
+            Step::Ready(ready) | Step::Answer(_, After::Over(ready)) => {
+                match ready.mail(&envelope(), None) {
+                    Ok(client) => Step::Read(client),
+                    Err(_) => return,
                 }
-                Step::Read(client) | Step::Answer(_, After::More(client)) => {
-                    let (used, next) = client.next(rest);
-                    rest = &rest[used..];
-                    next
-                }
-                Step::Ready(ready) | Step::Answer(_, After::Over(ready)) => {
-                    match ready.mail(&envelope(), None) {
-                        Ok(client) => Step::Read(client),
-                        Err(_) => return,
-                    }
-                }
-                Step::Sender(open) => Step::Read(open.rcpt(&address("b@example.test").into())),
-                Step::Recipient(open, _) => open.message(3),
-                Step::Go(mut sending) => {
-                    sending.push(b"x\r\n");
-                    Step::Read(sending.end())
-                }
-                Step::StartTls(_) | Step::Refused(_) | Step::Fault(_) => return,
-            };
-        }
+            }
+            Step::Sender(open) => Step::Read(open.rcpt(&address("b@example.test").into())),
+            Step::Recipient(open, _) => open.message(3),
+            Step::Go(mut sending) => {
+                sending.push(b"x\r\n");
+                Step::Read(sending.end())
+            }
+            Step::StartTls(_) | Step::Refused(_) | Step::Fault(_) => return,
+        };
     }
 }
