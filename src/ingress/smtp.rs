@@ -423,7 +423,7 @@ impl Connection {
                         Waited::Gone => return Ok(None),
                         Waited::Enough(reply) => {
                             drop(content);
-                            self.last_words(&receiving.close(&reply)).await?;
+                            self.close(&receiving.close(&reply)).await?;
                             return Ok(None);
                         }
                     }
@@ -564,11 +564,8 @@ impl Connection {
         Ok(())
     }
 
-    async fn close(mut self, rest: &[u8]) -> io::Result<()> {
-        self.last_words(rest).await
-    }
-
-    async fn last_words(&mut self, rest: &[u8]) -> io::Result<()> {
+    /// Says the last words.
+    async fn close(&mut self, rest: &[u8]) -> io::Result<()> {
         self.send(&mut rest.to_vec()).await?;
         self.stream.shutdown().await?;
         let drain = async {
