@@ -2,6 +2,7 @@
 //! Doesn't know what the client is told.
 
 use super::forward::Way;
+use super::local_error;
 use super::next_hop::{Early, Onward};
 use super::report::Report;
 use super::trace;
@@ -120,10 +121,11 @@ impl Sender<'_> {
             return;
         }
         let replies = handing.message(&parcel.content).await;
+        // Silence is no acceptance.
+        let silence = local_error();
         for (place, index) in accepted.into_iter().enumerate() {
-            if let Some(reply) = replies.get(place).or(replies.last()) {
-                set(said, index, reply);
-            }
+            let reply = replies.get(place).or(replies.last());
+            set(said, index, reply.unwrap_or(&silence));
         }
     }
 }
