@@ -3,7 +3,7 @@
 
 use super::admission;
 use super::judge::{Judged, judge};
-use super::places::{Places, Sorter};
+use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
 use super::transaction::{Finished, Transaction};
 use super::{Aftermath, Services, Telling, local_error, no_room};
@@ -60,6 +60,7 @@ pub(super) async fn settle(
     let mut places = Places::default();
     // What the client hears in place of the reply to the whole.
     let mut refusals = vec![None; accounts.len()];
+    let mut later = None;
     let recipients = envelope.recipients.iter().zip(accounts);
     for ((recipient, account), refusal) in recipients.zip(&mut refusals) {
         let address = &recipient.address;
@@ -67,6 +68,14 @@ pub(super) async fn settle(
             Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
             _ => sorter.ask(address).await,
         };
+        // One reply for all, and nothing is stored yet: the client sends it again for all.
+        if telling == Telling::Whole
+            && let Place::Refused(reply) = &place
+            && reply.is_temporary()
+        {
+            later = Some(reply.clone());
+            break;
+        }
         let hook = sorter.run.stop().map_or(Hook::Deliver, |stop| stop.hook);
         let instead = |reply: Option<&Reply>| match (reply, telling) {
             (None, _) => discarded(&format!("a filter discarded it at {hook}")),
@@ -81,6 +90,10 @@ pub(super) async fn settle(
             }
         };
         places.push(&sorter, address, account, place, instead)?;
+    }
+    if let Some(reply) = later {
+        let verdict = Verdict::Tempfail(reply);
+        return Ok(turned_down(&services, run, &envelope, report, verdict).await);
     }
     let after = run.afterwards(Hook::Outcome);
     let (at, ended) = (report.at, run.end());

@@ -250,6 +250,27 @@ async fn a_message_without_recipients_is_discarded() {
     ));
 }
 
+/// SMTP has one reply for all: what cannot be for one now comes again for both, and neither has it twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tempfail_at_deliver_loses_nobodys_mail() {
+    let server = server(&[(
+        "a",
+        r#"deliver = ["for bob@example.test tempfail 451 4 Later"]"#,
+    )])
+    .await;
+    let mut client = smtp(&server).await;
+    client.dialogue(&[("EHLO c.test", "250")]).await;
+    let reply = send(&mut client, &["alice@example.test", BOB]).await;
+    assert_eq!(reply, "451 4.7.1 Later");
+    let reply = send(&mut client, &["alice@example.test"]).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    let journal = journal(&server, &reply).await;
+    assert!(matches!(
+        &journal.dispositions[..],
+        [place] if matches!(&place.disposition, Disposition::Filed { uid: 1, .. })
+    ));
+}
+
 /// RFC 2033 §4.2: one for each RCPT of the client, whatever filters made of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn lmtp_replies_are_for_whom_the_client_named() {
