@@ -111,6 +111,7 @@ fn replace(plugin: &EmbeddedPlugin, edition: u32, directory: &Path) -> anyhow::R
     let manifest = format!(
         r#"version = "edition-{edition}"
 order = 20
+unused = ["body", "body-edit"]
 
 [config]
 rules = [
