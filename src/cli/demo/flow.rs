@@ -111,6 +111,8 @@ fn replace(plugin: &EmbeddedPlugin, edition: u32, directory: &Path) -> anyhow::R
     let manifest = format!(
         r#"version = "edition-{edition}"
 order = 20
+
+[capabilities]
 unused = ["body", "body-edit"]
 
 [config]
