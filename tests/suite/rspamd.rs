@@ -2,6 +2,7 @@
 
 mod haraka;
 
+use crate::hooks::{journal, logged};
 use crate::milter::guest;
 use crate::support::http::{Answer, Client, SECRET, post};
 use crate::support::{Server, program};
@@ -12,8 +13,6 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use wasmilter::config::Protocol;
-use wasmilter::mail::Journal;
-use wasmilter::store::Store;
 
 const MESSAGE: &str = "From: a@client.test\r\nTo: alice@example.test\r\nMessage-ID: <m1@client.test>\r\nSubject: hello\r\n\r\nHello.\r\n";
 
@@ -46,25 +45,6 @@ async fn scan(server: &Server, fields: &str, message: &str) -> Value {
         String::from_utf8_lossy(&answer.body)
     );
     answer.json()
-}
-
-async fn journal(server: &Server, id: &str) -> Journal {
-    let looking = async {
-        loop {
-            if let Some(journal) = server.app.store().journal(id).await.unwrap() {
-                return journal;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(60), looking)
-        .await
-        .expect("no journal within a minute")
-}
-
-fn logged(journal: &Journal) -> Vec<String> {
-    let lines = journal.turns.iter().flat_map(|turn| &turn.log);
-    lines.map(|line| line.text.clone()).collect()
 }
 
 const FIELDS: &str = "From: <a@client.test>\r\nRcpt: <alice@example.test>\r\nRcpt: bob@example.test, <c@example.test>\r\n\

@@ -63,7 +63,7 @@ async fn answer(server: &Server, question: &Value) -> Value {
 }
 
 /// The journal by a queue id, which comes a moment after the answer.
-async fn journal(server: &Server, id: &str) -> Journal {
+pub async fn journal(server: &Server, id: &str) -> Journal {
     let looking = async {
         loop {
             if let Some(journal) = server.app.store().journal(id).await.unwrap() {
@@ -77,7 +77,7 @@ async fn journal(server: &Server, id: &str) -> Journal {
         .expect("no journal within a minute")
 }
 
-fn logged(journal: &Journal) -> Vec<String> {
+pub fn logged(journal: &Journal) -> Vec<String> {
     let lines = journal.turns.iter().flat_map(|turn| &turn.log);
     lines.map(|line| line.text.clone()).collect()
 }
