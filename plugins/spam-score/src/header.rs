@@ -285,15 +285,15 @@ fn in_favour(message: &Message, body: &Body<'_>, findings: &mut Findings<'_>) {
         Rule::ListMail,
     );
     let answers = message.has("In-Reply-To") || message.has("References");
-    let quotes = body
-        .plain
-        .iter()
-        .any(|text| text.lines().any(|line| line.starts_with('>')));
+    let quotes = || {
+        let mut lines = body.plain.iter().flat_map(|text| text.lines());
+        lines.any(|line| line.starts_with('>'))
+    };
     let subject = message.subject.as_deref().is_some_and(|subject| {
         ["re:", "aw:", "sv:", "automatic reply"]
             .iter()
             .any(|prefix| starts_with(without_tags(subject).trim_start(), prefix))
     });
-    findings.give_if(answers && (quotes || subject), Rule::IsReply);
+    findings.give_if(answers && (subject || quotes()), Rule::IsReply);
     findings.give_if(message.is_report(), Rule::IsReport);
 }

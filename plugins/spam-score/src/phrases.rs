@@ -1,24 +1,65 @@
-//! Finds phrases of many groups in one pass over the text.
+//! Finds phrases of many groups in one pass over the text: at each word it looks up whether a phrase can begin there.
 //! Works on normalised text (`text::normalise`) and wants whole words: "loan" is not found in "loans".
 
 use crate::config::{Group, Place};
 use crate::rules::Symbol;
 use crate::text;
-use aho_corasick::MatchKind;
-use aho_corasick::automaton::{Automaton, OverlappingState};
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, Input};
 use std::collections::BTreeMap;
+
+/// Octets of the shortest phrase that is looked for.
+const SHORTEST: usize = 3;
 
 #[derive(Debug)]
 pub struct Phrases {
-    /// Looked at once an octet, so in the form that is fastest and not smallest; filters start from its image.
-    automaton: DFA,
-    /// Group of each pattern; none for the phrases that give an archive's password.
-    owners: Vec<Option<usize>>,
-    /// Normalised.
-    patterns: Vec<Vec<u8>>,
+    patterns: Vec<Pattern>,
+    /// Patterns by their first octets: at most words there is none.
+    starts: Vec<Vec<Start>>,
     groups: Vec<(String, Group)>,
+}
+
+#[derive(Debug)]
+struct Pattern {
+    /// None for the phrases that give an archive's password.
+    group: Option<usize>,
+    /// Normalised.
+    text: Vec<u8>,
+}
+
+/// How a pattern begins: enough to tell nearly all texts that it is not in.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    head: Head,
+    /// Those bits that the pattern has.
+    mask: u64,
+    pattern: usize,
+}
+
+/// The first octets of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Head(u64);
+
+impl Head {
+    const BITS: u32 = 12;
+    const SLOTS: usize = 1 << Self::BITS;
+
+    fn of(text: &[u8]) -> Self {
+        let octets = text.first_chunk().copied().unwrap_or_else(|| {
+            let mut octets = [0; 8];
+            octets
+                .iter_mut()
+                .zip(text)
+                .for_each(|(to, from)| *to = *from);
+            octets
+        });
+        Self(u64::from_le_bytes(octets))
+    }
+
+    /// Where it stands in the table of starts: the shortest phrases have three octets, so it goes by those.
+    fn slot(self) -> usize {
+        // The upper bits of the product depend on all three.
+        let product = (self.0 << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        usize::try_from(product >> (u64::BITS - Self::BITS)).unwrap_or_default()
+    }
 }
 
 /// What was found in a message.
@@ -43,16 +84,16 @@ impl Phrases {
         archive_password: &[String],
     ) -> Result<Self, String> {
         let mut patterns = Vec::new();
-        let mut owners = Vec::new();
-        let mut add = |symbol: &str, owner, phrases: &[String]| {
+        let mut add = |symbol: &str, group, phrases: &[String]| {
             for phrase in phrases {
-                let mut pattern = Vec::new();
-                text::normalise(phrase, &mut pattern);
-                if pattern.is_empty() {
-                    return Err(format!("[config.phrases.{symbol}]: a phrase is empty"));
+                let mut text = Vec::new();
+                text::normalise(phrase, &mut text);
+                if text.len() < SHORTEST {
+                    return Err(format!(
+                        "[config.phrases.{symbol}]: the phrase {phrase:?} is too short: it must have {SHORTEST} octets"
+                    ));
                 }
-                patterns.push(pattern);
-                owners.push(owner);
+                patterns.push(Pattern { group, text });
             }
             Ok(())
         };
@@ -61,14 +102,21 @@ impl Phrases {
             add(symbol, Some(index), &group.any)?;
         }
         add("archive-password", None, archive_password)?;
-        let automaton = DFA::builder()
-            .match_kind(MatchKind::Standard)
-            .build(&patterns)
-            .map_err(|error| format!("[config.phrases]: {error}"))?;
+        let mut starts = vec![Vec::new(); Head::SLOTS];
+        for (number, Pattern { text, .. }) in patterns.iter().enumerate() {
+            let head = Head::of(text);
+            if let Some(starts) = starts.get_mut(head.slot()) {
+                let Head(mask) = Head::of(&vec![0xff; text.len()]);
+                starts.push(Start {
+                    head,
+                    mask,
+                    pattern: number,
+                });
+            }
+        }
         Ok(Self {
-            automaton,
-            owners,
             patterns,
+            starts,
             groups,
         })
     }
@@ -82,34 +130,23 @@ impl Phrases {
     }
 
     /// Looks through a text of the message, which must be normalised.
-    pub fn find(&self, bytes: &[u8], place: Place, found: &mut Found) {
-        let word =
-            |byte: Option<&u8>| byte.is_some_and(|b| b.is_ascii_alphanumeric() || *b >= 0x80);
-        let edge = |a: Option<&u8>, b: Option<&u8>| !(word(a) && word(b));
-        let input = Input::new(bytes).anchored(Anchored::No);
-        let mut state = OverlappingState::start();
-        // The only error is an anchored search, which this is not.
-        while self
-            .automaton
-            .try_find_overlapping(&input, &mut state)
-            .is_ok()
-        {
-            let Some(hit) = state.get_match() else {
-                break;
-            };
-            let pattern = hit.pattern().as_usize();
-            let before = hit.start().checked_sub(1).and_then(|at| bytes.get(at));
-            if !edge(before, bytes.get(hit.start()))
-                || !edge(bytes.get(hit.end() - 1), bytes.get(hit.end()))
-            {
-                continue;
+    pub fn find(&self, text: &[u8], place: Place, found: &mut Found) {
+        text::at_words(text, |at| {
+            let rest = text.get(at..).unwrap_or_default();
+            let head = Head::of(rest);
+            for start in self.starts.get(head.slot()).into_iter().flatten() {
+                if head.0 & start.mask != start.head.0 {
+                    continue;
+                }
+                let pattern = self.patterns.get(start.pattern);
+                let pattern = pattern.filter(|pattern| begins(rest, &pattern.text));
+                match pattern.map(|pattern| pattern.group) {
+                    Some(Some(group)) => self.note(group, start.pattern, place, found),
+                    Some(None) => found.archive_password = true,
+                    None => {}
+                }
             }
-            match self.owners.get(pattern) {
-                Some(Some(group)) => self.note(*group, pattern, place, found),
-                Some(None) => found.archive_password = true,
-                None => {}
-            }
-        }
+        });
     }
 
     fn note(&self, group: usize, pattern: usize, place: Place, found: &mut Found) {
@@ -139,7 +176,7 @@ impl Phrases {
             .iter()
             .zip(&found.groups)
             .filter_map(move |((name, group), found)| {
-                let first = String::from_utf8_lossy(self.patterns.get(found.first?)?);
+                let first = String::from_utf8_lossy(&self.patterns.get(found.first?)?.text);
                 let further = found.count.saturating_sub(1);
                 // Counts of phrases are small: exact as f32.
                 #[allow(clippy::cast_precision_loss)]
@@ -162,6 +199,15 @@ impl Phrases {
                 })
             })
     }
+}
+
+/// Whether the text begins with the pattern, and the pattern's last word ends where the text's does.
+fn begins(text: &[u8], pattern: &[u8]) -> bool {
+    let Some(after) = text.strip_prefix(pattern) else {
+        return false;
+    };
+    let is_word = |octet: Option<&u8>| octet.is_some_and(|octet| text::in_word(*octet));
+    !(is_word(pattern.last()) && is_word(after.first()))
 }
 
 #[cfg(test)]
@@ -203,6 +249,11 @@ mod tests {
         for (body, expected) in [
             ("CLICK\r\n   Here!", 1.0),
             ("loans and aloan", 0.0),
+            ("loan", 1.0),
+            ("it is a long way to a loan", 1.0),
+            ("e-loan.", 1.0),
+            ("\u{e9}loan", 0.0),
+            ("now", 1.0),
             ("a loan, a loan", 1.0),
             ("a 100% loan", 1.5),
             ("2100%", 0.0),

@@ -39,45 +39,146 @@ const fn ascii() -> [u8; 128] {
 /// Appends `text` to `out` as it is searched, in UTF-8: lower case, runs of white space one space, typographic quotes and
 /// hyphens plain, invisible characters gone. A space stands between what was there and `text`.
 pub fn normalise(text: &str, out: &mut Vec<u8>) {
-    out.reserve(text.len() + 1);
-    let mut gap = true;
+    gap(out);
     let mut rest = text;
     loop {
-        // Nearly all text is ASCII, and an octet is cheaper to look at than a character.
-        let octets = rest.as_bytes();
-        let mut at = 0;
-        while let Some(becomes) = octets
-            .get(at)
-            .and_then(|octet| ASCII.get(usize::from(*octet)))
-        {
-            at += 1;
-            match *becomes {
-                GAP => gap = true,
-                GONE => {}
-                octet => {
-                    part(&mut gap, out);
-                    out.push(octet);
-                }
-            }
-        }
-        let mut chars = rest.get(at..).unwrap_or_default().chars();
+        rest = ascii_prefix(rest, out);
+        let mut chars = rest.chars();
         let Some(c) = chars.next() else {
-            return;
+            break;
         };
         if c.is_whitespace() {
-            gap = true;
+            gap(out);
         } else if !is_invisible(c) {
-            part(&mut gap, out);
             plain(c, out);
         }
         rest = chars.as_str();
     }
+    out.pop_if(|last| *last == GAP);
 }
 
-/// The space that stands for a gap.
-fn part(gap: &mut bool, out: &mut Vec<u8>) {
-    if std::mem::take(gap) && !out.is_empty() {
-        out.push(b' ');
+/// Nearly all text is ASCII, and an octet is cheaper to look at than a character. What comes after it.
+fn ascii_prefix<'a>(text: &'a str, out: &mut Vec<u8>) -> &'a str {
+    let length = text.bytes().position(|octet| !octet.is_ascii());
+    let (ascii, rest) = text
+        .split_at_checked(length.unwrap_or(text.len()))
+        .unwrap_or((text, ""));
+    let start = out.len();
+    let mut last = out.last().copied().unwrap_or(GAP);
+    out.resize(start + ascii.len(), GONE);
+    let to = out.get_mut(start..).unwrap_or_default();
+    let mut end = 0;
+    let (blocks, odd) = ascii.as_bytes().as_chunks::<BLOCK>();
+    for block in blocks {
+        let plain = Classes::of(u64::from_le_bytes(*block)).lower_case(last);
+        if let Some((plain, place)) = plain.zip(to.get_mut(end..end + BLOCK)) {
+            place.copy_from_slice(&plain.to_le_bytes());
+            end += BLOCK;
+            last = (plain >> 56) as u8;
+        } else {
+            take(block, to, &mut end, &mut last);
+        }
+    }
+    take(odd, to, &mut end, &mut last);
+    out.truncate(start + end);
+    rest
+}
+
+/// Octet by octet.
+fn take(octets: &[u8], to: &mut [u8], end: &mut usize, last: &mut u8) {
+    for octet in octets {
+        let becomes = ASCII.get(usize::from(*octet)).copied().unwrap_or(GONE);
+        if becomes != GONE
+            && (becomes, *last) != (GAP, GAP)
+            && let Some(place) = to.get_mut(*end)
+        {
+            *place = becomes;
+            *end += 1;
+            *last = becomes;
+        }
+    }
+}
+
+/// Each turn of a loop of a plugin asks whether its time is up. Octets are looked at by this many a turn.
+const BLOCK: usize = 8;
+
+/// Whether an octet of normalised text belongs to a word.
+pub fn in_word(octet: u8) -> bool {
+    octet.is_ascii_lowercase() || octet.is_ascii_digit() || !octet.is_ascii()
+}
+
+/// Calls for each place in normalised text where a word begins, or something that is neither word nor space stands.
+pub fn at_words(text: &[u8], mut found: impl FnMut(usize)) {
+    let mut before = false;
+    let (blocks, odd) = text.as_chunks::<BLOCK>();
+    for (number, block) in blocks.iter().enumerate() {
+        let classes = Classes::of(u64::from_le_bytes(*block));
+        let (word, space) = (classes.word(), classes.space());
+        let after_word = word << 8 | if before { 0x80 } else { 0 };
+        before = word >> 63 == 1;
+        let mut starts = TOPS & !space & !(word & after_word);
+        while starts != 0 {
+            found(number * BLOCK + starts.trailing_zeros() as usize / 8);
+            starts &= starts - 1;
+        }
+    }
+    for (at, octet) in odd.iter().enumerate() {
+        let is_word = in_word(*octet);
+        if *octet != GAP && !(is_word && before) {
+            found(blocks.len() * BLOCK + at);
+        }
+        before = is_word;
+    }
+}
+
+/// The top bit of each octet.
+const TOPS: u64 = u64::from_ne_bytes([0x80; BLOCK]);
+
+/// The octets of a block, and what they are: the top bit of each where it is so.
+#[derive(Clone, Copy)]
+struct Classes {
+    block: u64,
+    foreign: u64,
+}
+
+impl Classes {
+    fn of(block: u64) -> Self {
+        Self {
+            block,
+            foreign: block & TOPS,
+        }
+    }
+
+    fn between(self, first: u8, last: u8) -> u64 {
+        // Of seven bits, so that no sum reaches the next octet.
+        let low = self.block & !TOPS;
+        let least = |octet: u8| low + u64::from_ne_bytes([0x80 - octet; BLOCK]);
+        least(first) & !least(last + 1) & TOPS & !self.foreign
+    }
+
+    /// Of normalised text.
+    fn word(self) -> u64 {
+        self.between(b'0', b'9') | self.between(b'a', b'z') | self.foreign
+    }
+
+    fn space(self) -> u64 {
+        self.between(GAP, GAP)
+    }
+
+    /// The block as it is searched, if nothing but the case of letters is to be changed in it. `last`: what stands before it.
+    fn lower_case(self, last: u8) -> Option<u64> {
+        let space = self.space();
+        let after_space = space << 8 | if last == GAP { 0x80 } else { 0 };
+        let is_plain = self.between(GAP, b'~') == TOPS && space & after_space == 0;
+        // From the top bit to that by which upper and lower case differ.
+        is_plain.then_some(self.block + (self.between(b'A', b'Z') >> 2))
+    }
+}
+
+/// One space for all white space.
+fn gap(out: &mut Vec<u8>) {
+    if out.last().is_some_and(|last| *last != GAP) {
+        out.push(GAP);
     }
 }
 
@@ -153,6 +254,24 @@ mod tests {
             let mut out = Vec::new();
             normalise(text, &mut out);
             assert_eq!(out, expected.as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn words_begin_where_they_begin() {
+        let text = "a bc, d-e \u{e9}f 100% (9) _x end";
+        for shift in 0..9 {
+            let text = "z".repeat(shift) + text;
+            let mut found = Vec::new();
+            at_words(text.as_bytes(), |at| found.push(at));
+            let octets = text.as_bytes();
+            let expected: Vec<_> = (0..octets.len())
+                .filter(|at| {
+                    let before = at.checked_sub(1).is_some_and(|at| in_word(octets[at]));
+                    octets[*at] != b' ' && !(in_word(octets[*at]) && before)
+                })
+                .collect();
+            assert_eq!(found, expected, "{text}");
         }
     }
 

@@ -58,7 +58,9 @@ macro_rules! __export_hook {
     (load, $filter:ident, $function:path) => {
         impl $crate::bindings::load::Guest for $filter {
             fn handle() -> ::core::result::Result<(), ::std::string::String> {
-                $function()
+                $function()?;
+                $crate::make_room();
+                ::core::result::Result::Ok(())
             }
         }
         // Elsewhere these symbols do not link, and a crate with rlib beside cdylib could not be tested.

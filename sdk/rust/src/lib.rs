@@ -48,6 +48,8 @@ pub use bindings::outcome::{Outcome, What};
 pub use bindings::types::{Refusal, Reply, Verdict};
 pub use export::Answer;
 pub use state::State;
+#[doc(hidden)]
+pub use state::make_room;
 pub use verdict::Asked;
 
 /// The versions that this crate works with.

@@ -24,7 +24,7 @@ use tokio::time::{Instant, interval_at, timeout};
 const BATCH: usize = 256 * 1024;
 
 /// Journals of one connection that may be on their way to the disk when its next message ends.
-const RECORDING_MAX: usize = 15;
+const RECORDING_MAX: usize = 100;
 
 pub struct Connection {
     shared: Arc<Shared>,

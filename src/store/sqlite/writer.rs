@@ -9,9 +9,9 @@ use crate::store::{AccountId, StoreError};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 const MOST: usize = 1000;
 
 /// How long a change waits for others to share a sync with, if nobody waits for it.
-const PATIENCE: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What a change may touch, and what is to be done once it is committed.
 pub struct Change<'c> {
@@ -66,6 +66,21 @@ impl<'c> Change<'c> {
     }
 }
 
+type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+
+/// A change, and what comes of it.
+fn task<T: Send + 'static>(
+    work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> (Box<dyn Job>, Answer<T>) {
+    let (reply, answer) = oneshot::channel();
+    let job = Task {
+        work,
+        value: None,
+        reply,
+    };
+    (Box::new(job), answer)
+}
+
 trait Job: Send {
     /// May be called again if what it did was rolled back.
     fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError>;
@@ -100,8 +115,8 @@ where
 
 enum Message {
     Job(Box<dyn Job>),
-    /// Nobody waits for it.
-    Later(Box<dyn Job>),
+    /// The first of those that nobody waits for has been put aside.
+    Later,
     /// Copy what is left of the log into the index, since it is short now, and say when that is done.
     Checkpoint(SyncSender<()>),
     Stop,
@@ -144,34 +159,31 @@ impl Slot {
     }
 }
 
-/// Changes that nobody waits for, and until when they wait for others.
+/// Changes that nobody waits for. They don't wake the writer, but for the first: they go with the next commit that has another reason,
+/// or once they have waited long enough.
 #[derive(Default)]
-struct Later {
-    jobs: Vec<Box<dyn Job>>,
-    due: Option<Instant>,
-}
+struct Later(Mutex<Vec<Box<dyn Job>>>);
 
 impl Later {
-    /// Whether there are enough.
-    fn add(&mut self, job: Box<dyn Job>) -> bool {
-        self.due.get_or_insert_with(|| Instant::now() + PATIENCE);
-        self.jobs.push(job);
-        self.jobs.len() >= MOST
+    /// Whether it is the first.
+    fn add(&self, job: Box<dyn Job>) -> bool {
+        let mut jobs = self.jobs();
+        jobs.push(job);
+        jobs.len() == 1
     }
 
-    fn left(&self) -> Option<Duration> {
-        let due = self.due?;
-        Some(due.saturating_duration_since(Instant::now()))
+    fn take(&self) -> Vec<Box<dyn Job>> {
+        std::mem::take(&mut *self.jobs())
     }
 
-    fn take(&mut self) -> Vec<Box<dyn Job>> {
-        self.due = None;
-        std::mem::take(&mut self.jobs)
+    fn jobs(&self) -> MutexGuard<'_, Vec<Box<dyn Job>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 pub struct Writer {
     queue: Sender<Message>,
+    later: Arc<Later>,
     thread: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
 }
@@ -186,6 +198,7 @@ impl Writer {
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = channel();
         let counts = Arc::new(Counts::default());
+        let later = Arc::new(Later::default());
         let writer = queue.clone();
         let checkpointer = Checkpointer::start(index, move || {
             let (done, wait) = sync_channel(1);
@@ -197,6 +210,7 @@ impl Writer {
         let desk = Desk {
             connection,
             jobs,
+            later: later.clone(),
             watchers,
             blobs,
             counts: counts.clone(),
@@ -209,6 +223,7 @@ impl Writer {
             .map_err(|error| StoreError::Failed(format!("no thread for the store: {error}")))?;
         Ok(Self {
             queue,
+            later,
             thread: Some(thread),
             counts,
         })
@@ -220,7 +235,9 @@ impl Writer {
         &self,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(work, Message::Job).await
+        let (job, answer) = task(work);
+        self.send(Message::Job(job))?;
+        answer.await.map_err(|_| stopped())?
     }
 
     /// Like `change`, for what nobody waits for: it shares a sync with others if any come within [`PATIENCE`].
@@ -228,22 +245,16 @@ impl Writer {
         &self,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(work, Message::Later).await
+        let (job, answer) = task(work);
+        if self.later.add(job) {
+            self.send(Message::Later)
+                .inspect_err(|_| drop(self.later.take()))?;
+        }
+        answer.await.map_err(|_| stopped())?
     }
 
-    async fn ask<T: Send + 'static>(
-        &self,
-        work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
-        message: impl FnOnce(Box<dyn Job>) -> Message,
-    ) -> Result<T, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let job = Box::new(Task {
-            work,
-            value: None,
-            reply,
-        });
-        self.queue.send(message(job)).map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+    fn send(&self, message: Message) -> Result<(), StoreError> {
+        self.queue.send(message).map_err(|_| stopped())
     }
 
     pub fn stats(&self) -> Stats {
@@ -292,6 +303,7 @@ struct Counts {
 struct Desk {
     connection: Connection,
     jobs: Receiver<Message>,
+    later: Arc<Later>,
     watchers: Arc<Watchers>,
     blobs: Arc<Blobs>,
     counts: Arc<Counts>,
@@ -299,38 +311,50 @@ struct Desk {
     checkpointer: Checkpointer,
 }
 
+impl Drop for Desk {
+    /// Should the thread have ended before its time, nobody is to wait for what it will not do.
+    fn drop(&mut self) {
+        drop(self.later.take());
+    }
+}
+
 impl Desk {
     fn work(self) {
-        let mut later = Later::default();
+        // When what nobody waits for has waited long enough.
+        let mut due: Option<Instant> = None;
         loop {
-            let message = match later.left() {
+            let message = match due {
                 None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(left) => self.jobs.recv_timeout(left),
+                Some(due) => {
+                    let left = due.saturating_duration_since(Instant::now());
+                    self.jobs.recv_timeout(left)
+                }
             };
             // What came for another purpose while a group was being put together.
             let mut after = match message {
                 Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => self.group(later.take()),
+                Err(RecvTimeoutError::Timeout) => {
+                    due = None;
+                    self.group(self.later.take())
+                }
                 Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
             };
             while let Some(message) = after.take() {
                 match message {
                     Message::Job(job) => {
-                        let mut jobs = later.take();
+                        let mut jobs = self.later.take();
                         jobs.push(job);
                         after = self.group(jobs);
                     }
-                    Message::Later(job) => {
-                        if later.add(job) {
-                            after = self.group(later.take());
-                        }
+                    Message::Later => {
+                        due.get_or_insert_with(|| Instant::now() + PATIENCE);
                     }
                     Message::Checkpoint(done) => {
                         self.checkpointer.finish(&self.connection);
                         let _ = done.send(());
                     }
                     Message::Stop => {
-                        self.group(later.take());
+                        self.group(self.later.take());
                         return;
                     }
                 }
@@ -346,7 +370,7 @@ impl Desk {
         let mut slots: Vec<_> = jobs.into_iter().map(Slot::new).collect();
         let mut after = None;
         let outcome = self.commit(&mut slots, || match self.jobs.try_recv().ok()? {
-            Message::Job(job) | Message::Later(job) => Some(job),
+            Message::Job(job) => Some(job),
             other => {
                 after = Some(other);
                 None

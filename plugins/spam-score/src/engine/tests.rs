@@ -78,7 +78,7 @@ fn mistakes_are_named() {
         ),
         (
             "[phrases.X]\nreason = \"r\"\nscore = 1\nany = [\" \"]",
-            "a phrase is empty",
+            "is too short: it must have 3 octets",
         ),
     ] {
         let error = Engine::new(config(toml)).unwrap_err();
