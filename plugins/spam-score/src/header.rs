@@ -137,23 +137,22 @@ fn subject(engine: &Engine, message: &Message, findings: &mut Findings<'_>) {
     let lower = bare.chars().filter(|c| c.is_lowercase()).count();
     let upper = bare.chars().filter(|c| c.is_uppercase()).count();
     findings.give_if(upper >= 8 && lower * 8 <= upper, Rule::SubjectCaps);
-    let shouts = ["!!", "$$", "**", "??"]
-        .iter()
-        .any(|mark| bare.contains(mark))
+    let octets = bare.as_bytes();
+    let shouts = octets
+        .windows(2)
+        .any(|pair| matches!(pair, b"$$" | b"**" | b"??"))
         || bare.matches('!').count() >= 2;
     findings.give_if(shouts, Rule::SubjectShouts);
     // Blanks to push the end, mostly a serial number, out of sight.
-    let padded = bare
-        .trim()
-        .split("    ")
-        .any(|rest| rest.len() < bare.trim().len())
-        || bare.trim().contains('\t') && !subject_is_folded(message);
+    let trimmed = bare.trim();
+    let padded = trimmed.as_bytes().windows(4).any(|four| four == b"    ")
+        || trimmed.contains('\t') && !subject_is_folded(message);
     findings.give_if(padded, Rule::SubjectPadded);
 
     let plain = subject.to_lowercase();
     let letters = undisguise(subject);
     if let Some(word) = engine.lists.disguised.iter().find(|word| {
-        letters.contains(word.as_str())
+        memchr::memmem::find(letters.as_bytes(), word.as_bytes()).is_some()
             && !plain.contains(word.as_str())
             && is_disguised(subject, word)
     }) {

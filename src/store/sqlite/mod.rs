@@ -12,6 +12,7 @@ mod journal;
 mod mailboxes;
 mod messages;
 mod quarantine;
+mod queue;
 mod readers;
 mod roster;
 mod schema;

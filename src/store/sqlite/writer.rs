@@ -3,24 +3,19 @@
 
 use super::blobs::{Blobs, Landing};
 use super::checkpoint::Checkpointer;
+use super::queue::{Closed, Coming, MOST, Queue, Work};
 use super::watchers::Watchers;
 use crate::metrics::Commits;
 use crate::store::{AccountId, StoreError};
 use rusqlite::Connection;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::oneshot;
-
-/// The most changes in one commit, so that none waits long for those that came after it.
-const MOST: usize = 1000;
-
-/// How long a change waits for others to share a sync with, if nobody waits for it.
-const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What a change may touch, and what is to be done once it is committed.
 pub struct Change<'c> {
@@ -81,7 +76,7 @@ fn task<T: Send + 'static>(
     (Box::new(job), answer)
 }
 
-trait Job: Send {
+pub trait Job: Send {
     /// May be called again if what it did was rolled back.
     fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError>;
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
@@ -111,15 +106,6 @@ where
         // Nobody may be waiting any more; what was done stays done.
         let _ = reply.send(result);
     }
-}
-
-enum Message {
-    Job(Box<dyn Job>),
-    /// The first of those that nobody waits for has been put aside.
-    Later,
-    /// Copy what is left of the log into the index, since it is short now, and say when that is done.
-    Checkpoint(SyncSender<()>),
-    Stop,
 }
 
 /// How a change that failed is taken out of the transaction that it shares with others.
@@ -159,31 +145,8 @@ impl Slot {
     }
 }
 
-/// Changes that nobody waits for. They don't wake the writer, but for the first: they go with the next commit that has another reason,
-/// or once they have waited long enough.
-#[derive(Default)]
-struct Later(Mutex<Vec<Box<dyn Job>>>);
-
-impl Later {
-    /// Whether it is the first.
-    fn add(&self, job: Box<dyn Job>) -> bool {
-        let mut jobs = self.jobs();
-        jobs.push(job);
-        jobs.len() == 1
-    }
-
-    fn take(&self) -> Vec<Box<dyn Job>> {
-        std::mem::take(&mut *self.jobs())
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, Vec<Box<dyn Job>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 pub struct Writer {
-    queue: Sender<Message>,
-    later: Arc<Later>,
+    queue: Arc<Queue>,
     thread: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
 }
@@ -196,21 +159,19 @@ impl Writer {
         blobs: Arc<Blobs>,
         meter: Commits,
     ) -> Result<Self, StoreError> {
-        let (queue, jobs) = channel();
+        let queue = Arc::new(Queue::default());
         let counts = Arc::new(Counts::default());
-        let later = Arc::new(Later::default());
-        let writer = queue.clone();
+        let writer = Arc::clone(&queue);
         let checkpointer = Checkpointer::start(index, move || {
             let (done, wait) = sync_channel(1);
             // If the writer has stopped, closing the index does it.
-            if writer.send(Message::Checkpoint(done)).is_ok() {
+            if writer.checkpoint(done).is_ok() {
                 let _ = wait.recv();
             }
         })?;
         let desk = Desk {
             connection,
-            jobs,
-            later: later.clone(),
+            queue: Arc::clone(&queue),
             watchers,
             blobs,
             counts: counts.clone(),
@@ -223,7 +184,6 @@ impl Writer {
             .map_err(|error| StoreError::Failed(format!("no thread for the store: {error}")))?;
         Ok(Self {
             queue,
-            later,
             thread: Some(thread),
             counts,
         })
@@ -236,25 +196,23 @@ impl Writer {
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (job, answer) = task(work);
-        self.send(Message::Job(job))?;
+        self.queue.push(job)?;
         answer.await.map_err(|_| stopped())?
     }
 
-    /// Like `change`, for what nobody waits for: it shares a sync with others if any come within [`PATIENCE`].
+    /// Like `change`, for what nobody waits for: it shares a sync with others if any come within some milliseconds.
     pub async fn change_later<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (job, answer) = task(work);
-        if self.later.add(job) {
-            self.send(Message::Later)
-                .inspect_err(|_| drop(self.later.take()))?;
-        }
+        self.queue.push_later(job)?;
         answer.await.map_err(|_| stopped())?
     }
 
-    fn send(&self, message: Message) -> Result<(), StoreError> {
-        self.queue.send(message).map_err(|_| stopped())
+    /// A change will come before the answer is dropped: those that are ready wait a moment for it.
+    pub fn coming(&self) -> Coming {
+        self.queue.coming()
     }
 
     pub fn stats(&self) -> Stats {
@@ -269,10 +227,16 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        let _ = self.queue.send(Message::Stop);
+        self.queue.end();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+impl From<Closed> for StoreError {
+    fn from(_: Closed) -> Self {
+        stopped()
     }
 }
 
@@ -299,11 +263,10 @@ struct Counts {
     failed: AtomicU64,
 }
 
-/// Where the writer's thread works. `jobs` goes before `checkpointer`, whose thread may wait for an answer to a message in it.
+/// Where the writer's thread works.
 struct Desk {
     connection: Connection,
-    jobs: Receiver<Message>,
-    later: Arc<Later>,
+    queue: Arc<Queue>,
     watchers: Arc<Watchers>,
     blobs: Arc<Blobs>,
     counts: Arc<Counts>,
@@ -312,71 +275,30 @@ struct Desk {
 }
 
 impl Drop for Desk {
-    /// Should the thread have ended before its time, nobody is to wait for what it will not do.
+    /// Before the checkpointer is waited for, which may wait for an answer itself.
     fn drop(&mut self) {
-        drop(self.later.take());
+        self.queue.close();
     }
 }
 
 impl Desk {
     fn work(self) {
-        // When what nobody waits for has waited long enough.
-        let mut due: Option<Instant> = None;
         loop {
-            let message = match due {
-                None => self.jobs.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due) => {
-                    let left = due.saturating_duration_since(Instant::now());
-                    self.jobs.recv_timeout(left)
+            match self.queue.next() {
+                Work::Commit(jobs) => self.group(jobs),
+                Work::Checkpoint(done) => {
+                    self.checkpointer.finish(&self.connection);
+                    let _ = done.send(());
                 }
-            };
-            // What came for another purpose while a group was being put together.
-            let mut after = match message {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => {
-                    due = None;
-                    self.group(self.later.take())
-                }
-                Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
-            };
-            while let Some(message) = after.take() {
-                match message {
-                    Message::Job(job) => {
-                        let mut jobs = self.later.take();
-                        jobs.push(job);
-                        after = self.group(jobs);
-                    }
-                    Message::Later => {
-                        due.get_or_insert_with(|| Instant::now() + PATIENCE);
-                    }
-                    Message::Checkpoint(done) => {
-                        self.checkpointer.finish(&self.connection);
-                        let _ = done.send(());
-                    }
-                    Message::Stop => {
-                        self.group(self.later.take());
-                        return;
-                    }
-                }
+                Work::End => return,
             }
         }
     }
 
-    /// Commits the jobs together with those that are waiting. The message that ended the group, if it was not a job.
-    fn group(&self, jobs: Vec<Box<dyn Job>>) -> Option<Message> {
-        if jobs.is_empty() {
-            return None;
-        }
+    /// Commits the jobs together with those that come meanwhile.
+    fn group(&self, jobs: Vec<Box<dyn Job>>) {
         let mut slots: Vec<_> = jobs.into_iter().map(Slot::new).collect();
-        let mut after = None;
-        let outcome = self.commit(&mut slots, || match self.jobs.try_recv().ok()? {
-            Message::Job(job) => Some(job),
-            other => {
-                after = Some(other);
-                None
-            }
-        });
-        match outcome {
+        match self.commit(&mut slots, || self.queue.more()) {
             Ok(()) => slots.into_iter().for_each(|slot| self.answer(slot)),
             // One of them may be too large for what room is left, or the disk too full for all: see which can be done alone.
             Err(error) if slots.len() > 1 => {
@@ -394,7 +316,6 @@ impl Desk {
                 }
             }
         }
-        after
     }
 
     fn alone(&self, slot: Slot) {

@@ -1,0 +1,302 @@
+//! What waits for the writer, and when it begins a commit: a sync costs much and serves all that share it.
+//! Knows nothing of what the changes are.
+
+use super::writer::Job;
+use std::collections::VecDeque;
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The most changes in one commit, so that none waits long for those that came after it.
+pub const MOST: usize = 1000;
+
+/// How long a change waits for others that are known to be coming.
+const GATHERING: Duration = Duration::from_millis(2);
+
+/// How long a change waits for others to share a sync with, if nobody waits for it.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+#[derive(Default)]
+pub struct Queue {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Box<dyn Job>>,
+    /// When the first of them goes, whoever else is coming.
+    begin_by: Option<Instant>,
+    /// Those that nobody waits for.
+    later: Vec<Box<dyn Job>>,
+    later_by: Option<Instant>,
+    checkpoint: Option<SyncSender<()>>,
+    /// Changes that are known to be coming, those in `jobs` included.
+    coming: usize,
+    /// The writer has nothing to do, or waits for more.
+    is_idle: bool,
+    /// Nothing more comes.
+    is_ending: bool,
+    /// There is no writer any more.
+    is_closed: bool,
+}
+
+/// What the writer does next.
+pub enum Work {
+    /// Commit these, and those that [`Queue::more`] gives.
+    Commit(Vec<Box<dyn Job>>),
+    /// Copy what is left of the log into the index, since it is short now, and say when that is done.
+    Checkpoint(SyncSender<()>),
+    End,
+}
+
+/// There is no writer any more.
+pub struct Closed;
+
+/// A change will come before this is dropped: those that are ready wait a moment for it.
+pub struct Coming(Arc<Queue>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.coming -= 1;
+        if !waiting.jobs.is_empty() {
+            self.0.call_if_complete(&waiting);
+        }
+    }
+}
+
+impl Queue {
+    pub fn coming(self: &Arc<Self>) -> Coming {
+        self.lock().coming += 1;
+        Coming(Arc::clone(self))
+    }
+
+    pub fn push(&self, job: Box<dyn Job>) -> Result<(), Closed> {
+        let mut waiting = self.open()?;
+        let is_first = waiting.jobs.is_empty();
+        waiting.jobs.push_back(job);
+        if is_first {
+            waiting.begin_by = Some(Instant::now() + GATHERING);
+            // Now it knows until when it waits.
+            self.call(&waiting);
+        } else {
+            self.call_if_complete(&waiting);
+        }
+        Ok(())
+    }
+
+    /// For what nobody waits for: it goes with the next commit that has another reason, or once it has waited long enough.
+    pub fn push_later(&self, job: Box<dyn Job>) -> Result<(), Closed> {
+        let mut waiting = self.open()?;
+        waiting.later.push(job);
+        if waiting.later_by.is_none() {
+            waiting.later_by = Some(Instant::now() + PATIENCE);
+            self.call(&waiting);
+        }
+        Ok(())
+    }
+
+    pub fn checkpoint(&self, done: SyncSender<()>) -> Result<(), Closed> {
+        let mut waiting = self.open()?;
+        waiting.checkpoint = Some(done);
+        self.call(&waiting);
+        Ok(())
+    }
+
+    /// What has been asked for will be done, and then the writer ends.
+    pub fn end(&self) {
+        let mut waiting = self.lock();
+        waiting.is_ending = true;
+        self.call(&waiting);
+    }
+
+    /// Nobody is to wait for what will not be done.
+    pub fn close(&self) {
+        let mut waiting = self.lock();
+        waiting.is_closed = true;
+        let left = (
+            std::mem::take(&mut waiting.jobs),
+            std::mem::take(&mut waiting.later),
+            waiting.checkpoint.take(),
+        );
+        drop(waiting);
+        drop(left);
+    }
+
+    /// For the writer, which waits until there is something.
+    pub fn next(&self) -> Work {
+        let mut waiting = self.lock();
+        loop {
+            let patience = match waiting.work() {
+                Ok(work) => return work,
+                Err(patience) => patience,
+            };
+            waiting.is_idle = true;
+            waiting = match patience {
+                None => self
+                    .wake
+                    .wait(waiting)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let waited = self.wake.wait_timeout(waiting, patience);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+            waiting.is_idle = false;
+        }
+    }
+
+    /// What has come while a commit was being made.
+    pub fn more(&self) -> Option<Box<dyn Job>> {
+        self.lock().jobs.pop_front()
+    }
+
+    /// One wake-up is enough for all that wait.
+    fn call_if_complete(&self, waiting: &Waiting) {
+        if waiting.is_complete() {
+            self.call(waiting);
+        }
+    }
+
+    fn call(&self, waiting: &Waiting) {
+        if waiting.is_idle {
+            self.wake.notify_one();
+        }
+    }
+
+    fn open(&self) -> Result<MutexGuard<'_, Waiting>, Closed> {
+        let waiting = self.lock();
+        match waiting.is_closed {
+            true => Err(Closed),
+            false => Ok(waiting),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    /// What is to be done now; or how long to wait for it, if not for ever.
+    fn work(&mut self) -> Result<Work, Option<Duration>> {
+        if !self.jobs.is_empty() {
+            return match left(self.begin_by) {
+                Some(left) if !self.is_complete() => Err(Some(left)),
+                _ => Ok(self.commit()),
+            };
+        }
+        if let Some(done) = self.checkpoint.take() {
+            return Ok(Work::Checkpoint(done));
+        }
+        match left(self.later_by) {
+            Some(left) if !self.is_ending => Err(Some(left)),
+            _ if !self.later.is_empty() => Ok(self.commit()),
+            _ if self.is_ending => Ok(Work::End),
+            _ => Err(None),
+        }
+    }
+
+    /// Nobody else is coming.
+    fn is_complete(&self) -> bool {
+        self.is_ending || self.jobs.len() >= self.coming.min(MOST)
+    }
+
+    fn commit(&mut self) -> Work {
+        (self.begin_by, self.later_by) = (None, None);
+        let mut jobs = std::mem::take(&mut self.later);
+        let most = self.jobs.len().min(MOST);
+        jobs.extend(self.jobs.drain(..most));
+        Work::Commit(jobs)
+    }
+}
+
+/// None if it is past, or there is no such time.
+fn left(until: Option<Instant>) -> Option<Duration> {
+    let left = until?.saturating_duration_since(Instant::now());
+    (!left.is_zero()).then_some(left)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::writer::Change;
+    use super::*;
+    use crate::store::StoreError;
+
+    struct Nothing;
+
+    impl Job for Nothing {
+        fn run(&mut self, _: &mut Change<'_>) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn answer(self: Box<Self>, _: Result<(), StoreError>) {}
+    }
+
+    fn push(queue: &Queue) {
+        assert!(queue.push(Box::new(Nothing)).is_ok());
+    }
+
+    fn changes(work: Result<Work, Option<Duration>>) -> Option<usize> {
+        match work {
+            Ok(Work::Commit(jobs)) => Some(jobs.len()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_change_waits_for_those_that_are_coming_and_for_nobody_else() {
+        let queue = Arc::new(Queue::default());
+        push(&queue);
+        assert_eq!(
+            changes(queue.lock().work()),
+            Some(1),
+            "nobody else is coming"
+        );
+        let (one, other) = (queue.coming(), queue.coming());
+        push(&queue);
+        let waits = queue.lock().work();
+        assert!(matches!(waits, Err(Some(_))), "the other is coming");
+        push(&queue);
+        assert_eq!(changes(queue.lock().work()), Some(2));
+        drop(one);
+        push(&queue);
+        assert_eq!(
+            changes(queue.lock().work()),
+            Some(1),
+            "it came, and will not come again"
+        );
+        drop(other);
+        assert!(matches!(queue.lock().work(), Err(None)));
+    }
+
+    #[test]
+    fn who_does_not_come_is_not_waited_for() {
+        let queue = Arc::new(Queue::default());
+        let (ready, turned_down) = (queue.coming(), queue.coming());
+        push(&queue);
+        let writer = std::thread::spawn({
+            let queue = Arc::clone(&queue);
+            move || changes(Ok(queue.next()))
+        });
+        drop(turned_down);
+        assert_eq!(writer.join().unwrap(), Some(1));
+        drop(ready);
+    }
+
+    #[test]
+    fn what_nobody_waits_for_goes_with_the_next_change_and_before_the_end() {
+        let queue = Queue::default();
+        assert!(queue.push_later(Box::new(Nothing)).is_ok());
+        assert!(matches!(queue.lock().work(), Err(Some(_))));
+        push(&queue);
+        assert_eq!(changes(queue.lock().work()), Some(2));
+        assert!(queue.push_later(Box::new(Nothing)).is_ok());
+        queue.end();
+        assert_eq!(changes(queue.lock().work()), Some(1));
+        assert!(matches!(queue.next(), Work::End));
+        queue.close();
+        assert!(queue.push(Box::new(Nothing)).is_err());
+    }
+}
