@@ -19,7 +19,7 @@ use crate::metrics::Registry;
 use crate::milter::{Milter, MilterStatus};
 use crate::net::guard::{self, Guard, System};
 use crate::net::{Endpoint, Listener};
-use crate::plugin::{self, Host, Web};
+use crate::plugin::{self, Compiler, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
 use crate::verify::{self, Verifier};
@@ -94,8 +94,8 @@ pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
 }
 
 impl App {
-    /// All of it, or nothing: sockets are bound first and served last.
-    pub async fn start(config: &Config) -> Result<Self, ConfigError> {
+    /// All of it, or nothing: sockets are bound first and served last. Without a compiler plugins are compiled in this process.
+    pub async fn start(config: &Config, compiler: Option<Compiler>) -> Result<Self, ConfigError> {
         let metrics = Registry::default();
         let bound = listen::bind(config, &metrics).await?;
         let failed = |what: &str, error: &dyn fmt::Display| {
@@ -115,7 +115,11 @@ impl App {
             None => None,
             Some(directory) => {
                 let services = reach(config, resolver.as_ref(), &metrics)?;
-                let host = Host::start(plugins(config, directory.clone(), services)).await;
+                let host = Host::start(plugin::Config {
+                    compiler,
+                    ..plugins(config, directory.clone(), services)
+                })
+                .await;
                 let host =
                     host.map_err(|error| ConfigError::general(format!("plugins: {error}")))?;
                 Some(Arc::new(host))

@@ -2,6 +2,7 @@
 
 mod account;
 mod check;
+mod compile;
 mod control;
 mod demo;
 mod explain;
@@ -52,6 +53,9 @@ enum Command {
     /// List and install the plugins of a server; make, build, test, check, run and measure plugins without one
     #[command(subcommand)]
     Plugin(plugin::Plugin),
+    /// Compile the component on standard input into a cache: a server calls itself so
+    #[command(name = crate::plugin::Compiler::COMMAND, hide = true)]
+    Compile(compile::Compile),
 }
 
 #[derive(Debug, Args)]
@@ -100,5 +104,6 @@ async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Explain(explain) => explain.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Plugin(plugin) => plugin.run().await,
+        Command::Compile(compile) => compile.run(),
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::config::Config;
+use crate::plugin::Compiler;
 use anyhow::Context;
 use std::io::Write;
 use std::process::ExitCode;
@@ -10,7 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     super::log::start("info");
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let app = App::start(config).await?;
+    let app = App::start(config, Some(Compiler::this_program())).await?;
     let mut out = std::io::stdout().lock();
     for ready in app.listening() {
         writeln!(out, "{ready}")?;

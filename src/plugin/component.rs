@@ -4,6 +4,7 @@
 use super::abi;
 use super::breaker::BreakerConfig;
 use super::capability::{Grants, Lacking};
+use super::compiler::Apart;
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::gate::Gate;
@@ -87,6 +88,8 @@ pub struct Runtime {
     pub breaker: BreakerConfig,
     /// Where start images are kept. None: they are made anew at each start.
     pub images: Option<Images>,
+    /// None: what is not in the cache is compiled by this process.
+    pub apart: Option<Apart>,
     /// In force now.
     pub grants: ArcSwap<Grants>,
     /// What plugins reach.
@@ -128,6 +131,7 @@ impl Runtime {
             instances: config.instances,
             breaker: BreakerConfig::default(),
             images: None,
+            apart: None,
             grants: ArcSwap::default(),
             services,
             host_time: None,
@@ -145,12 +149,18 @@ impl Runtime {
     }
 
     /// Compiles off the runtime's threads: it takes from 40 ms to many seconds.
-    pub async fn compile(&self, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
-        let engine = self.engine().clone();
-        tokio::task::spawn_blocking(move || Component::from_binary(&engine, &bytes))
-            .await
-            .map_err(|error| LoadError::Host(format!("the compiler failed: {error}")))?
-            .map_err(|error| LoadError::Compile(format!("{error:#}")))
+    pub async fn compile(self: &Arc<Self>, bytes: Arc<[u8]>) -> Result<Component, LoadError> {
+        let runtime = Arc::clone(self);
+        let work = move || {
+            if let Some(apart) = &runtime.apart {
+                apart.compile(&bytes)?;
+            }
+            Component::from_binary(runtime.engine(), &bytes)
+                .map_err(|error| LoadError::Compile(format!("{error:#}")))
+        };
+        let compiled = tokio::task::spawn_blocking(work).await;
+        compiled
+            .unwrap_or_else(|error| Err(LoadError::Host(format!("the compiler failed: {error}"))))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::breaker::BreakerConfig;
 use super::capability::{Granting, GrantsFile};
+use super::compiler::{Apart, Compiler};
 use super::component::{LoadTime, Runtime};
 use super::engine::{EngineConfig, EngineError};
 use super::force::{self, Held};
@@ -41,6 +42,8 @@ pub struct Config {
     pub grants: Granting,
     /// Where compiled code is kept; who can write there can run code as this process.
     pub cache: Option<PathBuf>,
+    /// What compiles, if there is a cache and a place for state. None: this process itself.
+    pub compiler: Option<Compiler>,
     /// Where each reload writes what is loaded and what was kept out, as JSON.
     pub status_file: Option<PathBuf>,
     /// For what a manifest does not set.
@@ -81,6 +84,7 @@ impl Config {
             grants: Granting::File(directory.join(GRANTS)),
             directory,
             cache: None,
+            compiler: None,
             status_file: None,
             limits: Limits::default(),
             most: Limits::MOST,
@@ -97,6 +101,15 @@ impl Config {
             services: Services::default(),
             host_time: None,
         }
+    }
+
+    fn apart(&self) -> Option<Apart> {
+        Some(Apart {
+            compiler: self.compiler.clone()?,
+            engine: self.engine(),
+            cache: self.cache.clone()?,
+            known: self.state.as_ref()?.join("compiled"),
+        })
     }
 
     pub(super) fn engine(&self) -> EngineConfig {
@@ -194,6 +207,7 @@ impl Host {
         let state = |name: &str| config.state.as_ref().map(|state| state.join(name));
         runtime.breaker = config.breaker;
         runtime.images = state("images").map(Images::new);
+        runtime.apart = config.apart();
         let (judged, judgements) = mpsc::unbounded_channel();
         runtime.grants.store(Arc::new(config.grants.first()));
         let seen = Seen {

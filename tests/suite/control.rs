@@ -101,7 +101,7 @@ async fn a_live_socket_is_not_replaced() {
     support::accounts(&config).await;
     let socket = home.path().join("data/control.sock");
     let _live = UnixListener::bind(&socket).unwrap();
-    let Err(error) = wasmilter::app::App::start(&config).await else {
+    let Err(error) = wasmilter::app::App::start(&config, None).await else {
         panic!("it took another program's socket");
     };
     assert!(error.to_string().contains("another program"), "{error}");

@@ -5,7 +5,7 @@ use crate::auth;
 use crate::config::{Config, Protocol};
 use crate::mail::Address;
 use crate::net::Endpoint;
-use crate::plugin::embedded;
+use crate::plugin::{Compiler, embedded};
 use crate::store::Store;
 use anyhow::Context;
 use std::net::{SocketAddr, TcpListener};
@@ -71,7 +71,7 @@ reject = 15.0
                 store.add_account(&Address::parse(account)?, &hash).await?;
             }
         }
-        let app = App::start(&config).await?;
+        let app = App::start(&config, Some(Compiler::this_program())).await?;
         let address = |protocol: Protocol| {
             let mut listening = app.listening().iter();
             let found = listening.find(|listening| listening.protocol == protocol);

@@ -386,7 +386,7 @@ async fn a_server_sums_up_over_connections_and_restarts() {
         assert_eq!(visits.unwrap(), (round * 100).to_string().as_bytes());
         drop(kept);
         let config = support::config(home.path(), "[plugins]\ndirectory = \"plugins\"\n");
-        let app = App::start(&config).await.unwrap();
+        let app = App::start(&config, None).await.unwrap();
         server = Server { app, home };
     }
 }

@@ -39,7 +39,7 @@ impl Server {
         prepare(home.path());
         let config = config(home.path(), more);
         accounts(&config).await;
-        let app = App::start(&config).await.unwrap();
+        let app = App::start(&config, None).await.unwrap();
         Self { app, home }
     }
 
