@@ -257,20 +257,24 @@ pub fn take_uid(
     seen: bool,
 ) -> Result<(u32, i64), StoreError> {
     let (next, modseq): (i64, i64) = index
-        .prepare_cached(
-            "UPDATE mailbox SET uid_next = uid_next + 1, modseq = modseq + 1, messages = messages + 1, unseen = unseen + ?2
-             WHERE id = ?1 RETURNING uid_next, modseq",
-        )?
-        .query_row((mailbox.0, !seen), |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached("SELECT uid_next, modseq + 1 FROM mailbox WHERE id = ?1")?
+        .query_row([mailbox.0], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or_else(gone)?;
-    match u32::try_from(next) {
-        Ok(next) => Ok((next - 1, modseq)),
-        // RFC 3501 §2.3.1.1: UIDs have 32 bits. A new mailbox starts again.
-        Err(_) => Err(StoreError::Refused(
+    // RFC 3501 §2.3.1.1: UIDs have 32 bits. A new mailbox starts again.
+    let uid = u32::try_from(next).map_err(|_| {
+        StoreError::Refused(
             "this mailbox has used up its UIDs: move its messages to a new one".into(),
-        )),
-    }
+        )
+    })?;
+    // No RETURNING: for that SQLite makes a table and throws it away, for each message.
+    index
+        .prepare_cached(
+            "UPDATE mailbox SET uid_next = uid_next + 1, modseq = modseq + 1, messages = messages + 1, unseen = unseen + ?2
+             WHERE id = ?1",
+        )?
+        .execute((mailbox.0, !seen))?;
+    Ok((uid, modseq))
 }
 
 /// The MODSEQ of a change of messages that are there already, and what it does to the counts.
