@@ -73,6 +73,7 @@ impl ConfigFile {
 
 /// 0: done. 1: it did not work. 2: the arguments or the configuration are wrong; nothing was started.
 pub fn run() -> ExitCode {
+    end_with_the_reader();
     let cli = Cli::parse();
     match runtime().and_then(|runtime| runtime.block_on(dispatch(cli.command))) {
         Ok(code) => code,
@@ -85,6 +86,19 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// When whoever reads what is printed has seen enough (`| head`), that is no failure to report.
+fn end_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload_as_str().unwrap_or_default();
+        if text.starts_with("failed printing to stdout") && text.contains("Broken pipe") {
+            // As a shell shows a program that SIGPIPE ended.
+            std::process::exit(141);
+        }
+        report(panic);
+    }));
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {

@@ -181,14 +181,15 @@ impl Queue {
 impl Waiting {
     /// What is to be done now; or how long to wait for it, if not for ever.
     fn work(&mut self) -> Result<Work, Option<Duration>> {
+        // First, for what is short now grows with each commit.
+        if let Some(done) = self.checkpoint.take() {
+            return Ok(Work::Checkpoint(done));
+        }
         if !self.jobs.is_empty() {
             return match left(self.begin_by) {
                 Some(left) if !self.is_complete() => Err(Some(left)),
                 _ => Ok(self.commit()),
             };
-        }
-        if let Some(done) = self.checkpoint.take() {
-            return Ok(Work::Checkpoint(done));
         }
         match left(self.later_by) {
             Some(left) if !self.is_ending => Err(Some(left)),
@@ -269,6 +270,16 @@ mod tests {
         );
         drop(other);
         assert!(matches!(queue.lock().work(), Err(None)));
+    }
+
+    #[test]
+    fn the_log_is_copied_before_it_grows_further() {
+        let queue = Queue::default();
+        let (done, _) = std::sync::mpsc::sync_channel(1);
+        push(&queue);
+        assert!(queue.checkpoint(done).is_ok());
+        assert!(matches!(queue.next(), Work::Checkpoint(_)));
+        assert!(matches!(queue.next(), Work::Commit(_)));
     }
 
     #[test]
