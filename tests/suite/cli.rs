@@ -171,3 +171,17 @@ fn one_data_directory_has_one_server() {
     assert!(stderr(&second).contains("data"), "{}", stderr(&second));
     assert!(server.terminate().success());
 }
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut child = crate::support::process::wasmilter()
+        .args(["plugin", "inspect", env!("WASMILTER_TEST_GUEST")])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(141));
+    assert_eq!(stderr(&output), "");
+}

@@ -238,7 +238,9 @@ async fn bad_plugins_cost_their_own_turn_and_no_message() {
 async fn each_bad_plugin_has_its_own_policy() {
     let messages = from_environment("WASMILTER_BAD_MESSAGES", 24);
     for (on_error, expected) in [("tempfail", 451), ("reject", 554), ("quarantine", 250)] {
-        let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
+        // Each refusal counts as an error of the client's.
+        let config = "[limits]\nerrors = 1000000\n[plugins]\ndirectory = \"plugins\"\n";
+        let server = Server::with(config, |home| {
             let plugins = home.join("plugins");
             let healthy = "order = 1\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]";
             write(&plugins, "a-healthy", healthy, GUEST);

@@ -395,3 +395,52 @@ async fn a_rescan_finds_what_nobody_told() {
         .unwrap();
     assert_eq!(names(&host.generation()), ["late"]);
 }
+
+/// By the program itself: within the tests' process there is nothing that could be called to compile.
+#[test]
+fn plugins_are_compiled_in_another_process_and_only_once() {
+    use crate::support::process::{Process, Sender, run};
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("wasmilter.toml");
+    let data = home.path().join("data");
+    fs::create_dir(home.path().join("plugins")).unwrap();
+    let config = format!(
+        "hostname = \"mx.example.test\"\ndata-dir = {data:?}\ndomains = [\"example.test\"]\n[plugins]\ndirectory = \"plugins\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\ntls = \"none\"\n"
+    );
+    fs::write(&file, config).unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let done = |arguments: &[&str], input: &str| {
+        let output = run(&[arguments, &config].concat(), input);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    done(&["account", "add", "alice@example.test"], "secret");
+    done(&["plugin", "install", "folders"], "");
+    let marks = || -> Vec<_> {
+        let marks = fs::read_dir(data.join("plugin-state/compiled")).unwrap();
+        let stamp = |mark: fs::DirEntry| (mark.file_name(), mark.metadata().unwrap().modified());
+        let mut marks: Vec<_> = marks.map(|mark| stamp(mark.unwrap())).collect();
+        marks.sort_by(|a, b| a.0.cmp(&b.0));
+        marks
+            .into_iter()
+            .map(|(name, at)| (name, at.unwrap()))
+            .collect()
+    };
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let server = Process::serve(&file, 1);
+        let mut sender = Sender::connect(server.address("smtp")).unwrap();
+        assert_eq!(
+            sender
+                .send("alice@example.test", "Subject: a\r\n\r\nb\r\n")
+                .unwrap(),
+            250
+        );
+        assert!(done(&["plugin", "list"], "").contains("folders 0.1.0  active"));
+        seen.push(marks());
+        server.terminate();
+    }
+    // As it is, to run `on-load` in, and as that left it.
+    assert_eq!(seen[0].len(), 2, "{seen:?}");
+    assert_eq!(seen[0], seen[1]);
+}
