@@ -172,22 +172,28 @@ fn untouched(journal: &Journal, name: &str) -> Duration {
 async fn bad_plugins_cost_their_own_turn_and_no_message() {
     let messages = from_environment("WASMILTER_BAD_MESSAGES", 60);
     let full = messages > 1000;
-    let healthy = "order = 1\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]";
-    let alone = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
-        write(&home.join("plugins"), "a-healthy", healthy, GUEST);
+    let healthy = |order: u32| {
+        format!("order = {order}\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]")
+    };
+    // To compare with: as many that do next to nothing.
+    let quiet = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
+        let plugins = home.join("plugins");
+        write(&plugins, "a-healthy", &healthy(1), GUEST);
+        for (name, ..) in BAD {
+            write(&plugins, name, "[config]\nmessage = [\"log here\"]", GUEST);
+        }
     })
     .await;
-    let mut times = Vec::new();
-    for (_, reply) in send(&alone, messages).await.into_values() {
-        times.push(untouched(&journal(&alone, &reply).await, "a-healthy"));
+    let (before, mut times) = (resident(), Vec::new());
+    for (_, reply) in send(&quiet, messages).await.into_values() {
+        times.push(untouched(&journal(&quiet, &reply).await, "a-healthy"));
     }
-    alone.app.stop().await;
-    eprintln!("a-healthy alone: {}", quantiles(times));
+    eprintln!("a-healthy beside quiet ones: {}", quantiles(times));
+    eprintln!("resident: {before} MiB, {} MiB after the mail", resident());
+    quiet.app.stop().await;
+    eprintln!("resident: {} MiB without that server", resident());
     let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
         let plugins = home.join("plugins");
-        let healthy = |order: u32| {
-            format!("order = {order}\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]")
-        };
         write(&plugins, "a-healthy", &healthy(1), GUEST);
         write(&plugins, "z-healthy", &healthy(99), GUEST);
         for (name, limits, steps) in BAD {
@@ -227,11 +233,9 @@ async fn bad_plugins_cost_their_own_turn_and_no_message() {
         }
     }
     eprintln!("a-healthy beside the bad ones: {}", quantiles(times));
-    eprintln!(
-        "resident: {before} MiB with all loaded, {} MiB after the mail",
-        resident()
-    );
+    eprintln!("resident: {before} MiB, {} MiB after the mail", resident());
     server.app.stop().await;
+    eprintln!("resident: {} MiB without that server", resident());
 }
 
 #[tokio::test(flavor = "multi_thread")]
