@@ -242,9 +242,10 @@ async fn bad_plugins_cost_their_own_turn_and_no_message() {
 async fn each_bad_plugin_has_its_own_policy() {
     let messages = from_environment("WASMILTER_BAD_MESSAGES", 24);
     for (on_error, expected) in [("tempfail", 451), ("reject", 554), ("quarantine", 250)] {
-        // Each refusal counts as an error of the client's.
-        let config = "[limits]\nerrors = 1000000\n[plugins]\ndirectory = \"plugins\"\n";
-        let server = Server::with(config, |home| {
+        // A client that is refused so often would be sent away.
+        let limits = "errors = 1000000\ncommands = 1000000\nidle-commands = 1000000\ntarpit-ms = 0";
+        let config = format!("[limits]\n{limits}\n[plugins]\ndirectory = \"plugins\"\n");
+        let server = Server::with(&config, |home| {
             let plugins = home.join("plugins");
             let healthy = "order = 1\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]";
             write(&plugins, "a-healthy", healthy, GUEST);
