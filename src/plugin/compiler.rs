@@ -55,7 +55,8 @@ impl Apart {
         };
         if let Some(signal) = output.status.signal() {
             return Err(LoadError::Host(format!(
-                "the process that compiled it was ended by signal {signal}"
+                "the process that compiled it was ended by signal {signal} (9 may be for want of memory: see the system's log); \
+                 it is tried again when one of its files changes, and at the next start"
             )));
         }
         if !output.status.success() {
