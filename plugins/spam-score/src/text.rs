@@ -258,6 +258,19 @@ mod tests {
     }
 
     #[test]
+    fn blocks_are_normalised_as_their_octets_are() {
+        for shift in 0..9 {
+            let text = "Z".repeat(shift)
+                + " CLICK  Here\tNOW @[`{ and THEN,\r\n  some more  text  WITHOUT END ~ \r\n";
+            let words: Vec<_> = text.split_ascii_whitespace().collect();
+            let expected = words.join(" ").to_ascii_lowercase();
+            let mut out = b"before".to_vec();
+            normalise(&text, &mut out);
+            assert_eq!(out, format!("before {expected}").as_bytes(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn words_begin_where_they_begin() {
         let text = "a bc, d-e \u{e9}f 100% (9) _x end";
         for shift in 0..9 {
