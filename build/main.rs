@@ -106,6 +106,7 @@ fn rerun_if_changed<'a>(root: &Path, plugins: impl Iterator<Item = &'a Plugin>) 
         "Cargo.lock",
         "Cargo.toml",
         "rust-toolchain.toml",
+        ".cargo/config.toml",
     ]
     .iter()
     .map(|path| root.join(path))

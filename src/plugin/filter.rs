@@ -52,10 +52,8 @@ struct Working {
 
 impl Drop for PluginRun {
     fn drop(&mut self) {
-        if let Some(working) = self.working.take()
-            && !self.busy
-        {
-            self.plugin.gate.keep(working.guest);
+        if !self.busy {
+            self.give_back();
         }
     }
 }
@@ -80,6 +78,10 @@ impl FilterRun for PluginRun {
             Err(failure) => (None, Err(failure)),
         };
         let outcome = self.outcome(result, started);
+        // The next message has its place while it is at hand.
+        if call.hook() == Hook::Message && !self.has(Hook::Deliver) && !self.has(Hook::Relay) {
+            self.give_back();
+        }
         gate.done(pass, &outcome.result, outcome.elapsed);
         plugin.meter.count(&metrics::Call {
             hook: call.hook().name(),
@@ -113,6 +115,12 @@ impl PluginRun {
 
     pub fn has(&self, hook: Hook) -> bool {
         self.plugin.info.hooks.contains(hook)
+    }
+
+    fn give_back(&mut self) {
+        if let Some(working) = self.working.take() {
+            self.plugin.gate.keep(working.guest);
+        }
     }
 
     async fn answer(&mut self, call: &Call, view: View) -> Result<Verdict, Failure> {

@@ -6,7 +6,7 @@ use super::writer::Change;
 use crate::mail::Content;
 use crate::store::StoreError;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -202,11 +202,20 @@ pub fn known_files(index: &Connection) -> Result<HashSet<String>, StoreError> {
     Ok(names.collect::<Result<_, _>>()?)
 }
 
-/// Its id in the index. `laid_over`: the received message whose splices put it in.
+/// What octets are in the index.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind<'a> {
+    /// Those of a message, with what its first version lays over them. No splices: there is no such version, or it stands elsewhere.
+    Received(&'a [u8]),
+    /// Put in by splices of this received message.
+    LaidOver(i64),
+}
+
+/// Their id in the index.
 pub fn insert(
     change: &mut Change<'_>,
     landed: &Landed,
-    laid_over: Option<i64>,
+    kind: Kind<'_>,
 ) -> Result<i64, StoreError> {
     let (file, octets) = match landed {
         Landed::Memory(bytes) => (None, Some(bytes.as_ref())),
@@ -215,12 +224,15 @@ pub fn insert(
             (Some(landing.name.as_str()), None)
         }
     };
+    let (splices, laid_over) = match kind {
+        Kind::Received([]) => (None, None),
+        Kind::Received(splices) => (Some(splices), None),
+        Kind::LaidOver(received) => (None, Some(received)),
+    };
     change
         .index
-        .prepare_cached(
-            "INSERT INTO blob (file, octets, laid_over) VALUES (:file, :octets, :laid_over)",
-        )?
-        .execute(named_params! { ":file": file, ":octets": octets, ":laid_over": laid_over })?;
+        .prepare_cached("INSERT INTO blob (file, octets, splices, laid_over) VALUES (?1, ?2, ?3, ?4)")?
+        .execute((file, octets, splices, laid_over))?;
     Ok(change.index.last_insert_rowid())
 }
 

@@ -1,7 +1,7 @@
 //! New messages: deliveries with their journal, and APPEND. What can be done before the writer's turn is done before it.
 //! Does not know what the chain decided, only where the copies go.
 
-use super::blobs::{self, Landed};
+use super::blobs::{self, Kind, Landed};
 use super::encoding::{encode_long, encode_splices, signed, to_millis};
 use super::flags::Marks;
 use super::journal::Entry;
@@ -100,7 +100,7 @@ impl<'s> Shelf<'s> {
         mailbox: MailboxId,
         draft: &'s Draft,
     ) -> Result<u32, StoreError> {
-        let blob = self.blob(change, draft.octets)?;
+        let blob = self.received(change, draft)?;
         let version = self.version(change, blob, draft)?;
         let item = Item {
             marks: draft.marks.clone(),
@@ -112,11 +112,31 @@ impl<'s> Shelf<'s> {
         messages::insert(change.index, mailbox, &item)
     }
 
-    fn blob(&mut self, change: &mut Change<'_>, at: usize) -> Result<i64, StoreError> {
+    /// The received octets, with what this draft lays over them if they are new.
+    fn received(&mut self, change: &mut Change<'_>, draft: &'s Draft) -> Result<i64, StoreError> {
+        // What is long gets its place only after them.
+        if !draft.long.is_empty() {
+            return self.blob(change, draft.octets, &[]);
+        }
+        let is_new = matches!(self.blobs.get(draft.octets), Some(None));
+        let blob = self.blob(change, draft.octets, &draft.splices)?;
+        if is_new && !draft.splices.is_empty() {
+            self.versions.insert((blob, &draft.splices, &[]), 1);
+        }
+        Ok(blob)
+    }
+
+    /// `first`: what lies over them if they are new.
+    fn blob(
+        &mut self,
+        change: &mut Change<'_>,
+        at: usize,
+        first: &[u8],
+    ) -> Result<i64, StoreError> {
         if let Some(Some(blob)) = self.blobs.get(at) {
             return Ok(*blob);
         }
-        let blob = blobs::insert(change, self.landed(at)?, None)?;
+        let blob = blobs::insert(change, self.landed(at)?, Kind::Received(first))?;
         if let Some(slot) = self.blobs.get_mut(at) {
             *slot = Some(blob);
         }
@@ -146,7 +166,7 @@ impl<'s> Shelf<'s> {
             let laid = match self.long.get(&(blob, *at)) {
                 Some(laid) => *laid,
                 None => {
-                    let laid = blobs::insert(change, self.landed(*at)?, Some(blob))?;
+                    let laid = blobs::insert(change, self.landed(*at)?, Kind::LaidOver(blob))?;
                     self.long.insert((blob, *at), laid);
                     laid
                 }
@@ -215,7 +235,7 @@ impl SqliteStore {
                 fill_in(place, &placement.mailbox, uid);
             }
             for (row, octets, recipients) in &rows {
-                let blob = shelf.blob(change, *octets)?;
+                let blob = shelf.blob(change, *octets, &[])?;
                 let number = row.insert(change.index, blob)?;
                 for at in recipients {
                     if let Some(place) = dispositions.get_mut(*at) {

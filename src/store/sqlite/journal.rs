@@ -142,7 +142,12 @@ pub fn find(index: &Connection, key: &str) -> Result<Option<Journal>, StoreError
     let message_id = key.strip_prefix('<').unwrap_or(key);
     let message_id = message_id.strip_suffix('>').unwrap_or(message_id);
     let mut by_message = index.prepare_cached(
-        "SELECT json, dispositions FROM journal WHERE message_key = ?1 ORDER BY id DESC",
+        "WITH RECURSIVE block (number) AS (
+             SELECT max(id) >> 8 FROM journal
+             UNION ALL SELECT number - 1 FROM block WHERE number > (SELECT min(id) >> 8 FROM journal))
+         SELECT json, dispositions FROM block
+             CROSS JOIN journal INDEXED BY journal_message ON id >> 8 = number AND message_key = ?1
+         ORDER BY id DESC",
     )?;
     let mut rows = by_message.query([message_key(message_id)])?;
     while let Some(row) = rows.next()? {

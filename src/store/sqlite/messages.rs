@@ -53,7 +53,7 @@ pub fn insert(index: &Connection, mailbox: MailboxId, item: &Item) -> Result<u32
     let (uid, modseq) = take_uid(index, mailbox, item.marks.is_seen())?;
     index
         .prepare_cached(&format!(
-            "INSERT INTO message (mailbox, uid, modseq, {ITEM}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+            "INSERT INTO message (mailbox, uid, modseq, arrived, {ITEM}) VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
         ))?
         .execute((
             mailbox.0,
@@ -89,14 +89,12 @@ fn select(
 ) -> Result<Vec<MessageMeta>, StoreError> {
     let mut statement =
         index.prepare_cached(&format!("SELECT {ITEM}, uid, modseq FROM message {rest}"))?;
-    let rows = statement.query_map(parameters, |row| {
-        Ok((Item::read(row)?, row.get(6)?, row.get(7)?))
-    })?;
-    rows.map(|row| {
-        let (item, uid, modseq) = row?;
-        item.meta(uid, modseq)
-    })
-    .collect()
+    let mut rows = statement.query(parameters)?;
+    let mut messages = Vec::new();
+    while let Some(row) = rows.next()? {
+        messages.push(Item::read(row)?.meta(row.get(6)?, row.get(7)?)?);
+    }
+    Ok(messages)
 }
 
 pub fn list(index: &Connection, mailbox: MailboxId) -> Result<Vec<MessageMeta>, StoreError> {
@@ -107,11 +105,13 @@ pub fn list(index: &Connection, mailbox: MailboxId) -> Result<Vec<MessageMeta>, 
 pub fn changes(index: &Connection, mailbox: MailboxId, modseq: u64) -> Result<Changes, StoreError> {
     let (_, state) = mailboxes::by_id(index, mailbox)?;
     let since = (mailbox.0, signed(modseq));
-    let changed = select(
+    let mut changed = select(
         index,
-        "INDEXED BY message_modseq WHERE mailbox = ?1 AND modseq > ?2 ORDER BY uid",
+        "INDEXED BY message_changed WHERE mailbox = ?1 AND modseq > ?2 AND modseq <> arrived",
         since,
     )?;
+    changed.extend(arrived(index, mailbox, signed(modseq))?);
+    changed.sort_unstable_by_key(|message| message.uid);
     let mut statement = index
         .prepare_cached("SELECT first, last FROM expunged WHERE mailbox = ?1 AND modseq > ?2")?;
     let runs = statement
@@ -130,6 +130,29 @@ pub fn changes(index: &Connection, mailbox: MailboxId, modseq: u64) -> Result<Ch
     })
 }
 
+/// Those that came after this MODSEQ, and are as they came.
+fn arrived(
+    index: &Connection,
+    mailbox: MailboxId,
+    modseq: i64,
+) -> Result<Vec<MessageMeta>, StoreError> {
+    let mut last = index.prepare_cached(
+        "SELECT uid, arrived FROM message WHERE mailbox = ?1 ORDER BY uid DESC",
+    )?;
+    let mut rows = last.query([mailbox.0])?;
+    let mut first = None;
+    while let Some(row) = rows.next()?
+        && row.get::<_, i64>(1)? > modseq
+    {
+        first = Some(row.get::<_, u32>(0)?);
+    }
+    let Some(first) = first else {
+        return Ok(Vec::new());
+    };
+    let rest = "WHERE mailbox = ?1 AND uid >= ?2 AND modseq = arrived";
+    select(index, rest, (mailbox.0, first))
+}
+
 pub fn content(
     index: &Connection,
     blobs: &Blobs,
@@ -144,7 +167,8 @@ pub fn content(
     type Found = (Octets, Option<Vec<u8>>, Option<Vec<u8>>);
     let (octets, splices, long): Found = index
         .prepare_cached(
-            "SELECT file, octets, splices, long FROM message JOIN blob ON blob.id = message.blob
+            "SELECT file, octets, COALESCE(splices.splices, CASE message.version WHEN 1 THEN blob.splices END), long
+                 FROM message JOIN blob ON blob.id = message.blob
                  LEFT JOIN splices ON splices.blob = message.blob AND splices.version = message.version
              WHERE mailbox = ?1 AND uid = ?2",
         )?

@@ -105,6 +105,21 @@ ALTER TABLE splices ADD COLUMN long BLOB;
 ALTER TABLE journal ADD COLUMN queue_id TEXT;
 CREATE INDEX journal_queue ON journal (queue_id) WHERE queue_id IS NOT NULL;
 ",
+"
+-- The MODSEQ that a message came with: ascending with the UIDs of its mailbox, so that only those which have got another one since
+-- need an index. Those of before this column count as changed.
+ALTER TABLE message ADD COLUMN arrived INTEGER NOT NULL DEFAULT 0;
+DROP INDEX message_modseq;
+CREATE INDEX message_changed ON message (mailbox, modseq) WHERE modseq <> arrived;
+
+-- By blocks of 256 journals: a digest is looked for in each block, and a new one changes the last block only, where it would
+-- change a page of its own among those of all digests.
+DROP INDEX journal_message;
+CREATE INDEX journal_message ON journal (id >> 8, message_key) WHERE message_key IS NOT NULL;
+
+-- Version 1 of what is laid over the octets, which most messages have one of: beside them, unless it is in the table of that name.
+ALTER TABLE blob ADD COLUMN splices BLOB;
+",
 ];
 
 /// How long to wait for another program's write. The writer of a server holds the lock for milliseconds.
@@ -120,7 +135,8 @@ pub fn open(index: &Path, max_bytes: Option<u64>) -> Result<Connection, StoreErr
     // The log is copied into the index by a thread of its own (`checkpoint`).
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "cache_size", -64 * 1024)?;
+    // A commit that has rearranged a tree goes through the whole table of these pages, so it is not larger than pays.
+    connection.pragma_update(None, "cache_size", -16 * 1024)?;
     if let Some(max) = max_bytes {
         let pages = i64::try_from(max / PAGE).unwrap_or(i64::MAX);
         connection.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;

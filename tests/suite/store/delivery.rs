@@ -164,6 +164,14 @@ pub async fn journals_are_found_by_transaction_and_by_message_id<B: Backend>() {
     for key in ["", "<>", "other@example.test", "01ARZ3NDEKTSV4RRFF"] {
         assert_eq!(store.journal(key).await.unwrap(), None, "{key:?}");
     }
+    // So are those of long ago.
+    for number in 1000..1300 {
+        store.record(&journal(number, &[])).await.unwrap();
+    }
+    assert_eq!(
+        store.journal("same@example.test").await.unwrap().as_ref(),
+        stored.last()
+    );
     // They say what was done, also when the mail is gone.
     store
         .remove_account(&address("alice@example.test"))

@@ -124,7 +124,8 @@ async fn octets_are_stored_once_and_go_with_the_last_message() {
             0
         );
         assert_eq!(stored(), one);
-        assert_eq!(rows(directory, "splices"), 3);
+        let beside = rows(directory, "blob WHERE splices IS NOT NULL");
+        assert_eq!((rows(directory, "splices"), beside), (2, 1));
         let inbox = place.inbox().await.id;
         assert_eq!(place.text(inbox, 2).await, "2\r\n0123456789");
         let trash = place.mailbox("Trash").await.id;
@@ -403,6 +404,53 @@ async fn an_index_of_a_newer_version_is_refused() {
         .map(drop)
         .unwrap_err();
     assert!(error.to_string().contains("newer wasmilter"), "{error}");
+}
+
+/// What makes an index of the fourth version of one of now.
+const FOURTH_VERSION: &str = "
+    INSERT INTO splices (blob, version, splices) SELECT id, 1, splices FROM blob WHERE splices IS NOT NULL;
+    ALTER TABLE blob DROP COLUMN splices;
+    DROP INDEX message_changed;
+    ALTER TABLE message DROP COLUMN arrived;
+    CREATE INDEX message_modseq ON message (mailbox, modseq);
+    DROP INDEX journal_message;
+    CREATE INDEX journal_message ON journal (message_key) WHERE message_key IS NOT NULL;
+    PRAGMA user_version = 4;
+";
+
+#[tokio::test]
+async fn an_index_of_an_older_version_is_brought_up_to_date() {
+    let place = Place::<Sqlite>::new().await;
+    let deliver = async |store: &Arc<dyn Store>, number: u64| {
+        let mut delivery = delivery(number, place.alice, "INBOX", "0123456789");
+        let content = Content::from_bytes("0123456789");
+        let spliced = content.with_splices(vec![splice(2, 3, &format!("<{number}>"))]);
+        delivery.copies[0].content = spliced.unwrap();
+        store.deliver(delivery).await.unwrap();
+    };
+    deliver(&place.store, 1).await;
+    let since = place.inbox().await.highest_modseq;
+    deliver(&place.store, 2).await;
+    deliver(&place.store, 3).await;
+    let inbox = place.inbox().await.id;
+    place.change_flags(inbox, &[1], FlagOp::Add, "\\Seen").await;
+    drop(place.store);
+    let index = Connection::open(place.directory.path().join("index.sqlite")).unwrap();
+    index.execute_batch(FOURTH_VERSION).unwrap();
+    drop(index);
+    let store = Sqlite::open(place.directory.path());
+    deliver(&store, 4).await;
+    let place = Place { store, ..place };
+    let changed = place.store.changes(inbox, since).await.unwrap().changed;
+    let uids: Vec<_> = changed.iter().map(|message| message.uid).collect();
+    assert_eq!(uids, [1, 2, 3, 4]);
+    for number in 1..5 {
+        let text = place.text(inbox, number).await;
+        assert_eq!(text, format!("01<{number}>56789"));
+        let key = format!("<{number}@example.test>");
+        let journal = place.store.journal(&key).await.unwrap().unwrap();
+        assert_eq!(super::filed(&journal)[0].1, number);
+    }
 }
 
 #[tokio::test]
