@@ -212,11 +212,7 @@ pub enum Kind<'a> {
 }
 
 /// Their id in the index.
-pub fn insert(
-    change: &mut Change<'_>,
-    landed: &Landed,
-    kind: Kind<'_>,
-) -> Result<i64, StoreError> {
+pub fn insert(change: &mut Change<'_>, landed: &Landed, kind: Kind<'_>) -> Result<i64, StoreError> {
     let (file, octets) = match landed {
         Landed::Memory(bytes) => (None, Some(bytes.as_ref())),
         Landed::File(landing) => {
@@ -231,7 +227,9 @@ pub fn insert(
     };
     change
         .index
-        .prepare_cached("INSERT INTO blob (file, octets, splices, laid_over) VALUES (?1, ?2, ?3, ?4)")?
+        .prepare_cached(
+            "INSERT INTO blob (file, octets, splices, laid_over) VALUES (?1, ?2, ?3, ?4)",
+        )?
         .execute((file, octets, splices, laid_over))?;
     Ok(change.index.last_insert_rowid())
 }

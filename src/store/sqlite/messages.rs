@@ -136,9 +136,8 @@ fn arrived(
     mailbox: MailboxId,
     modseq: i64,
 ) -> Result<Vec<MessageMeta>, StoreError> {
-    let mut last = index.prepare_cached(
-        "SELECT uid, arrived FROM message WHERE mailbox = ?1 ORDER BY uid DESC",
-    )?;
+    let mut last = index
+        .prepare_cached("SELECT uid, arrived FROM message WHERE mailbox = ?1 ORDER BY uid DESC")?;
     let mut rows = last.query([mailbox.0])?;
     let mut first = None;
     while let Some(row) = rows.next()?
