@@ -78,7 +78,7 @@ impl FilterRun for PluginRun {
             Err(failure) => (None, Err(failure)),
         };
         let outcome = self.outcome(result, started);
-        // The next message has its place while it is at hand.
+        // Nothing more is asked of it: the next instance finds its place still in the processor's caches.
         if call.hook() == Hook::Message && !self.has(Hook::Deliver) && !self.has(Hook::Relay) {
             self.give_back();
         }

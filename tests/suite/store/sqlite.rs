@@ -406,6 +406,19 @@ async fn an_index_of_a_newer_version_is_refused() {
     assert!(error.to_string().contains("newer wasmilter"), "{error}");
 }
 
+#[test]
+fn sqlite_is_compiled_as_the_configuration_of_cargo_says() {
+    let memory = Connection::open_in_memory().unwrap();
+    let mut listed = memory.prepare("PRAGMA compile_options").unwrap();
+    let options = listed.query_map([], |row| row.get(0)).unwrap();
+    let options: Vec<String> = options.map(Result::unwrap).collect();
+    assert!(
+        options.contains(&"DEFAULT_MEMSTATUS=0".to_owned()),
+        "{options:?}"
+    );
+    assert!(!options.contains(&"ENABLE_API_ARMOR".to_owned()));
+}
+
 /// What makes an index of the fourth version of one of now.
 const FOURTH_VERSION: &str = "
     INSERT INTO splices (blob, version, splices) SELECT id, 1, splices FROM blob WHERE splices IS NOT NULL;
