@@ -7,43 +7,12 @@
 # Needs root, Postfix, cc and libmilter (Debian: postfix gcc libmilter-dev).
 set -euo pipefail
 
-plugins=first-party connections=10 messages=5000 size=4096 rounds=5 server=
-while [ $# -gt 1 ]; do
-    case "$1" in
-    --plugins) plugins=$2 ;;
-    --connections) connections=$2 ;;
-    --messages) messages=$2 ;;
-    --size) size=$2 ;;
-    --rounds) rounds=$2 ;;
-    --server) server=$(realpath "$2") ;;
-    *) break ;;
-    esac
-    shift 2
-done
-if [ $# -gt 0 ]; then
-    sed -n '5s/^# *//p' "$0" >&2
-    exit 2
-fi
-PATH=$PATH:/usr/sbin
+plugins=first-party connections=10 messages=5000 size=4096 rounds=5
+. "$(dirname "$0")/common.sh"
 [ "$(id -u)" = 0 ] || { echo "Postfix is started by root only" >&2; exit 2; }
-for program in postfix smtp-source cc; do
-    command -v "$program" >/dev/null || { echo "$program is not installed (Debian: postfix gcc libmilter-dev)" >&2; exit 2; }
-done
+need "postfix gcc libmilter-dev" postfix smtp-source cc
 cd "$(dirname "$0")/.."
-if [ -z "$server" ]; then
-    cargo build --release --locked --quiet
-    server=${CARGO_TARGET_DIR:-target}/release/wasmilter
-fi
-
-place=$(mktemp -d "${TMPDIR:-/var/tmp}/wasmilter-bench.XXXXXX")
-chmod 755 "$place"
-pids=()
-end() {
-    postfix -c "$place/etc" stop >/dev/null 2>&1 || true
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
-    rm -rf "$place"
-}
-trap end EXIT
+build
 
 free_ports() {
     python3 -c 'import socket, sys
@@ -56,8 +25,6 @@ until_there() {
     echo "$* does not come" >&2
     exit 1
 }
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-cpu() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) / hz }' "/proc/$1/stat"; }
 
 # Postfix's own directory for sockets, where its smtpd may go.
 mkdir -p "$place/etc" "$place/data" "$place/queue/milter"
@@ -133,6 +100,7 @@ scache unix - - n - 1 scache
 tlsmgr unix - - n 1000? 1 tlsmgr
 postlog unix-dgram n - n - 1 postlogd
 END
+postfix=$place/etc
 postfix -c "$place/etc" start >/dev/null 2>&1
 for port in "$none_port" "$trivial_port" "$wasmilter_port"; do until_there answers "$port"; done
 
@@ -161,7 +129,6 @@ for number in $(seq "$rounds"); do
     timed wasmilter "$wasmilter_port" "$wasmilter"
 done
 
-median() { tr ' ' '\n' <<<"$1" | grep . | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 own=$(median "${rates[wasmilter]}")
 echo "medians"
 for name in "no milter" "trivial milter"; do

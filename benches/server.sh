@@ -7,54 +7,19 @@
 # Needs smtp-source and smtp-sink (Debian: postfix). Postfix itself takes part if this runs as root and its user exists.
 set -euo pipefail
 
-plugins=first-party connections=10 messages=5000 size=4096 rounds=3 server=
-while [ $# -gt 1 ]; do
-    case "$1" in
-    --plugins) plugins=$2 ;;
-    --connections) connections=$2 ;;
-    --messages) messages=$2 ;;
-    --size) size=$2 ;;
-    --rounds) rounds=$2 ;;
-    --server) server=$(realpath "$2") ;;
-    *) break ;;
-    esac
-    shift 2
-done
-if [ $# -gt 0 ]; then
-    sed -n '5s/^# *//p' "$0" >&2
-    exit 2
-fi
-PATH=$PATH:/usr/sbin
-for program in smtp-source smtp-sink; do
-    command -v "$program" >/dev/null || { echo "$program is not installed (Debian: postfix)" >&2; exit 2; }
-done
+plugins=first-party connections=10 messages=5000 size=4096 rounds=3
+. "$(dirname "$0")/common.sh"
+need postfix smtp-source smtp-sink
 cd "$(dirname "$0")/.."
-if [ -z "$server" ]; then
-    cargo build --release --locked --quiet
-    server=${CARGO_TARGET_DIR:-target}/release/wasmilter
-fi
-
-# Not in memory: what is measured is mail on a disk.
-place=$(mktemp -d "${TMPDIR:-/var/tmp}/wasmilter-bench.XXXXXX")
-chmod 755 "$place"
-pids=() postfix=
-end() {
-    [ -z "$postfix" ] || postfix -c "$postfix" stop >/dev/null 2>&1 || true
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null && wait "$pid" 2>/dev/null || true; done
-    rm -rf "$place"
-}
-trap end EXIT
+build
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-answers() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 until_it_answers() {
     for _ in $(seq 300); do answers "$1" && return; sleep 0.1; done
     echo "nothing listens on port $1" >&2
     exit 1
 }
 now() { date +%s.%N; }
-# Seconds of CPU that a process has used.
-cpu() { awk -v hz="$(getconf CLK_TCK)" '{ sub(/.*\) /, ""); print ($12 + $13) / hz }' "/proc/$1/stat"; }
 send() { smtp-source -d -s "$connections" -m "$messages" -l "$size" -f bench@example.net -t user@example.test "127.0.0.1:$1"; }
 
 echo "$(nproc) cores, $(uname -sr); $size octets, $connections connections, $messages messages a round; plugins: $plugins"
@@ -175,7 +140,6 @@ for number in $(seq "$rounds"); do
     fi
 done
 
-median() { tr ' ' '\n' <<<"$1" | grep . | sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 own=$(median "${rates[wasmilter]}")
 echo "medians"
 for name in smtp-sink Postfix; do

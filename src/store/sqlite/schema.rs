@@ -117,7 +117,7 @@ CREATE INDEX message_changed ON message (mailbox, modseq) WHERE modseq <> arrive
 DROP INDEX journal_message;
 CREATE INDEX journal_message ON journal (id >> 8, message_key) WHERE message_key IS NOT NULL;
 
--- Version 1 of what is laid over the octets, which most messages have one of: beside them, unless it is in the table of that name.
+-- Version 1 of what is laid over the octets, for most messages the only one: beside them, unless it is in the table of that name.
 ALTER TABLE blob ADD COLUMN splices BLOB;
 ",
 ];
