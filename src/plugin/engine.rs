@@ -22,9 +22,10 @@ const TABLES: u32 = 4;
 const MAX_TABLES: u32 = 16;
 const MEMORIES: u32 = 2;
 
-/// Octets of what an instance has touched that its place keeps for the next one: most interpreters touch less. A filter that eats
-/// memory leaves as much in each place that it had.
-const KEPT: usize = 4 * 1024 * 1024;
+/// Octets of what an instance has touched that its place keeps for the next one, and of its stack. Compiled filters touch less. What
+/// is above that goes back to the system, or a filter that eats memory would leave as much in each place that it had.
+const KEPT: usize = 1024 * 1024;
+const STACK_KEPT: usize = 16 * 1024;
 
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
@@ -109,6 +110,8 @@ fn settings(engine: &EngineConfig, pooled: bool) -> Config {
         .strategy(Strategy::Cranelift)
         .epoch_interruption(true)
         .memory_init_cow(true)
+        // Without it a stack is never given back: a recursion leaves half a MiB in each place, and what it worked on.
+        .async_stack_zeroing(true)
         .concurrency_support(false)
         // What compilers emit for WASI 0.2; each further feature is more code to trust.
         .wasm_component_model(true)
@@ -138,7 +141,7 @@ fn pool(engine: &EngineConfig) -> PoolingAllocationConfig {
         .total_stacks(count)
         .max_memory_size(usize::try_from(engine.most.memory).unwrap_or(usize::MAX))
         .table_keep_resident(16 * 1024)
-        .async_stack_keep_resident(64 * 1024)
+        .async_stack_keep_resident(STACK_KEPT)
         .linear_memory_keep_resident(if scan { KEPT } else { 0 })
         .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
     pool

@@ -70,8 +70,9 @@ pub fn wants(screen: &Screen) -> Wants {
             (Stage::Helo, "{tls_version} {cipher}"),
             (
                 Stage::Mail,
-                "{auth_authen} {auth_type} {tls_version} {cipher} r",
+                "i {auth_authen} {auth_type} {tls_version} {cipher} r",
             ),
+            // Postfix has it only now; Sendmail (8.17) does not look at what is asked for here.
             (Stage::End, "i"),
         ],
     }

@@ -1,4 +1,4 @@
-//! The milter listener as mail servers see it: one that a test scripts, and Postfix. And milters as links of the chain: OpenDKIM, our own
+//! The milter listener as mail servers see it: one that a test scripts, Postfix, and Sendmail. And milters as links of the chain: OpenDKIM, our own
 //! listener, and some that lie.
 
 mod abuse;
@@ -14,15 +14,17 @@ mod postfix;
 pub mod postfix_rig;
 mod progress;
 pub mod restart;
+mod sendmail;
+mod sendmail_rig;
 
 use crate::support::Server;
 use mta::Mta;
 use std::path::Path;
 use std::time::Duration;
 use wasmilter::config::Protocol;
-use wasmilter::mail::Journal;
+use wasmilter::mail::{Address, Journal};
 use wasmilter::plugin::embedded::EmbeddedPlugin;
-use wasmilter::store::Store;
+use wasmilter::store::{MailboxName, Store};
 
 /// `tests/guest`, which does what its configuration says.
 static GUEST: &[u8] = include_bytes!(env!("WASMILTER_TEST_GUEST"));
@@ -77,6 +79,31 @@ async fn journal(server: &Server, id: &str) -> Journal {
         }
     })
     .await
+}
+
+/// The messages that a recipient has, as they were handed over, once there are so many; None if they don't come.
+pub async fn received(mailboxes: &Server, to: &str, count: usize) -> Option<Vec<String>> {
+    let store = mailboxes.app.store();
+    let login = Address::parse(to).unwrap();
+    let account = store.account(&login).await.unwrap().unwrap().id;
+    let inbox = store.mailbox(account, &MailboxName::inbox()).await.unwrap();
+    let waiting = async {
+        loop {
+            let messages = store.messages(inbox.id).await.unwrap();
+            if messages.len() >= count {
+                return messages;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let waited = tokio::time::timeout(Duration::from_secs(60), waiting).await;
+    let mut texts = Vec::new();
+    for message in waited.ok()? {
+        let content = store.content(inbox.id, message.uid).await.unwrap();
+        let octets = content.received().bytes().unwrap();
+        texts.push(String::from_utf8(octets.to_vec()).unwrap());
+    }
+    Some(texts)
 }
 
 /// Far longer than anything here takes; a test that hangs ends with a word.

@@ -8,8 +8,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use wasmilter::config::Protocol;
-use wasmilter::mail::Address;
-use wasmilter::store::{MailboxName, Store};
 
 pub struct Postfix {
     directory: tempfile::TempDir,
@@ -153,28 +151,9 @@ impl Postfix {
 
     /// The messages that alice has, as Postfix handed them over, once there are so many.
     pub async fn delivered(&self, to: &str, count: usize) -> Vec<String> {
-        let store = self.mailboxes.app.store();
-        let login = Address::parse(to).unwrap();
-        let account = store.account(&login).await.unwrap().unwrap().id;
-        let inbox = store.mailbox(account, &MailboxName::inbox()).await.unwrap();
-        let waiting = async {
-            loop {
-                let messages = store.messages(inbox.id).await.unwrap();
-                if messages.len() >= count {
-                    return messages;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let Ok(messages) = tokio::time::timeout(Duration::from_secs(60), waiting).await else {
+        let Some(texts) = super::received(&self.mailboxes, to, count).await else {
             panic!("not delivered:\n{}", self.log());
         };
-        let mut texts = Vec::new();
-        for message in messages {
-            let content = store.content(inbox.id, message.uid).await.unwrap();
-            let octets = content.received().bytes().unwrap();
-            texts.push(String::from_utf8(octets.to_vec()).unwrap());
-        }
         texts
     }
 

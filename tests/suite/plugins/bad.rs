@@ -2,9 +2,10 @@
 //! `on-error`, the others don't notice. `WASMILTER_BAD_MESSAGES` and `WASMILTER_RELOADS` make it as long as you like.
 
 use super::*;
-use crate::support::process::Sender;
-use crate::support::{ALICE, Server};
+use crate::support::process::{Process, Sender, run};
+use crate::support::{self, ALICE, Server};
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Weak;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use wasmilter::chain::{Chain, Draft, Run};
@@ -14,6 +15,11 @@ use wasmilter::store::Store;
 fn from_environment(name: &str, default: usize) -> usize {
     let set = std::env::var(name).ok();
     set.map_or(default, |text| text.parse().unwrap())
+}
+
+/// To each server.
+fn messages() -> usize {
+    from_environment("WASMILTER_BAD_MESSAGES", 60)
 }
 
 /// What each does at `message`, with `skip` for its failures. The limits are small so that the suite ends soon.
@@ -98,9 +104,8 @@ fn leb(mut value: u32) -> Vec<u8> {
 }
 
 /// Sends so many messages over a few connections; replies by the number of the message.
-async fn send(server: &Server, count: usize) -> HashMap<usize, (u16, String)> {
+async fn send(smtp: SocketAddr, count: usize) -> HashMap<usize, (u16, String)> {
     const CONNECTIONS: usize = 4;
-    let smtp = server.smtp();
     let senders: Vec<_> = (0..CONNECTIONS)
         .map(|first| {
             tokio::task::spawn_blocking(move || {
@@ -150,14 +155,6 @@ fn quantiles(mut times: Vec<Duration>) -> String {
     format!("median {:?}, p99 {:?}", at(50), at(99))
 }
 
-/// MiB of this process; 0 where there is no /proc.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
-    kib.unwrap_or_default() / 1024
-}
-
 /// The healthy ones did what they do, in this time.
 fn untouched(journal: &Journal, name: &str) -> Duration {
     let mut turns = journal.turns.iter();
@@ -168,74 +165,149 @@ fn untouched(journal: &Journal, name: &str) -> Duration {
     turn.elapsed
 }
 
+fn write_healthy(plugins: &Path, name: &str, order: u32) {
+    let does = "message = [\"score FINE 1 a\", \"add X-Fine 1\"]";
+    let manifest = format!("order = {order}\n[config]\n{does}");
+    write(plugins, name, &manifest, GUEST);
+}
+
+/// As many as there are bad ones, which do next to nothing.
+fn write_quiet(plugins: &Path) {
+    for (name, ..) in BAD {
+        write(plugins, name, "[config]\nmessage = [\"log here\"]", GUEST);
+    }
+}
+
+fn write_bad(plugins: &Path) {
+    for (name, limits, steps) in BAD {
+        let manifest =
+            format!("on-error = \"skip\"\n[limits]\n{limits}\n[config]\nmessage = {steps}");
+        write(plugins, name, &manifest, GUEST);
+    }
+    write(plugins, "many-exports", "", &many_exports(5000));
+    let octets = if messages() > 1000 {
+        100 << 20
+    } else {
+        4 << 20
+    };
+    write(plugins, "fat", "on-error = \"skip\"", &fat(octets));
+}
+
+/// Each bad one failed, or was refused what it must not do, and the message went on to the next filter.
+fn contained(journal: &Journal) {
+    let harmless = ["forges-header", "out-of-range", "floods-host", "floods-log"];
+    for turn in &journal.turns {
+        assert_eq!(turn.verdict, Verdict::Continue, "{turn:?}");
+        if turn.hook != Hook::Message {
+            continue;
+        }
+        let bad = BAD.iter().any(|(name, ..)| *name == turn.filter);
+        if bad && !harmless.contains(&turn.filter.as_str()) && turn.filter != "traps-at-times" {
+            assert!(turn.result.is_err(), "{turn:?}");
+        }
+        if turn.filter == "forges-header" && turn.result.is_ok() {
+            assert_eq!((turn.edits.len(), turn.refused.len()), (1, 2), "{turn:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_plugins_cost_their_own_turn_and_no_message() {
-    let messages = from_environment("WASMILTER_BAD_MESSAGES", 60);
-    let full = messages > 1000;
-    let healthy = |order: u32| {
-        format!("order = {order}\n[config]\nmessage = [\"score FINE 1 a\", \"add X-Fine 1\"]")
+    let messages = messages();
+    // They take turns, so that a slow minute of the machine is that of all of them.
+    let rounds = if messages > 1000 { 20 } else { 2 };
+    let config = "[plugins]\ndirectory = \"plugins\"\n";
+    let beside = |write_others: fn(&Path)| {
+        Server::with(config, move |home| {
+            let plugins = home.join("plugins");
+            write_healthy(&plugins, "a-healthy", 1);
+            write_healthy(&plugins, "z-healthy", 99);
+            write_others(&plugins);
+        })
     };
-    // To compare with: as many that do next to nothing.
-    let quiet = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
-        let plugins = home.join("plugins");
-        write(&plugins, "a-healthy", &healthy(1), GUEST);
-        for (name, ..) in BAD {
-            write(&plugins, name, "[config]\nmessage = [\"log here\"]", GUEST);
-        }
-    })
-    .await;
-    let (before, mut times) = (resident(), Vec::new());
-    for (_, reply) in send(&quiet, messages).await.into_values() {
-        times.push(untouched(&journal(&quiet, &reply).await, "a-healthy"));
-    }
-    eprintln!("a-healthy beside quiet ones: {}", quantiles(times));
-    eprintln!("resident: {before} MiB, {} MiB after the mail", resident());
-    quiet.app.stop().await;
-    eprintln!("resident: {} MiB without that server", resident());
-    let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
-        let plugins = home.join("plugins");
-        write(&plugins, "a-healthy", &healthy(1), GUEST);
-        write(&plugins, "z-healthy", &healthy(99), GUEST);
-        for (name, limits, steps) in BAD {
-            let manifest =
-                format!("on-error = \"skip\"\n[limits]\n{limits}\n[config]\nmessage = {steps}");
-            write(&plugins, name, &manifest, GUEST);
-        }
-        write(&plugins, "many-exports", "", &many_exports(5000));
-        let octets = if full { 100 << 20 } else { 4 << 20 };
-        write(&plugins, "fat", "on-error = \"skip\"", &fat(octets));
-    })
-    .await;
-    let filters = server.app.filters();
+    let nobody = beside(|_| {}).await;
+    let quiet = beside(write_quiet).await;
+    let bad = beside(write_bad).await;
+    let filters = bad.app.filters();
     assert_eq!(filters.len(), BAD.len() + 3, "{filters:?}");
     assert!(!filters.iter().any(|name| name.starts_with("many-exports")));
-    let (before, mut times) = (resident(), Vec::new());
 
-    for (n, (code, reply)) in send(&server, messages).await {
-        assert_eq!(code, 250, "message {n}: {reply}");
-        let journal = journal(&server, &reply).await;
-        assert!(is_filed(&journal), "message {n}: {journal:?}");
-        times.push(untouched(&journal, "a-healthy"));
-        untouched(&journal, "z-healthy");
-        for turn in &journal.turns {
-            assert_eq!(turn.verdict, Verdict::Continue, "{turn:?}");
-            if turn.hook != Hook::Message {
-                continue;
-            }
-            let bad = BAD.iter().any(|(name, ..)| *name == turn.filter);
-            let harmless = ["forges-header", "out-of-range", "floods-host", "floods-log"];
-            if bad && !harmless.contains(&turn.filter.as_str()) && turn.filter != "traps-at-times" {
-                assert!(turn.result.is_err(), "{turn:?}");
-            }
-            if turn.filter == "forges-header" && turn.result.is_ok() {
-                assert_eq!((turn.edits.len(), turn.refused.len()), (1, 2), "{turn:?}");
+    let mut servers = [
+        ("no other one", nobody, Vec::new()),
+        ("quiet ones", quiet, Vec::new()),
+        ("bad ones", bad, Vec::new()),
+    ];
+    for _ in 0..rounds {
+        for (others, server, times) in &mut servers {
+            for (n, (code, reply)) in send(server.smtp(), messages / rounds).await {
+                assert_eq!(code, 250, "message {n} beside {others}: {reply}");
+                let journal = journal(server, &reply).await;
+                assert!(is_filed(&journal), "message {n}: {journal:?}");
+                times.push(untouched(&journal, "a-healthy"));
+                untouched(&journal, "z-healthy");
+                if *others == "bad ones" {
+                    contained(&journal);
+                }
             }
         }
     }
-    eprintln!("a-healthy beside the bad ones: {}", quantiles(times));
-    eprintln!("resident: {before} MiB, {} MiB after the mail", resident());
-    server.app.stop().await;
-    eprintln!("resident: {} MiB without that server", resident());
+    for (others, server, times) in servers {
+        eprintln!("a healthy filter beside {others}: {}", quantiles(times));
+        server.app.stop().await;
+    }
+}
+
+/// MiB of this process; 0 where there is no /proc.
+fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
+}
+
+/// What a server of its own has in memory before bad plugins come, with them, and when they are gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_plugins_take_no_memory_along() {
+    let messages = messages();
+    let home = tempfile::tempdir().unwrap();
+    let plugins = home.path().join("plugins");
+    write_healthy(&plugins, "a-healthy", 1);
+    write_healthy(&plugins, "z-healthy", 99);
+    let config = support::config(home.path(), "[plugins]\ndirectory = \"plugins\"\n");
+    support::accounts(&config).await;
+    let file = home.path().join("wasmilter.toml");
+    let server = Process::serve(&file, 3);
+    let reload = async || {
+        let file = file.to_str().unwrap().to_owned();
+        let reload = move || run(&["plugin", "reload", "--config", &file], "");
+        let output = tokio::task::spawn_blocking(reload).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(said.contains("a-healthy"), "{said}");
+        said
+    };
+    let mail = async || {
+        for (n, (code, reply)) in send(server.address("smtp"), messages).await {
+            assert_eq!(code, 250, "message {n}: {reply}");
+        }
+        resident(server.id())
+    };
+    let warm = mail().await;
+    write_bad(&plugins);
+    assert!(reload().await.contains("sleeps"));
+    let (one, two) = (mail().await, mail().await);
+    for (name, ..) in BAD {
+        fs::remove_dir_all(plugins.join(name)).unwrap();
+    }
+    for name in ["many-exports", "fat"] {
+        fs::remove_dir_all(plugins.join(name)).unwrap();
+    }
+    assert!(!reload().await.contains("sleeps"));
+    let gone = resident(server.id());
+    eprintln!(
+        "after {messages} messages {warm} MiB, with bad plugins {one} after as many and {two} after as many again, \
+         {gone} when they are gone, {} after as many without them",
+        mail().await
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -253,7 +325,7 @@ async fn each_bad_plugin_has_its_own_policy() {
             write(&plugins, "bad", &bad, GUEST);
         })
         .await;
-        for (n, (code, reply)) in send(&server, messages).await {
+        for (n, (code, reply)) in send(server.smtp(), messages).await {
             assert_eq!(code, expected, "{on_error}, message {n}: {reply}");
         }
         server.app.stop().await;
@@ -360,7 +432,6 @@ async fn reloads_under_load_mix_nothing_and_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shadow_is_compared_and_a_version_rolled_back_by_command() {
-    use crate::support::process::run;
     let server = Server::with("[plugins]\ndirectory = \"plugins\"\n", |home| {
         let plugins = home.join("plugins");
         write(&plugins, "guest", "version = \"1\"\n[config]\nmessage = [\"score OLD 1 a\"]", GUEST);
@@ -368,7 +439,7 @@ async fn a_shadow_is_compared_and_a_version_rolled_back_by_command() {
         write(&plugins, "guest@next", next, GUEST);
     })
     .await;
-    let replies = send(&server, 9).await;
+    let replies = send(server.smtp(), 9).await;
     let file = server.home.path().join("wasmilter.toml");
     let file = file.to_str().unwrap().to_owned();
     let command = async |arguments: &[&str]| {
