@@ -303,11 +303,14 @@ async fn bad_plugins_take_no_memory_along() {
     }
     assert!(!reload().await.contains("sleeps"));
     let gone = resident(server.id());
+    let after = mail().await;
     eprintln!(
         "after {messages} messages {warm} MiB, with bad plugins {one} after as many and {two} after as many again, \
-         {gone} when they are gone, {} after as many without them",
-        mail().await
+         {gone} when they are gone, {after} after as many without them"
     );
+    // What they take is taken once, not with each message.
+    assert!(two <= one + 48, "{one} MiB, then {two}");
+    assert!(after <= one, "{one} MiB with them, {after} without");
 }
 
 #[tokio::test(flavor = "multi_thread")]
