@@ -29,6 +29,13 @@ impl Sendmail {
             eprintln!("skipped: only root can start Sendmail");
             return None;
         }
+        let own_name = Command::new("unshare").args(["--uts", "true"]).status();
+        if !own_name.is_ok_and(|status| status.success()) {
+            eprintln!(
+                "skipped: Sendmail cannot be given a host name of its own here (unshare --uts)"
+            );
+            return None;
+        }
         Some(program)
     }
 
