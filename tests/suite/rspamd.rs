@@ -1,5 +1,7 @@
-//! Rspamd's scan protocol, as programs made for it speak it: rspamc of Debian, Exim's way from before HTTP, Haraka with its plugin.
+//! Rspamd's scan protocol, as programs made for it speak it: rspamc of Debian, Exim with its way from before HTTP, Haraka with
+//! its plugin.
 
+mod exim;
 mod haraka;
 
 use crate::hooks::{journal, logged};

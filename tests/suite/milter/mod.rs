@@ -18,7 +18,9 @@ mod sendmail;
 mod sendmail_rig;
 
 use crate::support::Server;
+use crate::support::process::Sender;
 use mta::Mta;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 use wasmilter::config::Protocol;
@@ -79,6 +81,16 @@ async fn journal(server: &Server, id: &str) -> Journal {
         }
     })
     .await
+}
+
+/// Sends one message to a mail server; the reply to it.
+pub async fn send(address: SocketAddr, to: &str, message: &str) -> (u16, String) {
+    let (to, message) = (to.to_owned(), message.to_owned());
+    let sending = tokio::task::spawn_blocking(move || {
+        let mut sender = Sender::connect(address).unwrap();
+        sender.send_octets(&to, message.as_bytes()).unwrap()
+    });
+    soon(sending).await.unwrap()
 }
 
 /// The messages that a recipient has, as they were handed over, once there are so many; None if they don't come.

@@ -1,6 +1,5 @@
 //! A Postfix of our own in a temporary directory, on a port that the system chooses, which delivers by LMTP to a server of ours.
 
-use crate::support::process::Sender;
 use crate::support::{self, ALICE, BOB, Server};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -26,9 +25,7 @@ impl Postfix {
     /// `services` is put behind the rest of master.cf.
     pub async fn with_services(milter: &str, more: &str, services: &str) -> Option<Self> {
         support::program("postfix")?;
-        let user = Command::new("id").arg("-u").output().unwrap().stdout;
-        if user != b"0\n" {
-            eprintln!("skipped: only root can start Postfix");
+        if !support::is_root("Postfix") {
             return None;
         }
         let lmtp = "[[listener]]\nprotocol = \"lmtp\"\naddress = \"127.0.0.1:0\"\n";
@@ -134,12 +131,7 @@ impl Postfix {
 
     /// Sends one message; the reply to it.
     pub async fn send(&self, to: &str, message: &str) -> (u16, String) {
-        let (address, to, message) = (self.address, to.to_owned(), message.to_owned());
-        let sending = tokio::task::spawn_blocking(move || {
-            let mut sender = Sender::connect(address).unwrap();
-            sender.send_octets(&to, message.as_bytes()).unwrap()
-        });
-        super::soon(sending).await.unwrap()
+        super::send(self.address, to, message).await
     }
 
     /// Sends one message that is taken; its queue id.

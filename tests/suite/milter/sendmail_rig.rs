@@ -3,7 +3,6 @@
 
 use super::postfix_rig::free;
 use super::{received, soon};
-use crate::support::process::Sender;
 use crate::support::{self, Server};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
@@ -24,9 +23,7 @@ impl Sendmail {
         let program = root().join("usr/libexec/sendmail/sendmail");
         support::program(program.to_str().unwrap())?;
         support::program("m4")?;
-        let user = Command::new("id").arg("-u").output().unwrap().stdout;
-        if user != b"0\n" {
-            eprintln!("skipped: only root can start Sendmail");
+        if !support::is_root("Sendmail") {
             return None;
         }
         let own_name = Command::new("unshare").args(["--uts", "true"]).status();
@@ -108,12 +105,7 @@ impl Sendmail {
 
     /// Sends one message; the reply to it.
     pub async fn send(&self, to: &str, message: &str) -> (u16, String) {
-        let (address, to, message) = (self.address, to.to_owned(), message.to_owned());
-        let sending = tokio::task::spawn_blocking(move || {
-            let mut sender = Sender::connect(address).unwrap();
-            sender.send_octets(&to, message.as_bytes()).unwrap()
-        });
-        soon(sending).await.unwrap()
+        super::send(self.address, to, message).await
     }
 
     /// Sends one message that is taken; its queue id.

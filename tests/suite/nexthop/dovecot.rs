@@ -26,13 +26,7 @@ impl Dovecot {
     /// None, said in one line, where there is none or this is not root.
     async fn start() -> Option<Self> {
         let mut command = support::program("dovecot")?;
-        let user = std::process::Command::new("id")
-            .arg("-u")
-            .output()
-            .unwrap()
-            .stdout;
-        if user != b"0\n" {
-            eprintln!("skipped: Dovecot is started by root here");
+        if !support::is_root("Dovecot") {
             return None;
         }
         let directory = tempfile::tempdir().unwrap();

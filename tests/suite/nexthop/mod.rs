@@ -1,6 +1,8 @@
-//! Messages that go on to a next hop: one that a test scripts, Postfix in both ways, and Dovecot.
+//! Messages that go on to a next hop: one that a test scripts, Postfix and Exim in both ways, and Dovecot.
 
 mod dovecot;
+mod exim;
+pub mod exim_rig;
 mod hop;
 mod lies;
 mod lmtp;
@@ -61,6 +63,13 @@ impl Relay {
         // Behind that of `support`, which delivers here.
         let listener = ours.next_back().unwrap().endpoint.clone();
         Self { server, listener }
+    }
+
+    fn address(&self) -> SocketAddr {
+        match &self.listener {
+            Endpoint::Tcp(address) => *address,
+            Endpoint::Unix(path) => panic!("{} is a socket file", path.display()),
+        }
     }
 
     /// Up to where MAIL can be said.

@@ -11,7 +11,8 @@ use std::path::PathBuf;
 
 const MARK: &str = "X-Filtered: yes\r\n";
 
-fn prepared(home: &Path, address: SocketAddr, reinject: SocketAddr) -> PathBuf {
+/// A configuration for a server at this address, with a filter that marks what it has seen.
+pub fn prepared(home: &Path, address: SocketAddr, reinject: SocketAddr) -> PathBuf {
     guest(home, r#"message = ["add X-Filtered yes"]"#);
     let config = config("smtp", reinject, "").replacen("127.0.0.1:0", &address.to_string(), 1);
     support::config(home, &config);

@@ -3,6 +3,7 @@
 pub mod dns;
 pub mod http;
 pub mod imap;
+pub mod page;
 pub mod process;
 
 use std::net::SocketAddr;
@@ -106,6 +107,15 @@ pub fn program(name: &str) -> Option<Command> {
     );
     eprintln!("skipped: {name} is not installed");
     None
+}
+
+/// Whether this is root, who alone may start such a program; said in one line where it isn't.
+pub fn is_root(program: &str) -> bool {
+    let user = Command::new("id").arg("-u").output().unwrap().stdout;
+    if user != b"0\n" {
+        eprintln!("skipped: only root can start {program}");
+    }
+    user == b"0\n"
 }
 
 /// Runs a program beside the server, which may be on this thread, and wants it to succeed within half a minute.
