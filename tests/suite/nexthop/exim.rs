@@ -4,6 +4,7 @@ use super::exim_rig::{Exim, Lines};
 use super::restart::prepared;
 use super::*;
 use crate::milter::postfix_rig::{free, without_trace};
+use crate::milter::restart::{Load, nothing_is_lost};
 use crate::support::page::blocks;
 use crate::support::process::Process;
 
@@ -191,7 +192,7 @@ async fn while_we_are_gone_exim_has_clients_come_again_or_keeps_their_mail() {
     if Exim::program().is_none() {
         return;
     }
-    for way in [|before| before, behind] {
+    for way in [|before: Lines| before, behind] {
         let home = tempfile::tempdir().unwrap();
         let (at, reinject) = (free(), free());
         let mut lines = way(lines(at, reinject));
@@ -220,6 +221,36 @@ async fn while_we_are_gone_exim_has_clients_come_again_or_keeps_their_mail() {
         until(|| exim.queued() == 0).await;
         assert_eq!(exim.delivered(ALICE, 1).await.len(), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn before_the_queue_of_exim_nothing_is_lost_when_we_are_killed_under_load() {
+    if Exim::program().is_none() {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let (at, reinject) = (free(), free());
+    let Some(exim) = Exim::start(&lines(at, reinject)).await else {
+        return;
+    };
+    let file = prepared(home.path(), at, reinject);
+    let mut server = Process::serve(&file, 4);
+    let (load, senders) = Load::start(exim.address);
+    for stop in [Process::kill, |server: Process| {
+        assert!(server.terminate().success());
+    }] {
+        load.acknowledges(20).await;
+        stop(server);
+        // Nobody is there.
+        load.defers().await;
+        server = Process::serve(&file, 4);
+    }
+    load.acknowledges(20).await;
+    let acknowledged = load.end(senders);
+    // Nothing went into the queue in front.
+    until(|| exim.queued() == 0).await;
+    let delivered = exim.delivered(ALICE, acknowledged.len()).await;
+    nothing_is_lost(&acknowledged, &delivered, &exim.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]
