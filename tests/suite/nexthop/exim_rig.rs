@@ -8,7 +8,6 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use wasmilter::net::Owner;
 
 /// What a test writes into its configuration, each at the beginning of the place it belongs to.
@@ -195,7 +194,7 @@ fn configure(home: &Path, lines: &Lines, address: SocketAddr, mailboxes: SocketA
     );
     std::fs::write(home.join("conf"), conf).unwrap();
     // It wants to be this user, who is there where its package is installed.
-    let nobody: Owner = "nobody:".parse().unwrap();
+    let nobody: Owner = "nobody:nogroup".parse().unwrap();
     let (user, group) = (nobody.user.unwrap(), nobody.group.unwrap());
     let ours = |file: &str, line: &str| {
         let theirs = std::fs::read_to_string(Path::new("/etc").join(file)).unwrap();
