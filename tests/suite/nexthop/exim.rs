@@ -36,7 +36,7 @@ fn lines(filter: SocketAddr, reinject: SocketAddr) -> Lines {
 fn behind(before: Lines) -> Lines {
     let main = before
         .main
-        .replace("chunking_advertise_hosts =\n", "")
+        .replace("chunking_advertise_hosts =\nprdr_enable = false\n", "")
         .replace("acl_smtp_predata = acl_check_predata\n", "");
     Lines {
         main,
