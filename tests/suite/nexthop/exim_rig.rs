@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use wasmilter::net::Owner;
 
+/// It has users and processes of its own.
+const ALONE: [&str; 3] = ["--mount", "--pid", "--fork"];
+
 /// What a test writes into its configuration, each at the beginning of the place it belongs to.
 #[derive(Debug, Clone, Default)]
 pub struct Lines {
@@ -43,9 +46,9 @@ impl Exim {
         if !support::is_root("Exim") {
             return None;
         }
-        let own_users = Command::new("unshare").args(["--mount", "true"]).status();
-        if !own_users.is_ok_and(|status| status.success()) {
-            eprintln!("skipped: Exim cannot be given its user here (unshare --mount)");
+        let alone = Command::new("unshare").args(ALONE).arg("true").status();
+        if !alone.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: Exim cannot be given its user here (unshare --mount --pid)");
             return None;
         }
         Some(program)
@@ -64,7 +67,8 @@ impl Exim {
         std::fs::set_permissions(home.join("exim"), PermissionsExt::from_mode(0o755)).unwrap();
         let said = std::fs::File::create(home.join("said")).unwrap();
         let daemon = Command::new("unshare")
-            .args(["--mount", "sh", "-c"])
+            .args(ALONE)
+            .args(["sh", "-c"])
             .arg("mount --bind passwd /etc/passwd && mount --bind group /etc/group && exec ./exim -C \"$PWD/conf\" -bdf -q1s")
             .current_dir(home)
             .stdin(Stdio::null())
@@ -214,8 +218,14 @@ fn configure(home: &Path, lines: &Lines, address: SocketAddr, mailboxes: SocketA
 
 impl Drop for Exim {
     fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.daemon.kill();
+        // It is the first of its processes, and all of them end with it: none writes into the directory again.
+        let id = self.daemon.id();
+        let first = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children"));
+        let first = first.unwrap_or_default();
+        let _ = Command::new("kill")
+            .arg("-KILL")
+            .args(first.split_whitespace())
+            .status();
         let _ = self.daemon.wait();
     }
 }

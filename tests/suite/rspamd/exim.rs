@@ -51,6 +51,7 @@ async fn exim_does_what_the_filters_say() {
     exim.taken(ALICE, &about("aside")).await;
     assert_eq!((exim.queued(), exim.frozen()), (1, 1));
     exim.taken(ALICE, &about("hello")).await;
+    exim.delivered(ALICE, 1).await;
     let id = exim.taken(ALICE, &about("junk")).await;
     let delivered = exim.delivered(ALICE, 2).await;
     for (text, score, is_junk) in [
