@@ -24,7 +24,7 @@ const MEMORIES: u32 = 2;
 
 /// Octets of what an instance has touched that its place keeps for the next one, and of its stack. Compiled filters touch less. What
 /// is above that goes back to the system, or a filter that eats memory would leave as much in each place that it had.
-const KEPT: usize = 1024 * 1024;
+const KEPT: usize = 256 * 1024;
 const STACK_KEPT: usize = 16 * 1024;
 
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use crate::config::{Group, Place};
 use crate::rules::Symbol;
 use crate::text;
 use std::collections::BTreeMap;
+use std::num::TryFromIntError;
 
 /// Octets of the shortest phrase that is looked for.
 const SHORTEST: usize = 3;
@@ -12,8 +13,9 @@ const SHORTEST: usize = 3;
 #[derive(Debug)]
 pub struct Phrases {
     patterns: Vec<Pattern>,
-    /// Patterns by their first octets: at most words there is none.
-    starts: Vec<Vec<Start>>,
+    /// Most words of most texts begin none of those that are longer than a head.
+    short: Starts,
+    long: Starts,
     groups: Vec<(String, Group)>,
 }
 
@@ -25,41 +27,125 @@ struct Pattern {
     text: Vec<u8>,
 }
 
-/// How a pattern begins: enough to tell nearly all texts that it is not in.
-#[derive(Debug, Clone, Copy)]
-struct Start {
-    head: Head,
-    /// Those bits that the pattern has.
-    mask: u64,
-    pattern: usize,
-}
-
-/// The first octets of a text.
+/// The first octets of a text, as many as a number holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Head(u64);
 
 impl Head {
-    const BITS: u32 = 12;
-    const SLOTS: usize = 1 << Self::BITS;
+    const OCTETS: usize = 8;
 
     fn of(text: &[u8]) -> Self {
-        let octets = text.first_chunk().copied().unwrap_or_else(|| {
-            let mut octets = [0; 8];
-            octets
-                .iter_mut()
-                .zip(text)
-                .for_each(|(to, from)| *to = *from);
-            octets
-        });
-        Self(u64::from_le_bytes(octets))
+        if let Some(octets) = text.first_chunk() {
+            return Self(u64::from_le_bytes(*octets));
+        }
+        let shifts = (0..).step_by(8);
+        let octets = text.iter().zip(shifts);
+        Self(octets.fold(0, |head, (octet, shift)| head | u64::from(*octet) << shift))
     }
 
-    /// Where it stands in the table of starts: the shortest phrases have three octets, so it goes by those.
-    fn slot(self) -> usize {
-        // The upper bits of the product depend on all three.
-        let product = (self.0 << 40).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        usize::try_from(product >> (u64::BITS - Self::BITS)).unwrap_or_default()
+    /// The bits that a text of so many octets has.
+    fn mask(octets: usize) -> u64 {
+        Self::of(&[0xff; Self::OCTETS][..octets.min(Self::OCTETS)]).0
     }
+}
+
+/// Patterns by their first octets, in slots of a table.
+#[derive(Debug)]
+struct Starts {
+    /// The octets by which the slot is chosen: no pattern has fewer.
+    mask: u64,
+    /// A bit for each place that a pattern has among many: at nearly all words it is 0.
+    marks: Vec<u64>,
+    /// Where the patterns of each slot begin; they end where those of the next one do.
+    slots: Vec<u16>,
+    starts: Vec<Start>,
+}
+
+/// How a pattern begins: enough to tell nearly all texts that it is not in.
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    head: u64,
+    mask: u64,
+    /// What follows the head.
+    next: u64,
+    next_mask: u64,
+    pattern: usize,
+}
+
+impl Starts {
+    const SLOTS: u32 = 11;
+    const MARKS: u32 = 14;
+
+    fn new<'a>(
+        octets: usize,
+        patterns: impl Iterator<Item = (usize, &'a [u8])>,
+    ) -> Result<Self, TryFromIntError> {
+        let mask = Head::mask(octets);
+        let mut starts: Vec<Start> = patterns
+            .map(|(pattern, text)| {
+                let rest = text.get(Head::OCTETS..).unwrap_or_default();
+                Start {
+                    head: Head::of(text).0,
+                    mask: Head::mask(text.len()),
+                    next: Head::of(rest).0,
+                    next_mask: Head::mask(rest.len()),
+                    pattern,
+                }
+            })
+            .collect();
+        let hash = |start: &Start| Self::hash(start.head & mask);
+        starts.sort_by_key(hash);
+        let slots = 0..=1 << Self::SLOTS;
+        let slots = slots
+            .map(|slot| starts.partition_point(|start| place(hash(start), Self::SLOTS) < slot));
+        let mut marks = vec![0; 1 << (Self::MARKS - u64::BITS.trailing_zeros())];
+        for start in &starts {
+            let mark = place(hash(start), Self::MARKS);
+            if let Some(marks) = marks.get_mut(mark / 64) {
+                *marks |= 1 << (mark % 64);
+            }
+        }
+        Ok(Self {
+            slots: slots.map(u16::try_from).collect::<Result<_, _>>()?,
+            mask,
+            marks,
+            starts,
+        })
+    }
+
+    /// The upper bits depend on all octets.
+    fn hash(octets: u64) -> u64 {
+        octets.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Calls for each pattern that a text with this head can begin with, as far as the first octets tell.
+    fn each(&self, head: Head, text: &[u8], found: impl FnMut(usize)) {
+        let hash = Self::hash(head.0 & self.mask);
+        let mark = place(hash, Self::MARKS);
+        let marks = self.marks.get(mark / 64).copied().unwrap_or_default();
+        if marks >> (mark % 64) & 1 == 1 {
+            self.compare(hash, head, text, found);
+        }
+    }
+
+    #[cold]
+    fn compare(&self, hash: u64, head: Head, text: &[u8], mut found: impl FnMut(usize)) {
+        let Some([from, to, ..]) = self.slots.get(place(hash, Self::SLOTS)..) else {
+            return;
+        };
+        let starts = self.starts.get(usize::from(*from)..usize::from(*to));
+        let next = Head::of(text.get(Head::OCTETS..).unwrap_or_default());
+        for start in starts.unwrap_or_default() {
+            if head.0 & start.mask == start.head && next.0 & start.next_mask == start.next {
+                found(start.pattern);
+            }
+        }
+    }
+}
+
+/// The upper bits of a hash, as an index.
+fn place(hash: u64, bits: u32) -> usize {
+    usize::try_from(hash >> (u64::BITS - bits)).unwrap_or_default()
 }
 
 /// What was found in a message.
@@ -102,21 +188,16 @@ impl Phrases {
             add(symbol, Some(index), &group.any)?;
         }
         add("archive-password", None, archive_password)?;
-        let mut starts = vec![Vec::new(); Head::SLOTS];
-        for (number, Pattern { text, .. }) in patterns.iter().enumerate() {
-            let head = Head::of(text);
-            if let Some(starts) = starts.get_mut(head.slot()) {
-                let Head(mask) = Head::of(&vec![0xff; text.len()]);
-                starts.push(Start {
-                    head,
-                    mask,
-                    pattern: number,
-                });
-            }
-        }
+        let (short, long): (Vec<_>, Vec<_>) = patterns
+            .iter()
+            .map(|pattern| pattern.text.as_slice())
+            .enumerate()
+            .partition(|(_, text)| text.len() < Head::OCTETS);
+        let too_many = |_| format!("[config.phrases]: there are more than {} phrases", u16::MAX);
         Ok(Self {
+            short: Starts::new(SHORTEST, short.into_iter()).map_err(too_many)?,
+            long: Starts::new(Head::OCTETS, long.into_iter()).map_err(too_many)?,
             patterns,
-            starts,
             groups,
         })
     }
@@ -134,19 +215,21 @@ impl Phrases {
         text::at_words(text, |at| {
             let rest = text.get(at..).unwrap_or_default();
             let head = Head::of(rest);
-            for start in self.starts.get(head.slot()).into_iter().flatten() {
-                if head.0 & start.mask != start.head.0 {
-                    continue;
-                }
-                let pattern = self.patterns.get(start.pattern);
-                let pattern = pattern.filter(|pattern| begins(rest, &pattern.text));
-                match pattern.map(|pattern| pattern.group) {
-                    Some(Some(group)) => self.note(group, start.pattern, place, found),
-                    Some(None) => found.archive_password = true,
-                    None => {}
-                }
-            }
+            let mut found = |number| self.look(number, rest, place, found);
+            self.short.each(head, rest, &mut found);
+            self.long.each(head, rest, &mut found);
         });
+    }
+
+    /// Notes a pattern if the text begins with it.
+    fn look(&self, number: usize, text: &[u8], place: Place, found: &mut Found) {
+        let pattern = self.patterns.get(number);
+        let pattern = pattern.filter(|pattern| begins(text, &pattern.text));
+        match pattern.map(|pattern| pattern.group) {
+            Some(Some(group)) => self.note(group, number, place, found),
+            Some(None) => found.archive_password = true,
+            None => {}
+        }
     }
 
     fn note(&self, group: usize, pattern: usize, place: Place, found: &mut Found) {

@@ -1,6 +1,8 @@
 //! Small helpers on text: comparison without case, and the form in which text is searched.
 //! Knows nothing of mail.
 
+use wide::u8x16;
+
 /// Whether `needle`, which must be in lower case, occurs in ASCII lower case of `text`.
 pub fn contains(text: &str, needle: &str) -> bool {
     let needle = needle.as_bytes();
@@ -40,67 +42,94 @@ const fn ascii() -> [u8; 128] {
 /// hyphens plain, invisible characters gone. A space stands between what was there and `text`.
 pub fn normalise(text: &str, out: &mut Vec<u8>) {
     gap(out);
+    out.reserve(text.len());
     let mut rest = text;
-    loop {
-        rest = ascii_prefix(rest, out);
-        let mut chars = rest.chars();
-        let Some(c) = chars.next() else {
-            break;
-        };
-        if c.is_whitespace() {
-            gap(out);
-        } else if !is_invisible(c) {
-            plain(c, out);
+    while !rest.is_empty() {
+        let foreign = ascii_prefix(rest, out);
+        rest = foreign.trim_start_matches(|c: char| !c.is_ascii());
+        let length = foreign.len() - rest.len();
+        for c in foreign.get(..length).unwrap_or_default().chars() {
+            if c.is_whitespace() {
+                gap(out);
+            } else if !is_invisible(c) {
+                plain(c, out);
+            }
         }
-        rest = chars.as_str();
     }
     out.pop_if(|last| *last == GAP);
 }
 
-/// Nearly all text is ASCII, and an octet is cheaper to look at than a character. What comes after it.
+/// Nearly all text is ASCII, and a block is cheaper to look at than its characters. What comes after it.
 fn ascii_prefix<'a>(text: &'a str, out: &mut Vec<u8>) -> &'a str {
-    let length = text.bytes().position(|octet| !octet.is_ascii());
-    let (ascii, rest) = text
-        .split_at_checked(length.unwrap_or(text.len()))
-        .unwrap_or((text, ""));
-    let start = out.len();
-    let mut last = out.last().copied().unwrap_or(GAP);
-    out.resize(start + ascii.len(), GONE);
-    let to = out.get_mut(start..).unwrap_or_default();
-    let mut end = 0;
-    let (blocks, odd) = ascii.as_bytes().as_chunks::<BLOCK>();
-    for block in blocks {
-        let plain = Classes::of(u64::from_le_bytes(*block)).lower_case(last);
-        if let Some((plain, place)) = plain.zip(to.get_mut(end..end + BLOCK)) {
-            place.copy_from_slice(&plain.to_le_bytes());
-            end += BLOCK;
-            last = (plain >> 56) as u8;
-        } else {
-            take(block, to, &mut end, &mut last);
-        }
-    }
-    take(odd, to, &mut end, &mut last);
-    out.truncate(start + end);
-    rest
+    let octets = text.as_bytes();
+    let (blocks, _) = octets.as_chunks();
+    let read = BLOCK
+        * blocks
+            .iter()
+            .take_while(|block| take_block(block, out))
+            .count();
+    let rest = octets.get(read..).unwrap_or_default();
+    let length = rest.iter().position(|octet| !octet.is_ascii());
+    let length = length.unwrap_or(rest.len());
+    take(rest.get(..length).unwrap_or_default(), out);
+    text.get(read + length..).unwrap_or_default()
 }
 
 /// Octet by octet.
-fn take(octets: &[u8], to: &mut [u8], end: &mut usize, last: &mut u8) {
+fn take(octets: &[u8], out: &mut Vec<u8>) {
     for octet in octets {
-        let becomes = ASCII.get(usize::from(*octet)).copied().unwrap_or(GONE);
-        if becomes != GONE
-            && (becomes, *last) != (GAP, GAP)
-            && let Some(place) = to.get_mut(*end)
-        {
-            *place = becomes;
-            *end += 1;
-            *last = becomes;
+        match ASCII.get(usize::from(*octet)) {
+            Some(&GAP) => gap(out),
+            Some(&becomes) if becomes != GONE => out.push(becomes),
+            _ => {}
         }
     }
 }
 
-/// Each turn of a loop of a plugin asks whether its time is up. Octets are looked at by this many a turn.
-const BLOCK: usize = 8;
+/// Octets that are looked at together.
+const BLOCK: usize = 16;
+
+/// Which octets of a block: the lowest bit is the first.
+type Which = u32;
+const ALL: Which = 0xffff;
+
+fn within(block: u8x16, first: u8, last: u8) -> u8x16 {
+    (block - first).simd_le(last - first)
+}
+
+/// Whether the block is ASCII, and then it is taken.
+fn take_block(octets: &[u8; BLOCK], out: &mut Vec<u8>) -> bool {
+    let block = u8x16::new(*octets);
+    let space = block.simd_eq(GAP) | within(block, b'\t', b'\r');
+    if (space | within(block, b'!', b'~')).to_bitmask() != ALL {
+        let is_ascii = octets.is_ascii();
+        if is_ascii {
+            take(octets, out);
+        }
+        return is_ascii;
+    }
+    let lower = block + (within(block, b'A', b'Z') & u8x16::splat(b'a' - b'A'));
+    let plain = space.bitselect(u8x16::splat(GAP), lower).to_array();
+    let space = space.to_bitmask();
+    let after_space = space << 1 | Which::from(out.last().is_none_or(|last| *last == GAP));
+    let mut further = space & after_space;
+    if further == 0 {
+        out.extend_from_slice(&plain);
+        return true;
+    }
+    // What stands between them.
+    let mut rest = plain.as_slice();
+    while !rest.is_empty() {
+        let run = rest.len().min(further.trailing_zeros() as usize);
+        let (kept, others) = rest.split_at(run);
+        out.extend_from_slice(kept);
+        further >>= run;
+        let gone = further.trailing_ones();
+        rest = others.get(gone as usize..).unwrap_or_default();
+        further >>= gone;
+    }
+    true
+}
 
 /// Whether an octet of normalised text belongs to a word.
 pub fn in_word(octet: u8) -> bool {
@@ -109,69 +138,28 @@ pub fn in_word(octet: u8) -> bool {
 
 /// Calls for each place in normalised text where a word begins, or something that is neither word nor space stands.
 pub fn at_words(text: &[u8], mut found: impl FnMut(usize)) {
-    let mut before = false;
-    let (blocks, odd) = text.as_chunks::<BLOCK>();
-    for (number, block) in blocks.iter().enumerate() {
-        let classes = Classes::of(u64::from_le_bytes(*block));
-        let (word, space) = (classes.word(), classes.space());
-        let after_word = word << 8 | if before { 0x80 } else { 0 };
-        before = word >> 63 == 1;
-        let mut starts = TOPS & !space & !(word & after_word);
+    let mut before = 0;
+    let (blocks, odd) = text.as_chunks();
+    for (number, octets) in blocks.iter().enumerate() {
+        let block = u8x16::new(*octets);
+        let word =
+            within(block, b'a', b'z') | within(block, b'0', b'9') | within(block, 0x80, 0xff);
+        let word = word.to_bitmask();
+        let space = block.simd_eq(GAP).to_bitmask();
+        let mut starts = ALL & !space & !(word & (word << 1 | before));
+        before = word >> (BLOCK - 1);
         while starts != 0 {
-            found(number * BLOCK + starts.trailing_zeros() as usize / 8);
+            found(number * BLOCK + starts.trailing_zeros() as usize);
             starts &= starts - 1;
         }
     }
+    let mut before = before == 1;
     for (at, octet) in odd.iter().enumerate() {
         let is_word = in_word(*octet);
         if *octet != GAP && !(is_word && before) {
             found(blocks.len() * BLOCK + at);
         }
         before = is_word;
-    }
-}
-
-/// The top bit of each octet.
-const TOPS: u64 = u64::from_ne_bytes([0x80; BLOCK]);
-
-/// The octets of a block, and what they are: the top bit of each where it is so.
-#[derive(Clone, Copy)]
-struct Classes {
-    block: u64,
-    foreign: u64,
-}
-
-impl Classes {
-    fn of(block: u64) -> Self {
-        Self {
-            block,
-            foreign: block & TOPS,
-        }
-    }
-
-    fn between(self, first: u8, last: u8) -> u64 {
-        // Of seven bits, so that no sum reaches the next octet.
-        let low = self.block & !TOPS;
-        let least = |octet: u8| low + u64::from_ne_bytes([0x80 - octet; BLOCK]);
-        least(first) & !least(last + 1) & TOPS & !self.foreign
-    }
-
-    /// Of normalised text.
-    fn word(self) -> u64 {
-        self.between(b'0', b'9') | self.between(b'a', b'z') | self.foreign
-    }
-
-    fn space(self) -> u64 {
-        self.between(GAP, GAP)
-    }
-
-    /// The block as it is searched, if nothing but the case of letters is to be changed in it. `last`: what stands before it.
-    fn lower_case(self, last: u8) -> Option<u64> {
-        let space = self.space();
-        let after_space = space << 8 | if last == GAP { 0x80 } else { 0 };
-        let is_plain = self.between(GAP, b'~') == TOPS && space & after_space == 0;
-        // From the top bit to that by which upper and lower case differ.
-        is_plain.then_some(self.block + (self.between(b'A', b'Z') >> 2))
     }
 }
 

@@ -108,10 +108,15 @@ impl Part {
         let mut all = String::new();
         while let Some(length) = next_length(all.len(), limit) {
             let piece = body::text(&self.path, all.len() as u64, length)?;
-            if piece.is_empty() {
+            // A character has four octets at the most.
+            let is_last = piece.len() + 4 <= length as usize;
+            match all.is_empty() {
+                true => all = piece,
+                false => all.push_str(&piece),
+            }
+            if is_last {
                 break;
             }
-            all.push_str(&piece);
         }
         Ok(all)
     }
@@ -121,10 +126,14 @@ impl Part {
         let mut all = Vec::new();
         while let Some(length) = next_length(all.len(), limit) {
             let piece = body::octets(&self.path, all.len() as u64, length)?;
-            if piece.is_empty() {
+            let is_last = piece.len() < length as usize;
+            match all.is_empty() {
+                true => all = piece,
+                false => all.extend_from_slice(&piece),
+            }
+            if is_last {
                 break;
             }
-            all.extend_from_slice(&piece);
         }
         Ok(all)
     }

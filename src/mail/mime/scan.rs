@@ -4,7 +4,7 @@
 use super::entity::{Entity, Inside};
 use super::fields::Fields;
 use crate::mail::{Content, Header};
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use std::io;
 use std::ops::Range;
 
@@ -111,6 +111,11 @@ impl Scanner {
 
     fn push(&mut self, mut octets: &[u8]) {
         while let Some(at) = memchr(b'\n', octets) {
+            if self.is_last() {
+                self.line_start += octets.len() as u64;
+                self.lines += memchr_iter(b'\n', octets).count() as u64;
+                return;
+            }
             let (line, rest) = octets.split_at_checked(at + 1).unwrap_or((octets, &[]));
             let before = match at.checked_sub(1) {
                 Some(at) => line.get(at).copied(),
@@ -129,6 +134,12 @@ impl Scanner {
             self.carry_last = *last;
             self.keep(octets);
         }
+    }
+
+    /// Whether what is open ends with the message, whatever comes: most messages are one text.
+    fn is_last(&self) -> bool {
+        let no_boundary = || self.open.iter().all(|open| open.boundary.is_none());
+        self.state == State::Body && self.carry_len == 0 && no_boundary()
     }
 
     /// Keeps of a line that is not complete what can be needed of it.
