@@ -1,6 +1,7 @@
 //! Compiles the plugins of this repository to WASM and embeds them, the sample mail and the SDK, so that no step is needed before `cargo run` or `cargo test`.
 //! Knows nothing of what they do. It runs again only when their sources, the SDK's or the lock file change.
 
+mod allocator;
 mod samples;
 mod sdk;
 
@@ -33,6 +34,7 @@ fn main() {
 fn run() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
+    allocator::link()?;
     samples::embed(&root, &out)?;
     sdk::embed(&root, &out)?;
     let plugins = plugins(&root.join("plugins"))?;

@@ -333,7 +333,7 @@ async fn bad_plugins_take_no_memory_along() {
     );
     // What they take is taken once, not with each message, and goes with them.
     assert!(bad.with_more <= bad.with + 48, "{bad:?}");
-    assert!(bad.after <= quiet.after + 24, "{quiet:?}, {bad:?}");
+    assert!(bad.after <= quiet.after + 16, "{quiet:?}, {bad:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
