@@ -45,7 +45,7 @@ impl Head {
 
     /// The bits that a text of so many octets has.
     fn mask(octets: usize) -> u64 {
-        Self::of(&[0xff; Self::OCTETS][..octets.min(Self::OCTETS)]).0
+        (0..octets.min(Self::OCTETS)).fold(0, |mask, _| mask << 8 | 0xff)
     }
 }
 

@@ -272,12 +272,26 @@ fn resident(process: u32) -> u64 {
 }
 
 /// MiB of a server of its own before other plugins come, after mail with them, after as much again, and after as much without them.
-#[derive(Debug)]
 struct Memory {
     before: u64,
     with: u64,
     with_more: u64,
     after: u64,
+}
+
+impl std::fmt::Display for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            before,
+            with,
+            with_more,
+            after,
+        } = self;
+        write!(
+            f,
+            "{before} before, {with} and {with_more} with, {after} after"
+        )
+    }
 }
 
 async fn memory(write_others: fn(&Path)) -> Memory {
@@ -328,12 +342,12 @@ async fn bad_plugins_take_no_memory_along() {
     let quiet = memory(write_quiet).await;
     let bad = memory(write_bad).await;
     eprintln!(
-        "MiB with {} messages each: quiet plugins {quiet:?}, bad ones {bad:?}",
+        "MiB, {} messages each; quiet plugins: {quiet}; bad ones: {bad}",
         messages()
     );
     // What they take is taken once, not with each message, and goes with them.
-    assert!(bad.with_more <= bad.with + 48, "{bad:?}");
-    assert!(bad.after <= quiet.after + 16, "{quiet:?}, {bad:?}");
+    assert!(bad.with_more <= bad.with + 48, "{bad}");
+    assert!(bad.after <= quiet.after + 16, "{quiet}; {bad}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
