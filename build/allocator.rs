@@ -1,4 +1,4 @@
-//! Links settings of the C library's allocator into the program; see `allocator.c`. Other libraries than glibc need none.
+//! Links what makes the C library's allocator give memory back into the program; see `allocator.c`. Other libraries than glibc need none.
 
 use crate::Result;
 use std::env;
