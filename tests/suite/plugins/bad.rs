@@ -321,6 +321,7 @@ async fn memory(write_others: fn(&Path)) -> Memory {
         for name in folders() {
             assert!(said.contains(&name), "{name}: {said}");
         }
+        said
     };
     let mail = async || {
         for (n, (code, reply)) in send(server.address("smtp"), messages()).await {
@@ -337,7 +338,7 @@ async fn memory(write_others: fn(&Path)) -> Memory {
             fs::remove_dir_all(plugins.join(name)).unwrap();
         }
     }
-    reload().await;
+    assert!(!reload().await.contains("sleeps"));
     let mut after = mail().await;
     let started = std::time::Instant::now();
     while after > before && started.elapsed() < GIVEN_BACK {
