@@ -58,9 +58,8 @@ pub(super) async fn settle(
         received: report.at,
     };
     let mut places = Places::default();
-    // What the client hears in place of the reply to the whole.
     let mut refusals = vec![None; accounts.len()];
-    let mut later = None;
+    let mut whole = None;
     let recipients = envelope.recipients.iter().zip(accounts);
     for ((recipient, account), refusal) in recipients.zip(&mut refusals) {
         let address = &recipient.address;
@@ -73,26 +72,29 @@ pub(super) async fn settle(
             && let Place::Refused(reply) = &place
             && reply.is_temporary()
         {
-            later = Some(reply.clone());
+            whole = Some(Verdict::Tempfail(reply.clone()));
             break;
         }
         let hook = sorter.run.stop().map_or(Hook::Deliver, |stop| stop.hook);
-        let instead = |reply: Option<&Reply>| match (reply, telling) {
-            (None, _) => discarded(&format!("a filter discarded it at {hook}")),
-            (Some(reply), Telling::Whole) => {
-                discarded(&format!("a filter refused it at deliver: {reply}"))
-            }
-            (Some(reply), Telling::Each) => {
-                *refusal = Some(reply.clone());
-                Disposition::Refused {
-                    reply: reply.to_string(),
+        let instead = |reply: Option<&Reply>| {
+            *refusal = reply.cloned();
+            match (reply, telling) {
+                (None, _) => discarded(&format!("a filter discarded it at {hook}")),
+                (Some(reply), Telling::Whole) => {
+                    discarded(&format!("a filter refused it at deliver: {reply}"))
                 }
+                (Some(reply), Telling::Each) => Disposition::Refused {
+                    reply: reply.to_string(),
+                },
             }
         };
         places.push(&sorter, address, account, place, instead)?;
     }
-    if let Some(reply) = later {
-        let verdict = Verdict::Tempfail(reply);
+    // Nobody gets it, so one reply is true for all of them.
+    if telling == Telling::Whole && refusals.iter().all(Option::is_some) {
+        whole = whole.or_else(|| refusals.first().cloned().flatten().map(Verdict::Reject));
+    }
+    if let Some(verdict) = whole {
         return Ok(turned_down(&services, run, &envelope, report, verdict).await);
     }
     let after = run.afterwards(Hook::Outcome);
@@ -125,7 +127,7 @@ pub(super) async fn settle(
         aftermath = Aftermath::new(&services, after, &envelope, journal);
     }
     let whole = answer(&id, stored.as_ref().map(|_| "stored"));
-    if refusals.iter().all(Option::is_none) {
+    if telling == Telling::Whole || refusals.iter().all(Option::is_none) {
         return Ok(Finished {
             replies: Replies::All(whole),
             aftermath,

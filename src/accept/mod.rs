@@ -54,7 +54,7 @@ pub struct Config {
 /// What the client can be told at the end of data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Telling {
-    /// One reply to the message: what a filter refuses for some recipients only is discarded for them.
+    /// One reply to the message: what a filter refuses for some recipients, and not for all, is discarded for them.
     Whole,
     /// A reply for each recipient (RFC 2033 §4.2): the client hears what was refused for whom.
     Each,

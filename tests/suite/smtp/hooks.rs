@@ -271,6 +271,36 @@ async fn a_tempfail_at_deliver_loses_nobodys_mail() {
     ));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_refused_at_deliver_for_all_is_refused_to_the_client() {
+    let server = server(&[(
+        "a",
+        r#"deliver = ["for alice@example.test reject 552 5 Full", "for bob@example.test reject 550 5 Gone"]"#,
+    )])
+    .await;
+    let mut client = smtp(&server).await;
+    client.dialogue(&[("EHLO c.test", "250")]).await;
+    for (to, said) in [
+        (&["alice@example.test"][..], "552 5.7.1 Full"),
+        (&[BOB, "alice@example.test"], "550 5.7.1 Gone"),
+    ] {
+        assert_eq!(send(&mut client, to).await, said);
+    }
+    // One reply for both, and one of them gets it.
+    let reply = send(&mut client, &[BOB, "alice+copy@example.test"]).await;
+    assert!(reply.starts_with("250"), "{reply}");
+    let journal = journal(&server, &reply).await;
+    let places = journal.dispositions.iter();
+    let places: Vec<_> = places.map(|place| &place.disposition).collect();
+    assert!(
+        matches!(
+            &places[..],
+            [Disposition::Discarded { why }, Disposition::Filed { .. }] if why.contains("refused it at deliver: 550")
+        ),
+        "{places:?}"
+    );
+}
+
 /// RFC 2033 §4.2: one for each RCPT of the client, whatever filters made of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn lmtp_replies_are_for_whom_the_client_named() {
