@@ -19,10 +19,12 @@ pub fn wants(screen: &Screen) -> Wants {
     act(uses.body_edit, Actions::CHANGE_BODY);
     act(
         uses.envelope_edit,
-        Actions::CHANGE_SENDER
-            | Actions::ADD_RECIPIENT
-            | Actions::ADD_RECIPIENT_PARAMETERS
-            | Actions::DELETE_RECIPIENT,
+        Actions::CHANGE_SENDER | Actions::ADD_RECIPIENT | Actions::ADD_RECIPIENT_PARAMETERS,
+    );
+    // At `rcpt` the message to come may be discarded for one of them.
+    act(
+        uses.envelope_edit || hooks.contains(Hook::Rcpt),
+        Actions::DELETE_RECIPIENT,
     );
     // Any filter may say so, and any failure may lead to it.
     act(!hooks.is_empty(), Actions::QUARANTINE);

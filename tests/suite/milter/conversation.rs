@@ -286,6 +286,38 @@ async fn verdicts_become_what_the_mail_server_can_do() {
     }
 }
 
+/// There is one message for all: who is not to get it is taken off, and is so by filters too that edit no envelope.
+#[tokio::test]
+async fn what_is_said_at_the_envelope_of_the_message_to_come_counts() {
+    for (script, answer, deleted, held) in [
+        ("mail = [\"discard\"]", 'd', &[][..], None),
+        ("mail = [\"quarantine odd\"]", 'c', &[], Some("odd")),
+        ("rcpt = [\"discard\"]", 'd', &[], None),
+        (
+            "rcpt = [\"for bob@example.test discard\"]",
+            'c',
+            &["<bob@example.test>"],
+            None,
+        ),
+        (
+            "rcpt = [\"for bob@example.test quarantine odd\"]",
+            'c',
+            &[],
+            Some("odd"),
+        ),
+    ] {
+        let manifest = format!("{script}\n[capabilities]\nunused = [\"envelope-edit\"]\n");
+        let server = scripted(&manifest).await;
+        let mut mta = connect(&server).await;
+        mta.session().await;
+        let recipients = ["alice@example.test", "bob@example.test"];
+        let outcome = mta.message("Q1", &recipients, MESSAGE).await;
+        assert_eq!(outcome.answer, answer, "{script}: {}", outcome.text);
+        assert_eq!(outcome.deleted, deleted, "{script}");
+        assert_eq!(outcome.held.as_deref(), held, "{script}");
+    }
+}
+
 #[tokio::test]
 async fn junk_is_flagged_and_more_is_refused() {
     let server = with("[policy]\njunk = 5.0\nreject = 15.0\n", |home| {

@@ -267,6 +267,27 @@ async fn verdicts_keep_the_message_from_the_next_hop() {
             "250 2.0.0 Ok: taken as ",
         ),
         ("rcpt = [\"reject 550 5 No\"]", vec![ALICE], "550 5.7.1 No"),
+        // Of the message to come.
+        (
+            "mail = [\"discard\"]",
+            vec![ALICE],
+            "250 2.0.0 Ok: taken as ",
+        ),
+        (
+            "mail = [\"quarantine odd\"]",
+            vec![ALICE],
+            "250 2.0.0 Ok: taken as ",
+        ),
+        (
+            "rcpt = [\"discard\"]",
+            vec![ALICE, BOB],
+            "250 2.0.0 Ok: taken as ",
+        ),
+        (
+            "rcpt = [\"quarantine odd\"]",
+            vec![ALICE, BOB],
+            "250 2.0.0 Ok: taken as ",
+        ),
         (
             "relay = [\"reject 550 5 No\"]",
             vec![ALICE, BOB],
