@@ -18,6 +18,9 @@ static void *give_back(void *unused) {
 __attribute__((constructor)) static void start(void) {
     pthread_t thread;
 
+    /* Small pieces are joined with their neighbours when they are freed. Otherwise all of them are looked through again whenever a larger one is
+       wanted, several times for each message. */
+    mallopt(M_MXFAST, 0);
     /* Pieces from this size on have pages of their own, which go when they are freed. What is set stays as it is. */
     mallopt(M_MMAP_THRESHOLD, 512 * 1024);
     /* Free memory that an arena may keep at its end. */

@@ -10,6 +10,8 @@ pub struct Asks {
     /// By its manifest, or by its file or folder.
     pub name: String,
     pub asked: Asked,
+    /// Its instances serve one transaction after another.
+    pub warm: bool,
     pub inspection: Inspection,
     pub files: Files,
 }
@@ -56,6 +58,7 @@ fn asks(found: Found) -> Result<Asks, String> {
     Ok(Asks {
         name,
         asked: inspection.asked(&manifest),
+        warm: manifest.warm,
         inspection,
         files,
     })

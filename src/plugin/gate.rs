@@ -142,9 +142,14 @@ impl Gate {
     /// An instance that served another transaction before, if the plugin asked for that.
     pub fn warm(&self) -> Option<Guest> {
         let mut idle = lock(self.warm.as_ref()?);
-        let mut guest = idle.pop()?;
-        guest.renew();
-        Some(guest)
+        loop {
+            let mut guest = idle.pop()?;
+            // What was granted when it was made holds for as long as it lives.
+            if guest.state().is_granted_as_now() {
+                guest.renew();
+                return Some(guest);
+            }
+        }
     }
 
     /// After a transaction in which nothing went wrong. Drops the instance if it is not to be used again.

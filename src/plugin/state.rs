@@ -163,6 +163,11 @@ impl State {
         }
     }
 
+    /// Whether the grants are those of when the instance was made.
+    pub fn is_granted_as_now(&self) -> bool {
+        Arc::ptr_eq(&self.capabilities, &self.profile.capabilities.load())
+    }
+
     /// A warm instance goes on with the next transaction.
     pub fn renew(&mut self) {
         self.used = Used::default();

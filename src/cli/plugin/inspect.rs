@@ -30,21 +30,23 @@ impl Inspect {
                 inspect(&bytes).context(name)?
             }
         };
+        let warm = asks.as_ref().is_ok_and(|asks| asks.warm);
         let asks = asks.map(|asks| asks.asked.describe());
         if self.json {
             let mut report = serde_json::to_value(&found)?;
             if let (Some(report), Ok(asks)) = (report.as_object_mut(), &asks) {
                 report.insert("capabilities".to_owned(), json!(asks));
+                report.insert("warm".to_owned(), json!(warm));
             }
             println!("{}", serde_json::to_string_pretty(&report)?);
         } else {
-            print!("{}", describe(&found, asks));
+            print!("{}", describe(&found, asks, warm));
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-fn describe(found: &Inspection, asks: Result<Vec<String>, String>) -> String {
+fn describe(found: &Inspection, asks: Result<Vec<String>, String>, warm: bool) -> String {
     let words = |words: &BTreeSet<String>| match words.is_empty() {
         true => "none".to_owned(),
         false => words.iter().cloned().collect::<Vec<_>>().join(" "),
@@ -54,8 +56,12 @@ fn describe(found: &Inspection, asks: Result<Vec<String>, String>) -> String {
         Ok(asks) => asks.join(", "),
         Err(why) => format!("{} ({why})", words(&found.asks)),
     };
+    let instances = match warm {
+        true => "warm, by its plugin.toml: what it keeps of a message is there for the next",
+        false => "fresh for each transaction",
+    };
     let mut out = format!(
-        "size      {} octets\nsha256    {}\ncontract  {} (served: {})\nasked at  {}\nasks for  {}\n",
+        "size      {} octets\nsha256    {}\ncontract  {} (served: {})\nasked at  {}\nasks for  {}\ninstances {instances}\n",
         found.size,
         found.digest,
         words(&found.contract),

@@ -82,6 +82,7 @@ fn inspect_reads_the_asks_off_the_file() {
             "contract  0.1.1 (served: 0.1.x)",
             "asked at  on-deliver on-load",
             "filing",
+            "instances fresh for each transaction",
             "    wasmilter:filter/on-deliver@0.1.1",
         ],
     );
@@ -93,9 +94,10 @@ fn inspect_reads_the_asks_off_the_file() {
     let asks = json["asks"].as_array().unwrap();
     assert!(asks.contains(&"filing".into()) && !asks.contains(&"types".into()));
 
+    fs::write(folder.join("plugin.toml"), folders.manifest).unwrap();
     said(
         &plugin(&["inspect", path(&folder)], 0),
-        &["asked at  on-deliver on-load"],
+        &["asked at  on-deliver on-load", "instances warm"],
     );
     fs::write(&file, b"\0asm\x01\0\0\0").unwrap();
     said(

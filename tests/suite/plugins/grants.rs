@@ -200,6 +200,30 @@ message = ["add X-Spam-A 1", "add X-Other 1", "change Subject x", "remove To", "
 }
 
 #[tokio::test]
+async fn what_is_taken_away_is_taken_from_warm_instances_too() {
+    let rig = Rig::new();
+    let manifest = format!(
+        "warm = true\n{UNUSED}[config]\nmessage = [\"remember x\", \"recall\", \"add X-A 1\"]"
+    );
+    rig.plugin("one", &manifest, GUEST);
+    grant(&rig, BOTH);
+    let host = strict(&rig).await;
+    for (remembered, edits, narrowed) in [
+        ("x", 1, ""),
+        ("x,x", 1, "header-edit = [\"X-Spam-*\"]\n"),
+        ("x", 0, "header-edit = [\"X-Spam-*\"]\n"),
+    ] {
+        let outcome = at_message(&host).await;
+        assert_eq!(logged(&outcome).join(""), remembered);
+        assert_eq!(outcome.edits.len(), edits, "{remembered}: {outcome:?}");
+        grant(&rig, &format!("{BOTH}{narrowed}"));
+        if !narrowed.is_empty() {
+            host.reload().await;
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_verdict_that_is_not_granted_is_a_failure() {
     let rig = Rig::new();
     let manifest = "[config]\nmessage = [\"score A 1 r\", \"accept\"]\ndeliver = [\"discard\"]\n";

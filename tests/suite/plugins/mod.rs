@@ -7,6 +7,7 @@ mod bulkheads;
 mod contract;
 mod envelope;
 mod failures;
+mod first_party;
 mod grants;
 mod refused;
 mod reload;
