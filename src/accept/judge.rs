@@ -82,7 +82,7 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
         .map(|_| verify::field(&transaction.session.server_name, &checked.results));
     let report = Report {
         id: transaction.id.clone(),
-        queue_id: None,
+        queue_id: transaction.queue_id.take(),
         session: Arc::clone(&transaction.session),
         envelope: Arc::clone(&transaction.envelope),
         original: transaction.original.clone(),

@@ -130,12 +130,12 @@ impl Screening {
     /// The chain and the policy. `queue_id` is what the asker calls the message.
     pub async fn finish(self, content: Content, queue_id: Option<String>) -> Screened {
         let id = self.0.id.clone();
-        let mut transaction = self.0;
+        let mut transaction = self.0.called(queue_id);
         match judge(&mut transaction, &content).await {
-            Ok(judged) => Screened::new(transaction, judged, queue_id),
+            Ok(judged) => Screened::new(transaction, judged),
             Err(error) => {
                 tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");
-                Screened::failed(transaction, queue_id)
+                Screened::failed(transaction)
             }
         }
     }
@@ -157,7 +157,7 @@ pub struct Screened {
 }
 
 impl Screened {
-    fn new(transaction: Transaction, judged: Judged, queue_id: Option<String>) -> Self {
+    fn new(transaction: Transaction, judged: Judged) -> Self {
         let Judged {
             verdict,
             mut draft,
@@ -165,7 +165,6 @@ impl Screened {
             authentication,
             mut report,
         } = judged;
-        report.queue_id = queue_id;
         let junk = filed.filter(|_| verdict == Verdict::Continue);
         let junk = junk.map(|(_, why)| why);
         let mut run = transaction.run;
@@ -197,11 +196,11 @@ impl Screened {
         }
     }
 
-    fn failed(transaction: Transaction, queue_id: Option<String>) -> Self {
+    fn failed(transaction: Transaction) -> Self {
         let received = Header::parse(&bytes::Bytes::new());
         let report = Report {
             id: transaction.id,
-            queue_id,
+            queue_id: transaction.queue_id,
             session: transaction.session,
             envelope: Arc::clone(&transaction.envelope),
             original: transaction.original,

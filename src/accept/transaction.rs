@@ -29,6 +29,8 @@ pub struct Transaction {
     pub(super) services: Arc<Services>,
     pub(super) keeper: Keeper,
     pub(super) id: TransactionId,
+    /// What the mail server that the message comes from calls it.
+    pub(super) queue_id: Option<String>,
     pub(super) session: Arc<Session>,
     /// As filters leave it.
     pub(super) envelope: Arc<Envelope>,
@@ -84,6 +86,7 @@ impl Transaction {
             services,
             keeper,
             id,
+            queue_id: None,
             session,
             original: envelope.clone(),
             envelope: Arc::new(envelope),
@@ -113,6 +116,11 @@ impl Transaction {
             self.early = Some(early);
         }
         Ok(self)
+    }
+
+    /// With what the mail server that the message comes from calls it.
+    pub fn called(self, queue_id: Option<String>) -> Self {
+        Self { queue_id, ..self }
     }
 
     pub fn id(&self) -> &TransactionId {

@@ -1,6 +1,7 @@
 //! What a proxy or mail server of ours says of a client, made the session's facts (PROXY, XCLIENT, XFORWARD).
 //! Does not decide who is believed.
 
+use super::facts::is_queue_id;
 use crate::mail::{How, Session, Via};
 use crate::net::Peer;
 use crate::proto::smtp::Told;
@@ -26,11 +27,13 @@ pub fn xclient(session: &mut Session, told: Told) {
     set(session, told);
 }
 
-/// One transaction is another client's.
-pub fn xforward(session: &mut Session, told: Told) {
+/// One transaction is another client's. The queue id that the message has where it comes from, if that was said.
+pub fn xforward(session: &mut Session, mut told: Told) -> Option<String> {
+    let queue_id = told.ident.take().flatten();
     session.via = Some(this(session, How::Xforward));
     session.client_name = None;
     set(session, told);
+    queue_id.filter(|id| is_queue_id(id))
 }
 
 fn this(session: &Session, how: How) -> Via {
@@ -47,6 +50,7 @@ fn set(session: &mut Session, told: Told) {
         address,
         helo,
         login,
+        ident: _,
     } = told;
     if let Some(address) = address {
         session.client_address = address;

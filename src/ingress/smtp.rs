@@ -383,9 +383,10 @@ impl Connection {
             };
             Arc::make_mut(&mut session).protocol = protocol.to_owned();
         }
-        if let Some(told) = self.forwarded.take() {
-            handover::xforward(Arc::make_mut(&mut session), *told);
-        }
+        let queue_id = self
+            .forwarded
+            .take()
+            .and_then(|told| handover::xforward(Arc::make_mut(&mut session), *told));
         let envelope = Envelope {
             sender: mail.sender.clone(),
             recipients: Vec::new(),
@@ -396,7 +397,7 @@ impl Connection {
             envid: mail.envid.clone(),
         };
         let transaction = Box::pin(self.shared.acceptor.begin(session, envelope)).await?;
-        self.transaction = Some(Box::new(transaction));
+        self.transaction = Some(Box::new(transaction.called(queue_id)));
         Ok(())
     }
 

@@ -25,6 +25,8 @@ pub struct Told {
     pub helo: Option<Option<String>>,
     /// XCLIENT only.
     pub login: Option<Option<String>>,
+    /// XFORWARD only: what the mail server calls the message.
+    pub ident: Option<Option<String>>,
 }
 
 impl Told {
@@ -35,11 +37,13 @@ impl Told {
             address,
             helo,
             login,
+            ident,
         } = later;
         self.name = name.or(self.name.take());
         self.address = address.or(self.address);
         self.helo = helo.or(self.helo.take());
         self.login = login.or(self.login.take());
+        self.ident = ident.or(self.ident.take());
     }
 }
 
@@ -50,8 +54,8 @@ pub(super) enum Verb {
 }
 
 impl Verb {
-    /// With what is checked and not used: nothing here depends on ports, on the protocol that the client spoke to somebody else, on
-    /// its message's name there, or on where its connection went.
+    /// With what is checked and not used: nothing here depends on ports, on the protocol that the client spoke to somebody else, or on
+    /// where its connection went.
     pub fn keyword(self) -> &'static str {
         match self {
             Self::Xclient => "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT",
@@ -122,7 +126,8 @@ pub(super) fn attributes(verb: Verb, arguments: &str) -> Result<Box<Told>, Reply
                 })
                 .map(drop)?;
             }
-            // IDENT: any text.
+            // Any text.
+            "IDENT" => told.ident = Some(value),
             _ => {}
         }
         seen.push(attribute);

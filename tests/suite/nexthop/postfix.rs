@@ -48,7 +48,7 @@ async fn as_a_content_filter() {
     else {
         return;
     };
-    postfix.taken(ALICE, EIGHT_BIT).await;
+    let queue_id = postfix.taken(ALICE, EIGHT_BIT).await;
     let delivered = postfix.delivered(ALICE, 1).await.remove(0);
     let (_, ours) = delivered.split_once("Received: from ").unwrap();
     assert_eq!(ours.matches("(wasmilter)").count(), 1, "{delivered}");
@@ -70,6 +70,7 @@ async fn as_a_content_filter() {
     let journal = relay.journal(id).await;
     // That of the client, not of Postfix.
     assert_eq!(journal.session.helo, "client.example");
+    assert_eq!(relay.journal(&queue_id).await.id, journal.id);
     assert!(
         matches!(&journal.dispositions[0].disposition, Disposition::Relayed { reply, .. } if reply.contains("queued as"))
     );
