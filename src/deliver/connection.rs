@@ -7,7 +7,7 @@ use crate::net::{Input, Stream};
 use crate::proto::smtp::client::{Awaiting, Client, Fault, Step};
 use std::fmt;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -47,6 +47,7 @@ pub struct Connection {
     stream: Stream,
     input: Input,
     most: Duration,
+    since: Instant,
 }
 
 impl Connection {
@@ -58,11 +59,17 @@ impl Connection {
             stream,
             input: Input::new(),
             most: hop.patience,
+            since: Instant::now(),
         };
         match &hop.tls {
             TlsUse::Implicit(_) => connection.secure(hop).await,
             TlsUse::None | TlsUse::StartTls(_) => Ok(connection),
         }
+    }
+
+    /// Since it was made.
+    pub fn age(&self) -> Duration {
+        self.since.elapsed()
     }
 
     pub fn is_tls(&self) -> bool {
@@ -78,7 +85,7 @@ impl Connection {
         Ok(Self {
             stream: handshake.await.map_err(|_| Lost::Silent)??,
             input: Input::new(),
-            most: self.most,
+            ..self
         })
     }
 

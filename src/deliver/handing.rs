@@ -2,7 +2,7 @@
 //! Says what the next hop answered, and decides nothing by it.
 
 use super::connection::{Connection, Lost, lost, unreachable};
-use super::{Hop, Telling, TlsUse};
+use super::{Hop, Known, Telling, TlsUse};
 use crate::accept::Handing;
 use crate::mail::{Content, Envelope, How, Recipient, Reply, Session, TransactionId};
 use crate::proto::smtp::client::{After, Client, Facts, Open, Ready, Step};
@@ -14,84 +14,127 @@ const PIECE: usize = 64 * 1024;
 
 /// A transaction that is open.
 pub struct Handed {
-    hop: Arc<Hop>,
+    known: Arc<Known>,
     /// None once the connection is gone.
     talk: Option<(Connection, Open)>,
 }
 
-/// Up to the reply to MAIL.
+/// Why a transaction did not begin.
+enum NotBegun {
+    /// What the next hop says to MAIL, or would have to.
+    Refused(Reply),
+    /// Nothing that the message could be blamed for.
+    Away(String),
+}
+
+impl From<Lost> for NotBegun {
+    fn from(why: Lost) -> Self {
+        Self::Away(why.to_string())
+    }
+}
+
+/// Up to the reply to MAIL, on a connection that another message has left if there is one.
 pub async fn open(
-    hop: &Arc<Hop>,
+    known: &Arc<Known>,
     id: &TransactionId,
     session: &Session,
     envelope: &Envelope,
     size: Option<u64>,
 ) -> Result<Handed, Reply> {
-    let absent = |why: Lost| unreachable(&hop.name, &why);
-    let (mut connection, ready) = greeted(hop).await?;
+    let hop = &known.hop;
     let facts = facts(id, session);
+    let begin = async |connection, ready| {
+        let talk = begin(hop, connection, ready, &facts, envelope, size).await?;
+        Ok(Handed {
+            known: Arc::clone(known),
+            talk: Some(talk),
+        })
+    };
+    if let Some((connection, ready)) = known.idle.take().await {
+        match begin(connection, ready).await {
+            // It had enough of this connection, or was about to close it.
+            Err(NotBegun::Away(_)) => {}
+            Err(NotBegun::Refused(reply)) if reply.code == 421 => {}
+            Err(NotBegun::Refused(reply)) => return Err(passed_on(reply)),
+            Ok(handed) => return Ok(handed),
+        }
+    }
+    let begun = match greeted(hop).await {
+        Ok((connection, ready)) => begin(connection, ready).await,
+        Err(why) => Err(why),
+    };
+    begun.map_err(|why| match why {
+        NotBegun::Refused(reply) => passed_on(reply),
+        NotBegun::Away(why) => unreachable(&hop.name, &why),
+    })
+}
+
+async fn begin(
+    hop: &Hop,
+    mut connection: Connection,
+    ready: Ready,
+    facts: &Facts,
+    envelope: &Envelope,
+    size: Option<u64>,
+) -> Result<(Connection, Open), NotBegun> {
     let step = match hop.telling {
         Telling::Nothing => Step::Ready(ready),
-        Telling::Xforward => ready.xforward(&facts),
-        Telling::Xclient => ready.xclient(&facts),
+        Telling::Xforward => ready.xforward(facts),
+        Telling::Xclient => ready.xclient(facts),
     };
-    let ready = match connection.hear(step).await.map_err(absent)? {
+    let ready = match connection.hear(step).await? {
         Step::Ready(ready) => ready,
-        other => return Err(turned_away(hop, other)),
+        other => return Err(turned_away(other)),
     };
     let client = match ready.mail(envelope, size) {
         Ok(client) => client,
         Err(reply) => {
             tokio::spawn(connection.part(b"QUIT\r\n"));
-            return Err(reply);
+            return Err(NotBegun::Refused(reply));
         }
     };
-    match connection.hear(Step::Read(client)).await.map_err(absent)? {
-        Step::Sender(open) => Ok(Handed {
-            hop: Arc::clone(hop),
-            talk: Some((connection, open)),
-        }),
+    match connection.hear(Step::Read(client)).await? {
+        Step::Sender(open) => Ok((connection, open)),
         Step::Refused(reply) => {
             tokio::spawn(connection.part(b"QUIT\r\n"));
-            Err(passed_on(reply))
+            Err(NotBegun::Refused(reply))
         }
-        other => Err(turned_away(hop, other)),
+        other => Err(turned_away(other)),
     }
 }
 
 /// Up to where a transaction can begin.
-async fn greeted(hop: &Hop) -> Result<(Connection, Ready), Reply> {
-    let absent = |why: Lost| unreachable(&hop.name, &why);
-    let mut connection = Connection::open(hop).await.map_err(absent)?;
+async fn greeted(hop: &Hop) -> Result<(Connection, Ready), NotBegun> {
+    let mut connection = Connection::open(hop).await?;
     let client = Client::new(hop.dialect, &hop.hostname, connection.is_tls());
     let mut step = Step::Read(client);
     loop {
-        step = match connection.hear(step).await.map_err(absent)? {
+        step = match connection.hear(step).await? {
             Step::Ready(ready) => match hop.tls {
                 TlsUse::StartTls(_) if !connection.is_tls() => match ready.start_tls() {
                     Some(client) => Step::Read(client),
                     None => {
                         let why = "it offers no STARTTLS, which the configuration wants";
-                        return Err(unreachable(&hop.name, &why));
+                        return Err(NotBegun::Away(why.to_owned()));
                     }
                 },
                 _ => return Ok((connection, ready)),
             },
             Step::StartTls(client) => {
-                connection = connection.secure(hop).await.map_err(absent)?;
+                connection = connection.secure(hop).await?;
                 Step::Read(client.secured())
             }
-            other => return Err(turned_away(hop, other)),
+            other => return Err(turned_away(other)),
         };
     }
 }
 
 /// Refused before the message was spoken of: us, not the message.
-fn turned_away(hop: &Hop, step: Step) -> Reply {
-    match step {
-        Step::Refused(reply) => unreachable(&hop.name, &format!("it said {reply}")),
-        _ => unreachable(&hop.name, &"it answered what was not asked"),
-    }
+fn turned_away(step: Step) -> NotBegun {
+    NotBegun::Away(match step {
+        Step::Refused(reply) => format!("it said {reply}"),
+        _ => "it answered what was not asked".to_owned(),
+    })
 }
 
 /// A reply to our client. 421 ends the next hop's connection, not that of our client (RFC 5321 §3.8).
@@ -127,7 +170,7 @@ fn facts(id: &TransactionId, session: &Session) -> Facts {
 #[async_trait]
 impl Handing for Handed {
     async fn recipient(&mut self, recipient: &Recipient) -> Result<Reply, Reply> {
-        let name = &self.hop.name;
+        let name = &self.known.hop.name;
         let Some((mut connection, open)) = self.talk.take() else {
             return Err(lost(name, &Lost::Closed));
         };
@@ -153,15 +196,15 @@ impl Handing for Handed {
     }
 
     async fn message(mut self: Box<Self>, content: &Content) -> Vec<Reply> {
-        let hop = Arc::clone(&self.hop);
+        let known = Arc::clone(&self.known);
         let Some((connection, open)) = self.talk.take() else {
-            return vec![lost(&hop.name, &Lost::Closed)];
+            return vec![lost(&known.hop.name, &Lost::Closed)];
         };
         let accepted = open.accepted();
         let mut replies = Vec::with_capacity(accepted);
-        if let Err(why) = send(&hop, connection, open, content, &mut replies).await {
+        if let Err(why) = send(&known, connection, open, content, &mut replies).await {
             // What it has taken it has taken; of the others nobody knows, so they are sent again.
-            let reply = lost(&hop.name, &why);
+            let reply = lost(&known.hop.name, &why);
             replies.resize(accepted.max(1), reply);
         }
         replies.into_iter().map(passed_on).collect()
@@ -169,7 +212,7 @@ impl Handing for Handed {
 }
 
 async fn send(
-    hop: &Hop,
+    known: &Known,
     mut connection: Connection,
     open: Open,
     content: &Content,
@@ -207,7 +250,7 @@ async fn send(
                 step = match after {
                     After::More(client) => Step::Read(client),
                     After::Over(ready) => {
-                        tokio::spawn(connection.part(ready.quit()));
+                        over(known, connection, ready, replies);
                         break;
                     }
                 };
@@ -219,8 +262,19 @@ async fn send(
         let reply = replies.first().cloned();
         replies.extend(std::iter::repeat_n(reply, accepted - 1).flatten());
     }
-    tracing::debug!(next_hop = hop.name, "answered");
+    tracing::debug!(next_hop = known.hop.name, "answered");
     Ok(())
+}
+
+/// The transaction is over, and the connection is there for the next.
+fn over(known: &Known, connection: Connection, ready: Ready, replies: &[Reply]) {
+    let is_closing = replies.iter().any(|reply| reply.code == 421);
+    // After XCLIENT all of it is one client's.
+    if is_closing || known.hop.telling == Telling::Xclient {
+        tokio::spawn(connection.part(ready.quit()));
+    } else {
+        known.idle.keep(connection, ready);
+    }
 }
 
 impl Drop for Handed {

@@ -3,12 +3,14 @@
 
 mod connection;
 mod handing;
+mod idle;
 
 use crate::accept::{Handing, NextHops};
 use crate::mail::{Envelope, Reply, Session, TransactionId};
 use crate::net::{Remote, TlsClient};
 use crate::proto::smtp::Dialect;
 use async_trait::async_trait;
+use idle::Idle;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,9 +43,15 @@ pub enum Telling {
     Xclient,
 }
 
+/// A next hop and the connections to it that are between two transactions.
+struct Known {
+    hop: Hop,
+    idle: Arc<Idle>,
+}
+
 /// All that the configuration names.
 pub struct Hops {
-    hops: Vec<Arc<Hop>>,
+    hops: Vec<Arc<Known>>,
     names: Arc<[String]>,
 }
 
@@ -51,7 +59,13 @@ impl Hops {
     pub fn new(hops: Vec<Hop>) -> Self {
         Self {
             names: hops.iter().map(|hop| hop.name.clone()).collect(),
-            hops: hops.into_iter().map(Arc::new).collect(),
+            hops: hops
+                .into_iter()
+                .map(|hop| {
+                    let idle = Arc::default();
+                    Arc::new(Known { hop, idle })
+                })
+                .collect(),
         }
     }
 }
@@ -70,10 +84,11 @@ impl NextHops for Hops {
         envelope: &Envelope,
         size: Option<u64>,
     ) -> Result<Box<dyn Handing>, Reply> {
-        let hop = self.hops.iter().find(|hop| hop.name == name);
+        let known = self.hops.iter().find(|known| known.hop.name == name);
         // The configuration and the host of plugins have checked the name.
-        let hop = hop.ok_or_else(|| connection::unreachable(name, &"there is no such next hop"))?;
-        let handing = handing::open(hop, id, session, envelope, size).await?;
+        let known =
+            known.ok_or_else(|| connection::unreachable(name, &"there is no such next hop"))?;
+        let handing = handing::open(known, id, session, envelope, size).await?;
         Ok(Box::new(handing))
     }
 }

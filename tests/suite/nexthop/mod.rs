@@ -9,6 +9,7 @@ mod lmtp;
 mod parameters;
 mod postfix;
 mod restart;
+mod reuse;
 mod verdicts;
 
 use crate::smtp::client::Client;
