@@ -59,7 +59,7 @@ pub(super) async fn settle(
     };
     let mut places = Places::default();
     let mut refusals = vec![None; accounts.len()];
-    let mut whole = None;
+    let mut for_all = None;
     let recipients = envelope.recipients.iter().zip(accounts);
     for ((recipient, account), refusal) in recipients.zip(&mut refusals) {
         let address = &recipient.address;
@@ -72,7 +72,7 @@ pub(super) async fn settle(
             && let Place::Refused(reply) = &place
             && reply.is_temporary()
         {
-            whole = Some(Verdict::Tempfail(reply.clone()));
+            for_all = Some(Verdict::Tempfail(reply.clone()));
             break;
         }
         let hook = sorter.run.stop().map_or(Hook::Deliver, |stop| stop.hook);
@@ -92,9 +92,9 @@ pub(super) async fn settle(
     }
     // Nobody gets it, so one reply is true for all of them.
     if telling == Telling::Whole && refusals.iter().all(Option::is_some) {
-        whole = whole.or_else(|| refusals.first().cloned().flatten().map(Verdict::Reject));
+        for_all = for_all.or_else(|| refusals.first().cloned().flatten().map(Verdict::Reject));
     }
-    if let Some(verdict) = whole {
+    if let Some(verdict) = for_all {
         return Ok(turned_down(&services, run, &envelope, report, verdict).await);
     }
     let after = run.afterwards(Hook::Outcome);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use wasmtime::{CallHook, Store};
 
-/// Clones are the same one. It counts from the first [`HostTime::begin`] on, for instances that are made after it.
+/// Clones are the same one. It counts between [`HostTime::begin`] and [`HostTime::end`].
 #[derive(Debug, Clone, Default)]
 pub struct HostTime(Arc<Counter>);
 
@@ -30,14 +30,11 @@ impl HostTime {
     }
 
     pub(super) fn watch(&self, store: &mut Store<State>) {
-        if !self.0.on.load(Relaxed) {
-            return;
-        }
         let counter = Arc::clone(&self.0);
         let mut since = None;
         store.call_hook(move |_, hook| {
             match hook {
-                CallHook::CallingHost => since = Some(Instant::now()),
+                CallHook::CallingHost => since = counter.on.load(Relaxed).then(Instant::now),
                 CallHook::ReturningFromHost => {
                     let spent = since.take().map_or(Duration::ZERO, |at| at.elapsed());
                     let spent = u64::try_from(spent.as_nanos()).unwrap_or(u64::MAX);

@@ -94,32 +94,37 @@ fn bench_splits_the_cost() {
             "KiB of memory",
         ],
     );
-    let json = plugin(
-        &[
-            "bench",
-            path(&wasm),
-            path(&message),
-            "--times",
-            "20",
-            "--json",
-        ],
-        0,
-    );
-    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
-    let median = |part: &str| json["parts"][part]["median-ns"].as_u64().unwrap();
-    assert!(
-        json["parts"]["together"]["empty-median-ns"]
-            .as_u64()
-            .unwrap()
-            > 0
-            && median("host calls") > 0
-            && json["empty-memory-octets"].as_u64().unwrap() > 0,
-        "{json}"
-    );
-    assert!(
-        median("instantiate") > 0 && median("together") >= median("message"),
-        "{json}"
-    );
+    let manifest = fs::read_to_string(folder.join("plugin.toml")).unwrap();
+    for warm in [false, true] {
+        let manifest = format!("warm = {warm}\n{manifest}");
+        fs::write(folder.join("plugin.toml"), manifest).unwrap();
+        let json = plugin(
+            &[
+                "bench",
+                path(&wasm),
+                path(&message),
+                "--times",
+                "20",
+                "--json",
+            ],
+            0,
+        );
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        let median = |part: &str| json["parts"][part]["median-ns"].as_u64().unwrap();
+        assert!(
+            json["parts"]["together"]["empty-median-ns"]
+                .as_u64()
+                .unwrap()
+                > 0
+                && median("host calls") > 0
+                && json["empty-memory-octets"].as_u64().unwrap() > 0,
+            "{json}"
+        );
+        assert!(
+            median("instantiate") > 0 && median("together") >= median("message"),
+            "{json}"
+        );
+    }
     scripted(home.path(), "message = [\"panic now\"]");
     said(
         &plugin(&["bench", path(&wasm), path(&message)], 1),
