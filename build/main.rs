@@ -2,6 +2,7 @@
 //! Knows nothing of what they do. It runs again only when their sources, the SDK's or the lock file change.
 
 mod allocator;
+mod log;
 mod samples;
 mod sdk;
 
@@ -35,6 +36,7 @@ fn run() -> Result<()> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     allocator::link()?;
+    log::link()?;
     samples::embed(&root, &out)?;
     sdk::embed(&root, &out)?;
     let plugins = plugins(&root.join("plugins"))?;

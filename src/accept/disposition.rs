@@ -6,7 +6,7 @@ use super::judge::{Judged, judge};
 use super::places::{Place, Places, Sorter};
 use super::report::{Progress, Report};
 use super::transaction::{Finished, Transaction};
-use super::{Aftermath, Services, Telling, local_error, no_room};
+use super::{Aftermath, Services, Telling, for_all, local_error, no_room};
 use crate::chain::Run;
 use crate::mail::{
     Address, Content, Disposition, EnhancedCode, Envelope, Hook, Journal, Replies, Reply,
@@ -58,8 +58,7 @@ pub(super) async fn settle(
         received: report.at,
     };
     let mut places = Places::default();
-    let mut refusals = vec![None; accounts.len()];
-    let mut for_all = None;
+    let mut refusals: Vec<Option<Reply>> = vec![None; accounts.len()];
     let recipients = envelope.recipients.iter().zip(accounts);
     for ((recipient, account), refusal) in recipients.zip(&mut refusals) {
         let address = &recipient.address;
@@ -67,12 +66,12 @@ pub(super) async fn settle(
             Verdict::Quarantine(why) => sorter.quarantined(why.clone()),
             _ => sorter.ask(address).await,
         };
-        // One reply for all, and nothing is stored yet: the client sends it again for all.
+        // The client sends it again for all: the others' filters need not be asked.
         if telling == Telling::Whole
             && let Place::Refused(reply) = &place
             && reply.is_temporary()
         {
-            for_all = Some(Verdict::Tempfail(reply.clone()));
+            *refusal = Some(reply.clone());
             break;
         }
         let hook = sorter.run.stop().map_or(Hook::Deliver, |stop| stop.hook);
@@ -90,11 +89,9 @@ pub(super) async fn settle(
         };
         places.push(&sorter, address, account, place, instead)?;
     }
-    // Nobody gets it, so one reply is true for all of them.
-    if telling == Telling::Whole && refusals.iter().all(Option::is_some) {
-        for_all = for_all.or_else(|| refusals.first().cloned().flatten().map(Verdict::Reject));
-    }
-    if let Some(verdict) = for_all {
+    if telling == Telling::Whole
+        && let Some(verdict) = for_all(refusals.iter().map(Option::as_ref))
+    {
         return Ok(turned_down(&services, run, &envelope, report, verdict).await);
     }
     let after = run.afterwards(Hook::Outcome);

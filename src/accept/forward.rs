@@ -9,7 +9,7 @@ use super::places::set_aside;
 use super::report::Progress;
 use super::screening::{is_flagged, own_edits, own_turn};
 use super::transaction::{Finished, Transaction};
-use super::{Aftermath, Telling};
+use super::{Aftermath, Telling, for_all};
 use crate::chain::{Draft, Run};
 use crate::mail::{
     Address, Aside, Content, Disposition, Edit, Envelope, Hook, Journal, Replies, Reply, Stop,
@@ -30,6 +30,15 @@ pub(super) enum Way {
     },
     Discarded,
     Refused(Reply),
+}
+
+impl Way {
+    fn refusal(&self) -> Option<&Reply> {
+        match self {
+            Self::Refused(reply) => Some(reply),
+            _ => None,
+        }
+    }
 }
 
 /// Runs the rest of the chain over the message and hands on what comes of it. Only reading the message back can fail here.
@@ -69,12 +78,8 @@ pub(super) async fn settle(
     }
     // Nothing has gone out yet, so nothing goes out twice.
     if telling == Telling::Whole
-        && let Some(reply) = of_all(&ways)
+        && let Some(verdict) = for_all(ways.iter().map(Way::refusal))
     {
-        let verdict = match reply.is_temporary() {
-            true => Verdict::Tempfail(reply),
-            false => Verdict::Reject(reply),
-        };
         return Ok(turned_down(&services, run, &envelope, report, verdict).await);
     }
     let trace = Trace {
@@ -235,22 +240,6 @@ pub(super) fn quarantined(run: &Run, why: String) -> Way {
         // Nobody was asked, so nobody can have said it.
         None => Way::Discarded,
     }
-}
-
-/// Where there is one reply for all: one that is temporary for any of them, so that the message comes again before it has gone anywhere; or
-/// the refusal, if it is refused for all.
-fn of_all(ways: &[Way]) -> Option<Reply> {
-    let refusals = || {
-        ways.iter().filter_map(|way| match way {
-            Way::Refused(reply) => Some(reply),
-            _ => None,
-        })
-    };
-    let temporary = refusals().find(|reply| reply.is_temporary());
-    let all = refusals().count() == ways.len();
-    temporary
-        .or_else(|| refusals().next().filter(|_| all))
-        .cloned()
 }
 
 fn came(hop: &str, said: Option<&Reply>) -> Disposition {

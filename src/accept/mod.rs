@@ -211,6 +211,21 @@ fn refused(verdict: Verdict) -> Result<(), Reply> {
     }
 }
 
+/// What a client that has one reply for all recipients hears of the filters' refusals for each, before anything is stored or handed on: one that is
+/// temporary, so that it sends the message again for all; or a refusal, if nobody gets it.
+fn for_all<'r>(refusals: impl Iterator<Item = Option<&'r Reply>> + Clone) -> Option<Verdict> {
+    let mut temporary = refusals
+        .clone()
+        .flatten()
+        .filter(|reply| reply.is_temporary());
+    if let Some(reply) = temporary.next() {
+        return Some(Verdict::Tempfail(reply.clone()));
+    }
+    let is_for_all = refusals.clone().all(|refusal| refusal.is_some());
+    let reply = refusals.flatten().next().filter(|_| is_for_all)?;
+    Some(Verdict::Reject(reply.clone()))
+}
+
 /// Something of ours failed, not the client's.
 fn local_error() -> Reply {
     Reply::new(

@@ -4,9 +4,10 @@
 use crate::config::{Config, Limits, Lists, Place};
 use crate::html::{self, Html};
 use crate::message::Message;
+use crate::normal::Normal;
 use crate::phrases::Phrases;
 use crate::rules::{Rule, Symbol};
-use crate::{attachments, authentication, header, links, text};
+use crate::{attachments, authentication, header, links};
 
 #[derive(Debug)]
 pub struct Engine {
@@ -103,8 +104,8 @@ impl Engine {
     pub fn examine(&self, message: &Message) -> Vec<Symbol> {
         let mut body = read(message);
         let mut found = self.phrases.nothing();
-        let mut normal = Vec::new();
-        text::normalise(message.subject.as_deref().unwrap_or_default(), &mut normal);
+        let mut normal = Normal::default();
+        normal.append(message.subject.as_deref().unwrap_or_default());
         self.phrases.find(&normal, Place::Subject, &mut found);
         normal.clear();
         for text in body
@@ -113,7 +114,7 @@ impl Engine {
             .copied()
             .chain(body.html.iter().map(|html| html.visible.as_str()))
         {
-            text::normalise(text, &mut normal);
+            normal.append(text);
         }
         self.phrases.find(&normal, Place::Body, &mut found);
         body.archive_password = found.archive_password;
@@ -130,7 +131,7 @@ impl Engine {
         let mut symbols = findings.symbols;
         symbols.extend(
             self.phrases
-                .symbols(&found, self.weight(normal.len()))
+                .symbols(&found, self.weight(normal.octets().len()))
                 .filter(|symbol| symbol.points != 0.0),
         );
         symbols

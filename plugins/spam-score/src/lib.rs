@@ -9,6 +9,7 @@
 //! | `engine` | a configuration made ready; runs all rules over a message |
 //! | `header` `authentication` `phrases` `html` `links` `attachments` | the rules, by what they look at |
 //! | `address` `date` `text` `url` | the parsing they need |
+//! | `normal` | the form in which text is searched |
 //! | `collect` | asks the host for the message |
 
 pub mod address;
@@ -22,6 +23,7 @@ mod header;
 pub mod html;
 mod links;
 pub mod message;
+pub mod normal;
 pub mod phrases;
 pub mod rules;
 pub mod text;

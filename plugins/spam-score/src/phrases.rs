@@ -1,9 +1,9 @@
 //! Finds phrases of many groups in one pass over the text: at each word it looks up whether a phrase can begin there.
-//! Works on normalised text (`text::normalise`) and wants whole words: "loan" is not found in "loans".
+//! Works on normalised text (`normal`) and wants whole words: "loan" is not found in "loans".
 
 use crate::config::{Group, Place};
+use crate::normal::{Normal, at_words, in_word};
 use crate::rules::Symbol;
-use crate::text;
 use std::collections::BTreeMap;
 use std::num::TryFromIntError;
 
@@ -55,10 +55,17 @@ struct Starts {
     /// The octets by which the slot is chosen: no pattern has fewer.
     mask: u64,
     /// A bit for each place that a pattern has among many: at nearly all words it is 0.
-    marks: Vec<u64>,
-    /// Where the patterns of each slot begin; they end where those of the next one do.
-    slots: Vec<u16>,
+    marks: Box<[u64; Self::MARKS]>,
+    slots: Vec<Slot>,
     starts: Vec<Start>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Slot {
+    /// Where its patterns begin; they end where those of the next one do.
+    from: u16,
+    /// A bit for each octet that follows the head of one of them.
+    next: u32,
 }
 
 /// How a pattern begins: enough to tell nearly all texts that it is not in.
@@ -73,8 +80,9 @@ struct Start {
 }
 
 impl Starts {
+    /// Bits of the hash that choose one.
     const SLOTS: u32 = 11;
-    const MARKS: u32 = 14;
+    const MARKS: usize = 256;
 
     fn new<'a>(
         octets: usize,
@@ -95,18 +103,25 @@ impl Starts {
             .collect();
         let hash = |start: &Start| Self::hash(start.head & mask);
         starts.sort_by_key(hash);
-        let slots = 0..=1 << Self::SLOTS;
-        let slots = slots
-            .map(|slot| starts.partition_point(|start| place(hash(start), Self::SLOTS) < slot));
-        let mut marks = vec![0; 1 << (Self::MARKS - u64::BITS.trailing_zeros())];
+        let begins = |slot| starts.partition_point(|start| slot_of(hash(start)) < slot);
+        let mut slots = (0..=1 << Self::SLOTS)
+            .map(|slot| u16::try_from(begins(slot)).map(|from| Slot { from, next: 0 }))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut marks = Box::new([0; Self::MARKS]);
         for start in &starts {
-            let mark = place(hash(start), Self::MARKS);
-            if let Some(marks) = marks.get_mut(mark / 64) {
-                *marks |= 1 << (mark % 64);
+            let (word, mark) = mark_of(hash(start));
+            if let Some(marks) = marks.get_mut(word) {
+                *marks |= mark;
+            }
+            if let Some(slot) = slots.get_mut(slot_of(hash(start))) {
+                slot.next |= match start.next_mask {
+                    0 => u32::MAX,
+                    _ => bit_of(Head(start.next)),
+                };
             }
         }
         Ok(Self {
-            slots: slots.map(u16::try_from).collect::<Result<_, _>>()?,
+            slots,
             mask,
             marks,
             starts,
@@ -121,20 +136,24 @@ impl Starts {
     /// Calls for each pattern that a text with this head can begin with, as far as the first octets tell.
     fn each(&self, head: Head, text: &[u8], found: impl FnMut(usize)) {
         let hash = Self::hash(head.0 & self.mask);
-        let mark = place(hash, Self::MARKS);
-        let marks = self.marks.get(mark / 64).copied().unwrap_or_default();
-        if marks >> (mark % 64) & 1 == 1 {
+        let (word, mark) = mark_of(hash);
+        if self.marks.get(word).is_some_and(|marks| marks & mark != 0) {
             self.compare(hash, head, text, found);
         }
     }
 
     #[cold]
     fn compare(&self, hash: u64, head: Head, text: &[u8], mut found: impl FnMut(usize)) {
-        let Some([from, to, ..]) = self.slots.get(place(hash, Self::SLOTS)..) else {
+        let Some([slot, after, ..]) = self.slots.get(slot_of(hash)..) else {
             return;
         };
-        let starts = self.starts.get(usize::from(*from)..usize::from(*to));
         let next = Head::of(text.get(Head::OCTETS..).unwrap_or_default());
+        if slot.next & bit_of(next) == 0 {
+            return;
+        }
+        let starts = self
+            .starts
+            .get(usize::from(slot.from)..usize::from(after.from));
         for start in starts.unwrap_or_default() {
             if head.0 & start.mask == start.head && next.0 & start.next_mask == start.next {
                 found(start.pattern);
@@ -143,9 +162,20 @@ impl Starts {
     }
 }
 
-/// The upper bits of a hash, as an index.
-fn place(hash: u64, bits: u32) -> usize {
-    usize::try_from(hash >> (u64::BITS - bits)).unwrap_or_default()
+/// By the upper bits of a hash.
+fn slot_of(hash: u64) -> usize {
+    usize::try_from(hash >> (u64::BITS - Starts::SLOTS)).unwrap_or_default()
+}
+
+/// By the upper bits of a hash: which number, and the bit of it.
+fn mark_of(hash: u64) -> (usize, u64) {
+    let [.., bit, word] = hash.to_le_bytes();
+    (usize::from(word), 1 << (bit >> 2))
+}
+
+/// For the first octet.
+fn bit_of(next: Head) -> u32 {
+    1 << (next.0 & 31)
 }
 
 /// What was found in a message.
@@ -172,8 +202,9 @@ impl Phrases {
         let mut patterns = Vec::new();
         let mut add = |symbol: &str, group, phrases: &[String]| {
             for phrase in phrases {
-                let mut text = Vec::new();
-                text::normalise(phrase, &mut text);
+                let mut text = Normal::default();
+                text.append(phrase);
+                let text = text.octets().to_vec();
                 if text.len() < SHORTEST {
                     return Err(format!(
                         "[config.phrases.{symbol}]: the phrase {phrase:?} is too short: it must have {SHORTEST} octets"
@@ -210,9 +241,10 @@ impl Phrases {
         }
     }
 
-    /// Looks through a text of the message, which must be normalised.
-    pub fn find(&self, text: &[u8], place: Place, found: &mut Found) {
-        text::at_words(text, |at| {
+    /// Looks through a text of the message.
+    pub fn find(&self, text: &Normal, place: Place, found: &mut Found) {
+        let text = text.octets();
+        at_words(text, |at| {
             let rest = text.get(at..).unwrap_or_default();
             let head = Head::of(rest);
             let mut found = |number| self.look(number, rest, place, found);
@@ -289,7 +321,7 @@ fn begins(text: &[u8], pattern: &[u8]) -> bool {
     let Some(after) = text.strip_prefix(pattern) else {
         return false;
     };
-    let is_word = |octet: Option<&u8>| octet.is_some_and(|octet| text::in_word(*octet));
+    let is_word = |octet: Option<&u8>| octet.is_some_and(|octet| in_word(*octet));
     !(is_word(pattern.last()) && is_word(after.first()))
 }
 
@@ -316,8 +348,8 @@ mod tests {
     fn points(phrases: &Phrases, subject: &str, body: &str) -> f32 {
         let mut found = phrases.nothing();
         for (text, place) in [(subject, Place::Subject), (body, Place::Body)] {
-            let mut normal = Vec::new();
-            text::normalise(text, &mut normal);
+            let mut normal = Normal::default();
+            normal.append(text);
             phrases.find(&normal, place, &mut found);
         }
         phrases
@@ -360,7 +392,9 @@ mod tests {
     fn passwords_of_archives_are_found() {
         let phrases = phrases(&["loan"], None);
         let mut found = phrases.nothing();
-        phrases.find(b"the archive password: 12", Place::Body, &mut found);
+        let mut text = Normal::default();
+        text.append("the archive password: 12");
+        phrases.find(&text, Place::Body, &mut found);
         assert!(found.archive_password);
         assert_eq!(phrases.symbols(&found, 1.0).count(), 0);
     }

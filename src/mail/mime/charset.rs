@@ -43,6 +43,17 @@ impl Charset {
         }
     }
 
+    /// Whether ASCII octets say in it what they say in ASCII. Of the charsets of most mail only.
+    pub fn has_ascii(name: Option<&str>) -> bool {
+        let Some(name) = name else { return true };
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        let of = |family: &str| {
+            let start = name.get(..family.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(family))
+        };
+        is("us-ascii") || is("utf-8") || of("iso-8859-") || of("windows-125")
+    }
+
     /// Appends to `out` what `octets` say; with `last`, what was held back too.
     pub fn push(&mut self, octets: &[u8], last: bool, out: &mut String) {
         match self {
@@ -159,6 +170,31 @@ mod tests {
                     "{charset:?} by {piece}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn ascii_stays_as_it_is_where_that_is_said() {
+        let ascii: Vec<u8> = (0..128).collect();
+        for charset in [
+            "us-ascii",
+            "UTF-8",
+            "iso-8859-1",
+            "ISO-8859-15",
+            "iso-8859-8-i",
+            "windows-1252",
+            "windows-1258",
+            "windows-125x",
+        ] {
+            assert!(Charset::has_ascii(Some(charset)), "{charset}");
+            assert_eq!(
+                decode(Some(charset), &ascii, 128).as_bytes(),
+                ascii,
+                "{charset}"
+            );
+        }
+        for charset in ["utf-7", "utf-16", "iso-2022-jp", "hz-gb-2312", "ibm037"] {
+            assert!(!Charset::has_ascii(Some(charset)), "{charset}");
         }
     }
 }

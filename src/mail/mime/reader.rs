@@ -42,6 +42,20 @@ impl Source {
             charset: entity.charset().map(str::to_owned),
         }
     }
+
+    /// The whole of it, if it has no more octets than this and they stand in the message as they are to be read: ASCII, as most text is.
+    fn plain(&self, most: usize) -> io::Result<Option<Bytes>> {
+        let length = self.body.end.saturating_sub(self.body.start);
+        let is_plain = self.encoding == TransferEncoding::Identity
+            && Charset::has_ascii(self.charset.as_deref());
+        match usize::try_from(length) {
+            Ok(length) if is_plain && length <= most => {
+                let octets = self.content.read(self.body.start, length)?;
+                Ok(Some(octets).filter(|octets| octets.is_ascii()))
+            }
+            _ => Ok(None),
+        }
+    }
 }
 
 /// A decoded part, as far as it has been read.
@@ -101,6 +115,9 @@ impl Reader {
 
     /// The whole of it, if it has no more octets than this.
     pub fn read_all(&mut self, most: usize) -> io::Result<Option<Bytes>> {
+        if let Some(plain) = self.source.plain(most)? {
+            return Ok(Some(plain));
+        }
         while !self.is_finished && self.window_start == 0 && self.window.len() <= most {
             self.decode_chunk()?;
         }

@@ -9,6 +9,7 @@ mod directory;
 mod encoding;
 mod flags;
 mod journal;
+mod log;
 mod mailboxes;
 mod messages;
 mod quarantine;

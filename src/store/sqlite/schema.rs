@@ -1,8 +1,9 @@
 //! The tables of the index, how they come about, and how a connection to them is set up.
 //! Reads and writes no mail.
 
+use super::log::GATHERING;
 use crate::store::StoreError;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
 
@@ -128,9 +129,10 @@ const PAGE: u64 = 4096;
 
 /// The connection that writes, with the schema brought up to date.
 pub fn open(index: &Path, max_bytes: Option<u64>) -> Result<Connection, StoreError> {
-    let mut connection = connect(index)?;
+    let connection = Connection::open_with_flags_and_vfs(index, OpenFlags::default(), GATHERING)?;
+    let mut connection = prepared(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
-    // With less than FULL, a commit may be lost when the power fails.
+    // With less than FULL, a commit may be lost when the power fails, and others may learn of what is gathered yet.
     connection.pragma_update(None, "synchronous", "full")?;
     // The log is copied into the index by a thread of its own (`checkpoint`).
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
@@ -155,7 +157,10 @@ pub fn open_reader(index: &Path) -> Result<Connection, StoreError> {
 
 /// No memory mapping: with it, an error of the disk would be a signal that ends the process.
 pub fn connect(index: &Path) -> Result<Connection, StoreError> {
-    let connection = Connection::open(index)?;
+    prepared(Connection::open(index)?)
+}
+
+fn prepared(connection: Connection) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "temp_store", "memory")?;
