@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::support::process::Sender;
-use crate::support::{ALICE, BOB};
+use crate::support::{ALICE, BOB, free};
 use wasmilter::mail::{Address, Edit, EnvelopeEdit, HeaderEdit};
 use wasmilter::store::{MailboxName, Quarantine};
 
@@ -176,11 +176,7 @@ async fn a_milter_that_is_not_there_is_a_failure_with_its_on_error() {
         ("skip", 250, 1),
         ("quarantine", 250, 0),
     ] {
-        let server = linked(
-            &super::postfix_rig::free().to_string(),
-            &format!("on-error = \"{on_error}\"\n"),
-        )
-        .await;
+        let server = linked(&free().to_string(), &format!("on-error = \"{on_error}\"\n")).await;
         let (found, reply) = send(&server, ALICE, MESSAGE).await;
         assert_eq!(found, code, "{on_error}: {reply}");
         assert_eq!(
@@ -215,7 +211,7 @@ async fn one_that_returns_is_asked_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_some_failures_it_is_left_alone_for_a_while() {
-    let address = super::postfix_rig::free();
+    let address = free();
     let more = format!(
         "[plugins.breaker]\nfailures = 2\npause-ms = 3600000\nlongest-pause-s = 3600\n[[milter]]\nname = \"other\"\naddress = \"{address}\"\non-error = \"skip\"\n"
     );

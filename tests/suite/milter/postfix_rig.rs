@@ -1,7 +1,7 @@
 //! A Postfix of our own in a temporary directory, on a port that the system chooses, which delivers by LMTP to a server of ours.
 
-use crate::support::{self, ALICE, BOB, Server};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use crate::support::{self, ALICE, BOB, Server, free};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -188,12 +188,6 @@ fn files(directory: &Path) -> usize {
         .map(|entry| entry.unwrap().path())
         .map(|path| if path.is_dir() { files(&path) } else { 1 })
         .sum()
-}
-
-/// A port that was free a moment ago.
-pub fn free() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap()
 }
 
 /// A message as it was delivered, without the Received field that Postfix put into it.

@@ -1,10 +1,10 @@
 //! The server is killed, frozen and started again while Postfix asks it: with tempfail as Postfix's default action no message is lost, and
 //! none gets through that no filter has seen.
 
-use super::postfix_rig::{Postfix, free};
+use super::postfix_rig::Postfix;
 use super::*;
 use crate::support::process::{Process, Sender};
-use crate::support::{self, ALICE};
+use crate::support::{self, ALICE, free};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;

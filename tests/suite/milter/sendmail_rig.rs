@@ -1,9 +1,8 @@
 //! A Sendmail of our own in a temporary directory, which passes all mail on to a server of ours. Debian's package cannot be installed
 //! beside Postfix: `SENDMAIL_ROOT` names a directory that it has been unpacked into.
 
-use super::postfix_rig::free;
 use super::{received, soon};
-use crate::support::{self, Server};
+use crate::support::{self, Server, free};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -1,8 +1,7 @@
 //! Final delivery by LMTP into a real Dovecot, on TCP and on a local socket, with the lines of docs/content-filter.md.
 
 use super::*;
-use crate::milter::postfix_rig::free;
-use crate::support;
+use crate::support::{self, free};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 use std::process::{Child, Stdio};

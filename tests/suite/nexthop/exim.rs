@@ -3,8 +3,9 @@
 use super::exim_rig::{Exim, Lines};
 use super::restart::prepared;
 use super::*;
-use crate::milter::postfix_rig::{free, without_trace};
+use crate::milter::postfix_rig::without_trace;
 use crate::milter::restart::{Load, nothing_is_lost};
+use crate::support::free;
 use crate::support::page::blocks;
 use crate::support::process::Process;
 

@@ -1,9 +1,8 @@
 //! An Exim of our own in a temporary directory, which passes on to a server of ours what it does not hand to anybody else. Debian's package
 //! cannot be installed beside Postfix: `EXIM_ROOT` names a directory that it has been unpacked into.
 
-use crate::milter::postfix_rig::free;
 use crate::milter::{received, send};
-use crate::support::{self, Server};
+use crate::support::{self, Server, free};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};

@@ -65,7 +65,7 @@ async fn an_endless_line_and_an_endless_reply_come_to_an_end() {
 
 #[tokio::test]
 async fn nobody_there_is_a_matter_for_later() {
-    let relay = Relay::start("smtp", crate::milter::postfix_rig::free(), "", "").await;
+    let relay = Relay::start("smtp", crate::support::free(), "", "").await;
     let mut client = relay.client().await;
     let reply = client.say("MAIL FROM:<a@client.test>").await;
     assert_eq!(

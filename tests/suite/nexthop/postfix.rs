@@ -1,7 +1,8 @@
 //! Behind Postfix and in front of it: as its content filter and as its proxy filter, with the lines of docs/content-filter.md.
 
 use super::*;
-use crate::milter::postfix_rig::{Postfix, free};
+use crate::milter::postfix_rig::Postfix;
+use crate::support::free;
 
 /// The services that the page names; `reinject` is where messages come back.
 pub fn services(reinject: SocketAddr, more: &str) -> String {

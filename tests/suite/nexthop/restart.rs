@@ -3,10 +3,10 @@
 
 use super::postfix::services;
 use super::*;
-use crate::milter::postfix_rig::{Postfix, free};
+use crate::milter::postfix_rig::Postfix;
 use crate::milter::restart::{Load, nothing_is_lost, signal};
-use crate::support;
 use crate::support::process::Process;
+use crate::support::{self, free};
 use std::path::PathBuf;
 
 /// A configuration for a server at this address, with a filter that marks what it has seen.

@@ -219,7 +219,7 @@ async fn a_filter_picks_another_next_hop() {
 async fn a_filter_that_sends_all_mail_another_way_at_mail_keeps_the_first_out_of_it() {
     let other = Hop::start(&[]).await;
     // Nobody is there.
-    let nobody = crate::milter::postfix_rig::free();
+    let nobody = crate::support::free();
     let more = format!(
         "[[next-hop]]\nname = \"other\"\nprotocol = \"smtp\"\naddress = \"{}\"\n",
         other.address

@@ -3,8 +3,8 @@
 use super::{MESSAGE, address, journal, logged, with};
 use crate::support::http::SECRET;
 use crate::support::process::Sender;
-use crate::support::program;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use crate::support::{free, program};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -52,11 +52,7 @@ fn start(program: &str, home: &Path, scanner: SocketAddr) -> (Haraka, SocketAddr
         .output()
         .unwrap();
     assert!(made.status.success());
-    // Free when it was asked for.
-    let own = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let own = free();
     let config = home.join("config");
     let port = scanner.port();
     for (file, text) in [

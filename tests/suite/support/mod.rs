@@ -6,7 +6,8 @@ pub mod imap;
 pub mod page;
 pub mod process;
 
-use std::net::SocketAddr;
+use std::hash::{BuildHasher, RandomState};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use wasmilter::app::{self, App};
@@ -107,6 +108,13 @@ pub fn program(name: &str) -> Option<Command> {
     );
     eprintln!("skipped: {name} is not installed");
     None
+}
+
+/// A port that was free a moment ago, below those that the system gives to whoever takes any: so no other test has got it by now.
+pub fn free() -> SocketAddr {
+    let mut ports = std::iter::repeat_with(|| 20_000 + RandomState::new().hash_one(()) % 12_000);
+    let listener = ports.find_map(|port| TcpListener::bind(("127.0.0.1", port as u16)).ok());
+    listener.unwrap().local_addr().unwrap()
 }
 
 /// Whether this is root, who alone may start such a program; said in one line where it isn't.
