@@ -53,6 +53,7 @@ impl Normal {
     /// A space stands between what was there and `text`.
     pub fn append(&mut self, text: &str) {
         self.gap();
+        self.room(text.len());
         let mut rest = text;
         while !rest.is_empty() {
             let foreign = self.ascii_prefix(rest);
@@ -86,11 +87,19 @@ impl Normal {
         self.block([octet; BLOCK], 1);
     }
 
+    /// For so many octets, and a block.
+    fn room(&mut self, octets: usize) {
+        let end = self.length + octets + BLOCK;
+        if self.octets.len() < end {
+            self.octets.resize(end, 0);
+        }
+    }
+
     /// So many octets of the block.
     fn block(&mut self, octets: [u8; BLOCK], count: usize) {
         let end = self.length + BLOCK;
         if self.octets.len() < end {
-            self.octets.resize(2 * end + 1024, 0);
+            self.room(64 * BLOCK);
         }
         if let Some(room) = self.octets.get_mut(self.length..end) {
             room.copy_from_slice(&octets);

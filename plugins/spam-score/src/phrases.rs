@@ -60,7 +60,7 @@ struct Starts {
     starts: Vec<Start>,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 struct Slot {
     /// Where its patterns begin; they end where those of the next one do.
     from: u16,
@@ -82,6 +82,7 @@ struct Start {
 impl Starts {
     /// Bits of the hash that choose one.
     const SLOTS: u32 = 11;
+    /// Numbers of 64 bits.
     const MARKS: usize = 256;
 
     fn new<'a>(
