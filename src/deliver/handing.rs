@@ -25,11 +25,16 @@ enum NotBegun {
     Refused(Reply),
     /// Nothing that the message could be blamed for.
     Away(String),
+    /// It stands, but says nothing: so it would on another connection.
+    Silent,
 }
 
 impl From<Lost> for NotBegun {
     fn from(why: Lost) -> Self {
-        Self::Away(why.to_string())
+        match why {
+            Lost::Silent => Self::Silent,
+            why => Self::Away(why.to_string()),
+        }
     }
 }
 
@@ -50,22 +55,23 @@ pub async fn open(
             talk: Some(talk),
         })
     };
-    if let Some((connection, ready)) = known.idle.take().await {
-        match begin(connection, ready).await {
-            // It had enough of this connection, or was about to close it.
-            Err(NotBegun::Away(_)) => {}
-            Err(NotBegun::Refused(reply)) if reply.code == 421 => {}
-            Err(NotBegun::Refused(reply)) => return Err(passed_on(reply)),
-            Ok(handed) => return Ok(handed),
-        }
-    }
-    let begun = match greeted(hop).await {
-        Ok((connection, ready)) => begin(connection, ready).await,
-        Err(why) => Err(why),
+    let first = match known.idle.take().await {
+        Some((connection, ready)) => Some(begin(connection, ready).await),
+        None => None,
+    };
+    let begun = match first {
+        Some(Err(NotBegun::Refused(reply))) if reply.code != 421 => Err(NotBegun::Refused(reply)),
+        Some(begun @ (Ok(_) | Err(NotBegun::Silent))) => begun,
+        // It had enough of that connection, or was about to close it.
+        Some(Err(_)) | None => match greeted(hop).await {
+            Ok((connection, ready)) => begin(connection, ready).await,
+            Err(why) => Err(why),
+        },
     };
     begun.map_err(|why| match why {
         NotBegun::Refused(reply) => passed_on(reply),
         NotBegun::Away(why) => unreachable(&hop.name, &why),
+        NotBegun::Silent => unreachable(&hop.name, &Lost::Silent),
     })
 }
 

@@ -68,6 +68,12 @@ impl Work {
         registry.register("store_commit_seconds", help, work.commits.seconds.clone());
         let help = "Changes that were in one commit of the store";
         registry.register("store_commit_changes", help, work.commits.changes.clone());
+        let help = "Commits of the store that were rolled back as a whole";
+        registry.register(
+            "store_commits_given_up",
+            help,
+            work.commits.given_up.clone(),
+        );
         let help = "When the certificate for that name expires, in seconds since 1970";
         registry.register("certificate_expiry", help, work.expiry.clone());
         let help = "Orders of certificates by ACME, by their end";
@@ -126,6 +132,7 @@ impl Chain {
 pub struct Commits {
     seconds: Histogram,
     changes: Histogram,
+    given_up: Counter,
 }
 
 impl Default for Commits {
@@ -133,6 +140,7 @@ impl Default for Commits {
         Self {
             seconds: Histogram::new(COMMIT),
             changes: Histogram::new(BATCH),
+            given_up: Counter::default(),
         }
     }
 }
@@ -143,6 +151,11 @@ impl Commits {
         // No group is larger than a thousand.
         let changes = u32::try_from(changes).unwrap_or(u32::MAX);
         self.changes.observe(changes.into());
+    }
+
+    /// Nothing that was in one has happened; what shared it with others is tried alone.
+    pub fn given_up(&self) {
+        self.given_up.inc();
     }
 }
 

@@ -13,6 +13,9 @@ pub const MOST: usize = 1000;
 /// How long a change waits for others that are known to be coming.
 const GATHERING: Duration = Duration::from_millis(2);
 
+/// The longest that a commit is put off for those who have just been answered.
+const AGAIN: Duration = Duration::from_millis(4);
+
 /// How long a change waits for others to share a sync with, if nobody waits for it.
 const PATIENCE: Duration = Duration::from_millis(20);
 
@@ -33,12 +36,27 @@ struct Waiting {
     checkpoint: Option<SyncSender<()>>,
     /// Changes that are known to be coming, those in `jobs` included.
     coming: usize,
+    /// Changes in the commit that is being made whose callers wait.
+    in_hand: usize,
+    again: Again,
     /// The writer has nothing to do, or waits for more.
     is_idle: bool,
     /// Nothing more comes.
     is_ending: bool,
     /// There is no writer any more.
     is_closed: bool,
+}
+
+/// Who has just been answered is likely to come with the next message, and had better be in the next commit: twice as many changes in each,
+/// half as many commits. To wait for as long as a commit takes costs nobody more than one.
+#[derive(Default)]
+struct Again {
+    /// Changes whose callers have been answered, and those that were ready by then.
+    changes: usize,
+    /// Until when all of them are waited for.
+    all_by: Option<Instant>,
+    /// And half of them: many don't come at once.
+    half_by: Option<Instant>,
 }
 
 /// What the writer does next.
@@ -128,7 +146,7 @@ impl Queue {
     pub fn next(&self) -> Work {
         let mut waiting = self.lock();
         loop {
-            let patience = match waiting.work() {
+            let patience = match waiting.work(Instant::now()) {
                 Ok(work) => return work,
                 Err(patience) => patience,
             };
@@ -149,12 +167,20 @@ impl Queue {
 
     /// What has come while a commit was being made.
     pub fn more(&self) -> Option<Box<dyn Job>> {
-        self.lock().jobs.pop_front()
+        let mut waiting = self.lock();
+        let job = waiting.jobs.pop_front()?;
+        waiting.in_hand += 1;
+        Some(job)
+    }
+
+    /// The callers of the last commit are answered, after a sync that took so long.
+    pub fn answered(&self, took: Duration) {
+        self.lock().answered(took, Instant::now());
     }
 
     /// One wake-up is enough for all that wait.
     fn call_if_complete(&self, waiting: &Waiting) {
-        if waiting.is_complete() {
+        if waiting.patience(Instant::now()).is_none() {
             self.call(waiting);
         }
     }
@@ -180,18 +206,18 @@ impl Queue {
 
 impl Waiting {
     /// What is to be done now; or how long to wait for it, if not for ever.
-    fn work(&mut self) -> Result<Work, Option<Duration>> {
+    fn work(&mut self, now: Instant) -> Result<Work, Option<Duration>> {
         // First, for what is short now grows with each commit.
         if let Some(done) = self.checkpoint.take() {
             return Ok(Work::Checkpoint(done));
         }
         if !self.jobs.is_empty() {
-            return match left(self.begin_by) {
-                Some(left) if !self.is_complete() => Err(Some(left)),
-                _ => Ok(self.commit()),
+            return match self.patience(now) {
+                Some(left) => Err(Some(left)),
+                None => Ok(self.commit()),
             };
         }
-        match left(self.later_by) {
+        match left(self.later_by, now) {
             Some(left) if !self.is_ending => Err(Some(left)),
             _ if !self.later.is_empty() => Ok(self.commit()),
             _ if self.is_ending => Ok(Work::End),
@@ -199,9 +225,31 @@ impl Waiting {
         }
     }
 
-    /// Nobody else is coming.
-    fn is_complete(&self) -> bool {
-        self.is_ending || self.jobs.len() >= self.coming.min(MOST)
+    /// How long those that are ready wait for others. None: nobody else is worth it.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let wait = |for_so_many: usize, until| match self.jobs.len() < for_so_many.min(MOST) {
+            true => left(until, now),
+            false => None,
+        };
+        let again = &self.again;
+        let waits = [
+            wait(self.coming, self.begin_by),
+            wait(again.changes, again.all_by),
+            wait(again.changes / 2, again.half_by),
+        ];
+        waits
+            .into_iter()
+            .flatten()
+            .max()
+            .filter(|_| !self.is_ending)
+    }
+
+    fn answered(&mut self, took: Duration, now: Instant) {
+        self.again = Again {
+            changes: self.in_hand + self.jobs.len(),
+            all_by: Some(now + took.min(AGAIN)),
+            half_by: Some(now + AGAIN),
+        };
     }
 
     fn commit(&mut self) -> Work {
@@ -209,13 +257,14 @@ impl Waiting {
         let mut jobs = std::mem::take(&mut self.later);
         let most = self.jobs.len().min(MOST);
         jobs.extend(self.jobs.drain(..most));
+        self.in_hand = most;
         Work::Commit(jobs)
     }
 }
 
 /// None if it is past, or there is no such time.
-fn left(until: Option<Instant>) -> Option<Duration> {
-    let left = until?.saturating_duration_since(Instant::now());
+fn left(until: Option<Instant>, now: Instant) -> Option<Duration> {
+    let left = until?.saturating_duration_since(now);
     (!left.is_zero()).then_some(left)
 }
 
@@ -239,6 +288,10 @@ mod tests {
         assert!(queue.push(Box::new(Nothing)).is_ok());
     }
 
+    fn work(queue: &Queue) -> Result<Work, Option<Duration>> {
+        queue.lock().work(Instant::now())
+    }
+
     fn changes(work: Result<Work, Option<Duration>>) -> Option<usize> {
         match work {
             Ok(Work::Commit(jobs)) => Some(jobs.len()),
@@ -250,26 +303,65 @@ mod tests {
     fn a_change_waits_for_those_that_are_coming_and_for_nobody_else() {
         let queue = Arc::new(Queue::default());
         push(&queue);
-        assert_eq!(
-            changes(queue.lock().work()),
-            Some(1),
-            "nobody else is coming"
-        );
+        assert_eq!(changes(work(&queue)), Some(1), "nobody else is coming");
         let (one, other) = (queue.coming(), queue.coming());
         push(&queue);
-        let waits = queue.lock().work();
+        let waits = work(&queue);
         assert!(matches!(waits, Err(Some(_))), "the other is coming");
         push(&queue);
-        assert_eq!(changes(queue.lock().work()), Some(2));
+        assert_eq!(changes(work(&queue)), Some(2));
         drop(one);
         push(&queue);
         assert_eq!(
-            changes(queue.lock().work()),
+            changes(work(&queue)),
             Some(1),
             "it came, and will not come again"
         );
         drop(other);
-        assert!(matches!(queue.lock().work(), Err(None)));
+        assert!(matches!(work(&queue), Err(None)));
+    }
+
+    #[test]
+    fn those_who_were_answered_are_waited_for_as_long_as_it_took_and_half_of_many_longer() {
+        let now = Instant::now();
+        for (answered, ready, millis, goes) in [
+            (1, 1, 0, true),
+            (2, 1, 0, false),
+            (2, 2, 0, true),
+            (2, 1, 1, true),
+            (9, 3, 0, false),
+            (9, 3, 1, false),
+            (9, 3, 4, true),
+            (9, 4, 0, false),
+            (9, 4, 1, true),
+        ] {
+            let queue = Queue::default();
+            for _ in 0..answered {
+                push(&queue);
+            }
+            assert_eq!(changes(work(&queue)), Some(answered));
+            queue.lock().answered(Duration::from_millis(1), now);
+            for _ in 0..ready {
+                push(&queue);
+            }
+            let went = changes(queue.lock().work(now + Duration::from_millis(millis)));
+            let what = format!("{answered} answered, {ready} ready after {millis} ms");
+            assert_eq!(went, goes.then_some(ready), "{what}");
+        }
+    }
+
+    #[test]
+    fn those_who_waited_while_others_were_served_are_expected_with_them() {
+        let (queue, now) = (Queue::default(), Instant::now());
+        push(&queue);
+        assert_eq!(changes(work(&queue)), Some(1));
+        push(&queue);
+        // Nobody waits for the answer to this one.
+        assert!(queue.push_later(Box::new(Nothing)).is_ok());
+        queue.lock().answered(Duration::from_millis(1), now);
+        assert!(matches!(queue.lock().work(now), Err(Some(_))));
+        push(&queue);
+        assert_eq!(changes(queue.lock().work(now)), Some(3));
     }
 
     #[test]
@@ -300,12 +392,12 @@ mod tests {
     fn what_nobody_waits_for_goes_with_the_next_change_and_before_the_end() {
         let queue = Queue::default();
         assert!(queue.push_later(Box::new(Nothing)).is_ok());
-        assert!(matches!(queue.lock().work(), Err(Some(_))));
+        assert!(matches!(work(&queue), Err(Some(_))));
         push(&queue);
-        assert_eq!(changes(queue.lock().work()), Some(2));
+        assert_eq!(changes(work(&queue)), Some(2));
         assert!(queue.push_later(Box::new(Nothing)).is_ok());
         queue.end();
-        assert_eq!(changes(queue.lock().work()), Some(1));
+        assert_eq!(changes(work(&queue)), Some(1));
         assert!(matches!(queue.next(), Work::End));
         queue.close();
         assert!(queue.push(Box::new(Nothing)).is_err());

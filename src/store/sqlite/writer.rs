@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// What a change may touch, and what is to be done once it is committed.
@@ -221,6 +221,7 @@ impl Writer {
             changes: self.counts.changes.load(Relaxed),
             largest_commit: self.counts.largest_commit.load(Relaxed),
             failed: self.counts.failed.load(Relaxed),
+            given_up: self.counts.given_up.load(Relaxed),
         }
     }
 }
@@ -253,6 +254,8 @@ pub struct Stats {
     pub largest_commit: u64,
     /// Changes that were answered with an error.
     pub failed: u64,
+    /// Commits that were rolled back as a whole.
+    pub given_up: u64,
 }
 
 #[derive(Default)]
@@ -261,6 +264,7 @@ struct Counts {
     changes: AtomicU64,
     largest_commit: AtomicU64,
     failed: AtomicU64,
+    given_up: AtomicU64,
 }
 
 /// Where the writer's thread works.
@@ -299,10 +303,16 @@ impl Desk {
     fn group(&self, jobs: Vec<Box<dyn Job>>) {
         let mut slots: Vec<_> = jobs.into_iter().map(Slot::new).collect();
         match self.commit(&mut slots, || self.queue.more()) {
-            Ok(()) => slots.into_iter().for_each(|slot| self.answer(slot)),
+            Ok(took) => {
+                self.queue.answered(took);
+                slots.into_iter().for_each(|slot| self.answer(slot));
+            }
             // One of them may be too large for what room is left, or the disk too full for all: see which can be done alone.
             Err(error) if slots.len() > 1 => {
-                tracing::debug!(jobs = slots.len(), %error, "a group could not be committed; trying each alone");
+                // A full disk is told of by those that it fails.
+                if !matches!(error, StoreError::Full) {
+                    tracing::warn!(changes = slots.len(), %error, "changes of the store could not be committed together; trying each alone");
+                }
                 for slot in slots {
                     self.alone(slot);
                 }
@@ -339,12 +349,13 @@ impl Desk {
         slot.job.answer(slot.outcome);
     }
 
-    /// All slots and those that `next` gives, in one transaction. With an error, nothing of any of them happened.
+    /// All slots and those that `next` gives, in one transaction; how long it took to make it last. With an error, nothing of any of them
+    /// happened.
     fn commit(
         &self,
         slots: &mut Vec<Slot>,
         mut next: impl FnMut() -> Option<Box<dyn Job>>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Duration, StoreError> {
         let started = Instant::now();
         let mut change = Change::new(&self.connection);
         let mut result = self.transaction(&mut change, slots, &mut next, Undo::Together);
@@ -353,19 +364,7 @@ impl Desk {
             change.truncate([0; 3]);
             result = self.transaction(&mut change, slots, &mut next, Undo::Apart);
         }
-        if let Err(broken) = result {
-            self.roll_back()?;
-            let error = match broken {
-                Broken::Lost(error) => error,
-                Broken::Traces => StoreError::Failed("a change could not be undone".into()),
-            };
-            if !matches!(error, StoreError::Full) {
-                // A sync that failed may still have reached the disk. Files that the index could then name must not be
-                // gone: those that nobody names are removed when the server starts.
-                change.landed.iter().for_each(|landing| landing.kept());
-            }
-            return Err(error);
-        }
+        let took = result.map_err(|broken| self.give_up(broken, &change))?;
         change.landed.iter().for_each(|landing| landing.kept());
         for file in &change.unlinked {
             self.blobs.remove(file);
@@ -377,7 +376,23 @@ impl Desk {
         self.counts.largest_commit.fetch_max(jobs, Relaxed);
         self.meter.done(slots.len(), started.elapsed());
         self.checkpointer.committed();
-        Ok(())
+        Ok(took)
+    }
+
+    /// Rolls back what cannot be committed.
+    fn give_up(&self, broken: Broken, change: &Change<'_>) -> StoreError {
+        self.counts.given_up.fetch_add(1, Relaxed);
+        self.meter.given_up();
+        let error = match (self.roll_back(), broken) {
+            (Err(error), _) | (Ok(()), Broken::Lost(error)) => error,
+            (Ok(()), Broken::Traces) => StoreError::Failed("a change could not be undone".into()),
+        };
+        if !matches!(error, StoreError::Full) {
+            // A sync that failed may still have reached the disk. Files that the index could then name must not be
+            // gone: those that nobody names are removed when the server starts.
+            change.landed.iter().for_each(|landing| landing.kept());
+        }
+        error
     }
 
     fn transaction(
@@ -386,7 +401,7 @@ impl Desk {
         slots: &mut Vec<Slot>,
         next: &mut dyn FnMut() -> Option<Box<dyn Job>>,
         undo: Undo,
-    ) -> Result<(), Broken> {
+    ) -> Result<Duration, Broken> {
         self.execute("BEGIN IMMEDIATE")?;
         let mut at = 0;
         while let Some(slot) = slots.get_mut(at) {
@@ -396,7 +411,9 @@ impl Desk {
                 slots.extend(next().map(Slot::new));
             }
         }
-        Ok(self.execute("COMMIT")?)
+        let committing = Instant::now();
+        self.execute("COMMIT")?;
+        Ok(committing.elapsed())
     }
 
     fn roll_back(&self) -> Result<(), StoreError> {

@@ -91,6 +91,18 @@ async fn a_refusal_is_no_reason_to_ask_again() {
     assert_eq!(count(&hop, "MAIL"), 2);
 }
 
+/// Whoever waits for it has waited once.
+#[tokio::test]
+async fn one_that_hangs_is_not_waited_for_on_another_connection_too() {
+    let script = [("MAIL", Say::Text("250 ok\r\n")), ("MAIL", Say::Hang)];
+    let hop = Hop::start(&script).await;
+    let relay = Relay::start("smtp", hop.address, "timeout-s = 1", "").await;
+    assert_eq!(relay.send(&[ALICE], MESSAGE).await, TAKEN);
+    let reply = relay.send(&[ALICE], MESSAGE).await;
+    assert!(reply.starts_with("451 4.4.1"), "{reply}");
+    assert_eq!(count(&hop, "EHLO"), 1);
+}
+
 /// It makes the whole session that of one client.
 #[tokio::test]
 async fn after_xclient_each_message_has_its_own() {

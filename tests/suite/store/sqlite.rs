@@ -297,6 +297,7 @@ async fn a_full_disk_is_temporary() {
         assert_eq!(known.is_some(), outcome.is_ok());
     }
     assert!((50..400).contains(&delivered), "{delivered}");
+    assert!(store.stats().given_up > 0);
     let old = store.mailbox(alice, &name("old")).await.unwrap();
     assert_eq!(old.messages, delivered);
     // What is smaller than what is left still goes in, what makes room does too, beside what does not.

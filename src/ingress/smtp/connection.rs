@@ -1,147 +1,30 @@
-//! SMTP and LMTP in: drives the core of `proto::smtp` over a connection and turns its questions into calls of `accept`.
+//! One connection: drives the core of `proto::smtp` and turns its questions into calls of `accept`.
 //! Knows neither the order of commands nor what becomes of a message.
 
-use super::door::{self, Guest};
-use super::handover;
-use super::staging::{cannot_store, local_error, push};
-use crate::accept::{Acceptor, Aftermath, Finished, Telling, Transaction};
+use super::{Shared, TlsUse};
+use crate::accept::{Aftermath, Finished, Telling, Transaction};
+use crate::ingress::door::{self, Guest};
+use crate::ingress::handover;
+use crate::ingress::staging::{cannot_store, local_error, push};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Hook, Replies, Reply, Session, Tags};
-use crate::metrics;
-use crate::net::guard::{self, Guard, Limit, Pace, Ticket};
-use crate::net::{Input, Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
+use crate::net::guard::{Limit, Pace, Ticket};
+use crate::net::{Input, Peer, Stream};
 use crate::proto::smtp::{
-    self, Dialect, Farewell, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
+    Dialect, Farewell, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
 };
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
-
-/// RFC 5321 §4.5.3.2.7
-const IDLE: Duration = Duration::from_secs(5 * 60);
 
 /// Time to read what a client still sends after the last reply. Closing with octets unread would make the system reset
 /// the connection, and the client might never see that reply.
 const LINGER: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Clone)]
-pub struct Config {
-    pub core: smtp::Config,
-    pub tls: TlsUse,
-    /// How long a client may take to send or to read anything at all.
-    pub idle: Duration,
-    /// Set where all connections come over proxies.
-    pub proxies: Option<Proxies>,
-    /// Who may say XCLIENT.
-    pub xclient: Networks,
-    pub xforward: Networks,
-    pub guard: Arc<Guard>,
-    pub meter: metrics::Smtp,
-    /// At once.
-    pub connections: usize,
-    /// How long transactions have to end after the stop.
-    pub drain: Duration,
-}
-
-#[derive(Debug, Clone)]
-pub enum TlsUse {
-    None,
-    /// Offered.
-    StartTls(Tls),
-    /// From the first octet (RFC 8314 §3).
-    Implicit(Tls),
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        let Limits {
-            connections, drain, ..
-        } = Limits::default();
-        Self {
-            core: smtp::Config::default(),
-            tls: TlsUse::None,
-            idle: IDLE,
-            proxies: None,
-            xclient: Networks::default(),
-            xforward: Networks::default(),
-            guard: Arc::new(Guard::new(guard::Config::default(), None)),
-            meter: metrics::Smtp::default(),
-            connections,
-            drain,
-        }
-    }
-}
-
-/// Serves until `stop`; then idle clients are sent away and transactions are let end.
-pub async fn serve(
-    listener: Listener,
-    config: Config,
-    acceptor: Acceptor,
-    stop: CancellationToken,
-) {
-    let refusal = match config.tls {
-        // Nothing can be said before the handshake, and that would be work.
-        TlsUse::Implicit(_) => String::new(),
-        TlsUse::None | TlsUse::StartTls(_) => format!(
-            "421 4.7.0 {} Too many connections; try again later\r\n",
-            config.core.hostname
-        ),
-    };
-    let limits = Limits {
-        connections: config.connections,
-        refusal,
-        drain: config.drain,
-    };
-    let shared = Arc::new(Shared {
-        core: Arc::new(config.core),
-        tls: config.tls,
-        idle: config.idle,
-        proxies: config.proxies,
-        xclient: config.xclient,
-        xforward: config.xforward,
-        guard: config.guard,
-        meter: config.meter,
-        acceptor,
-        stop: stop.clone(),
-    });
-    let handler = |stream| converse(Arc::clone(&shared), stream);
-    listener.serve(limits, stop, handler).await;
-}
-
 // A task is as large as the largest thing that it ever waits for, all its life. What is large and rare is therefore boxed.
 
-/// What all connections of a listener have in common.
-struct Shared {
-    core: Arc<smtp::Config>,
-    tls: TlsUse,
-    idle: Duration,
-    proxies: Option<Proxies>,
-    xclient: Networks,
-    xforward: Networks,
-    guard: Arc<Guard>,
-    meter: metrics::Smtp,
-    acceptor: Acceptor,
-    stop: CancellationToken,
-}
-
-async fn converse(shared: Arc<Shared>, stream: Stream) {
-    let silent = matches!(shared.tls, TlsUse::Implicit(_));
-    let admitted = door::admit(stream, shared.proxies.as_ref(), &shared.guard, silent).await;
-    let Some(guest) = admitted else { return };
-    let (peer, proxy) = (guest.stream.peer(), guest.proxy);
-    tracing::debug!(%peer, proxy = proxy.map(tracing::field::display), "connected");
-    match Connection::open(shared, guest).await {
-        Ok(connection) => match connection.run().await {
-            Ok(()) => tracing::debug!(%peer, "closed"),
-            Err(error) => tracing::debug!(%peer, %error, "lost"),
-        },
-        Err(error) => tracing::debug!(%peer, %error, "no TLS"),
-    }
-}
-
-struct Connection {
+pub struct Connection {
     shared: Arc<Shared>,
     stream: Stream,
     input: Input,
@@ -173,7 +56,7 @@ enum Waited {
 }
 
 impl Connection {
-    async fn open(shared: Arc<Shared>, guest: Guest) -> io::Result<Self> {
+    pub async fn open(shared: Arc<Shared>, guest: Guest) -> io::Result<Self> {
         let Guest {
             mut stream,
             proxy,
@@ -213,7 +96,7 @@ impl Connection {
         })
     }
 
-    async fn run(mut self) -> io::Result<()> {
+    pub async fn run(mut self) -> io::Result<()> {
         let early = door::early_talk(&mut self.stream, &mut self.input, &self.ticket);
         if let Some(reply) = Box::pin(early).await? {
             let mut last = Vec::new();
@@ -593,7 +476,3 @@ fn parting((class, subject, detail): (u8, u16, u16), shared: &Shared, why: &str)
     let text = format!("{} {why}", shared.core.hostname);
     Reply::new(421, EnhancedCode(class, subject, detail), &text)
 }
-
-#[cfg(test)]
-#[path = "smtp_tests.rs"]
-mod tests;
