@@ -9,7 +9,7 @@ messages over all time, and in brackets the median of the ratios to the first bu
 shows what of it is chance."""
 import argparse, contextlib, glob, os, random, shutil, socket, statistics, subprocess, tempfile, time
 
-flags = argparse.ArgumentParser(usage=__doc__)
+flags = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 flags.add_argument("--connections", default="10")
 flags.add_argument("--messages", type=int, default=2000)
 flags.add_argument("--size", type=int, default=4096)
