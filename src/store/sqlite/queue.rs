@@ -48,7 +48,7 @@ struct Waiting {
 }
 
 /// Who has just been answered is likely to come with the next message, and had better be in the next commit: twice as many changes in each,
-/// half as many commits. To wait for as long as a commit takes costs nobody more than one.
+/// half as many commits. The price is a little latency where messages come at their own pace.
 #[derive(Default)]
 struct Again {
     /// Changes whose callers have been answered, and those that were ready by then.
