@@ -7,7 +7,7 @@ use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
 use crate::metrics::Registry;
 use crate::net::acme::Answers;
-use crate::net::{Access, Endpoint, Limits, Listener, Proxies, Tls};
+use crate::net::{Access, Endpoint, Limits, Listener, Proxies, Tls, Workers};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,11 @@ pub fn endpoint(config: &Config, listener: &ListenerConfig) -> Result<Endpoint, 
         })
 }
 
-pub async fn bind(config: &Config, metrics: &Registry) -> Result<Vec<Bound>, ConfigError> {
+pub async fn bind(
+    config: &Config,
+    metrics: &Registry,
+    workers: &Workers,
+) -> Result<Vec<Bound>, ConfigError> {
     let mut bound = Vec::with_capacity(config.listeners.len());
     for listener in &config.listeners {
         let endpoint = endpoint(config, listener)?;
@@ -50,9 +54,13 @@ pub async fn bind(config: &Config, metrics: &Registry) -> Result<Vec<Bound>, Con
                     "stop what has it, or choose another address",
                 )
             })?;
+        let socket = socket.counted(metrics.connections(listener.protocol.name()));
         bound.push(Bound {
             config: listener.clone(),
-            listener: socket.counted(metrics.connections(listener.protocol.name())),
+            listener: match listener.protocol.brings_mail() {
+                true => socket.on(workers.clone()),
+                false => socket,
+            },
         });
     }
     Ok(bound)

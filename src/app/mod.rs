@@ -18,7 +18,7 @@ use crate::mailbox::{self, Mailboxes};
 use crate::metrics::Registry;
 use crate::milter::{Milter, MilterStatus};
 use crate::net::guard::{self, Guard, System};
-use crate::net::{Endpoint, Listener};
+use crate::net::{Endpoint, Listener, Workers};
 use crate::plugin::{self, Compiler, Host, Web};
 use crate::proto::smtp::Dialect;
 use crate::store::{self, SqliteStore, Store};
@@ -57,6 +57,8 @@ pub struct App {
     stop: CancellationToken,
     tasks: TaskTracker,
     background: [Background; 2],
+    /// What is told or handed on last may still need what was opened there.
+    _workers: Workers,
 }
 
 /// A listener that is ready.
@@ -97,7 +99,12 @@ impl App {
     /// All of it, or nothing: sockets are bound first and served last. Without a compiler plugins are compiled in this process.
     pub async fn start(config: &Config, compiler: Option<Compiler>) -> Result<Self, ConfigError> {
         let metrics = Registry::default();
-        let bound = listen::bind(config, &metrics).await?;
+        let workers = Workers::start().map_err(|error| {
+            ConfigError::general(format!(
+                "the threads for connections cannot be started: {error}"
+            ))
+        })?;
+        let bound = listen::bind(config, &metrics, &workers).await?;
         let failed = |what: &str, error: &dyn fmt::Display| {
             ConfigError::general(format!("{what} {}: {error}", config.data_dir.display()))
         };
@@ -176,6 +183,7 @@ impl App {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             background: [outcomes, moves],
+            _workers: workers,
         };
         let services = Services {
             acceptor,

@@ -87,6 +87,19 @@ impl Protocol {
             Self::Acme => "acme",
         }
     }
+
+    /// What comes in goes through the filters.
+    pub fn brings_mail(self) -> bool {
+        match self {
+            Self::Smtp
+            | Self::Submission
+            | Self::Lmtp
+            | Self::Milter
+            | Self::Hooks
+            | Self::Rspamd => true,
+            Self::Imap | Self::Http | Self::Acme => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize)]

@@ -1,7 +1,8 @@
 //! Where connections come in: binding, accepting, the limit on how many at once, and an orderly end.
 //! Hands each connection to a handler and looks no further.
 
-use super::{Access, Stream};
+use super::stream::Plain;
+use super::{Access, Place, Stream, Workers};
 use crate::metrics::Connections;
 use std::fmt;
 use std::io;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -111,6 +113,7 @@ pub struct Listener {
     socket: Socket,
     endpoint: Endpoint,
     meter: Connections,
+    workers: Workers,
 }
 
 #[derive(Debug)]
@@ -148,6 +151,7 @@ impl Listener {
                     socket: Socket::Tcp(listener),
                     endpoint: Endpoint::Tcp(address),
                     meter: Connections::default(),
+                    workers: Workers::default(),
                 })
             }
             Endpoint::Unix(path) => {
@@ -159,6 +163,7 @@ impl Listener {
                     socket,
                     endpoint: endpoint.clone(),
                     meter: Connections::default(),
+                    workers: Workers::default(),
                 })
             }
         }
@@ -167,6 +172,11 @@ impl Listener {
     /// The same, counting.
     pub fn counted(self, meter: Connections) -> Self {
         Self { meter, ..self }
+    }
+
+    /// The same, with its connections on these threads, not on those of the runtime that serves it.
+    pub fn on(self, workers: Workers) -> Self {
+        Self { workers, ..self }
     }
 
     /// Where it listens, with the port that it was given.
@@ -195,10 +205,10 @@ impl Listener {
                 () = stop.cancelled() => break,
                 accepted = self.accept() => accepted,
             };
-            let stream = match accepted {
-                Ok(stream) => {
+            let (stream, place) = match accepted {
+                Ok(accepted) => {
                     back_off = BACK_OFF_MIN;
-                    stream
+                    accepted
                 }
                 Err(error) if is_about_one_connection(&error) => continue,
                 Err(error) => {
@@ -218,13 +228,15 @@ impl Listener {
                     let run = Box::pin(handler(stream));
                     let cut = cut.clone();
                     let open = self.meter.open();
-                    tasks.spawn(async move {
+                    let runtime = place.as_ref().map_or_else(Handle::current, Place::runtime);
+                    let task = async move {
                         tokio::select! {
                             () = run => {}
                             () = cut.cancelled() => {}
                         }
-                        drop((permit, open));
-                    });
+                        drop((permit, open, place));
+                    };
+                    tasks.spawn_on(task, &runtime);
                 }
                 Err(_) => {
                     self.meter.refuse();
@@ -253,11 +265,17 @@ impl Listener {
         }
     }
 
-    async fn accept(&self) -> io::Result<Stream> {
-        match &self.socket {
-            Socket::Tcp(listener) => Stream::tcp(listener.accept().await?.0),
-            Socket::Unix(listener) => Ok(Stream::unix(listener.accept().await?.0)),
-        }
+    async fn accept(&self) -> io::Result<(Stream, Option<Place>)> {
+        let connection = match &self.socket {
+            Socket::Tcp(listener) => Plain::Tcp(listener.accept().await?.0),
+            Socket::Unix(listener) => Plain::Unix(listener.accept().await?.0),
+        };
+        let place = self.workers.place();
+        let connection = match &place {
+            Some(place) => place.take(connection)?,
+            None => connection,
+        };
+        Ok((Stream::plain(connection)?, place))
     }
 }
 

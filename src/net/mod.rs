@@ -13,6 +13,7 @@ mod networks;
 mod proxy;
 mod stream;
 mod tls;
+mod workers;
 
 pub use access::{Access, Owner, OwnerError};
 pub use connect::{Remote, RemoteError, TlsClient};
@@ -22,3 +23,4 @@ pub use networks::Networks;
 pub use proxy::Proxies;
 pub use stream::{Peer, Stream};
 pub use tls::{Asked, Authorities, Certificates, Origin, Pair, Tls, TlsError};
+pub use workers::{Place, Workers};

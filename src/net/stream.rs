@@ -59,6 +59,13 @@ pub(super) enum Plain {
 }
 
 impl Stream {
+    pub(super) fn plain(connection: Plain) -> io::Result<Self> {
+        match connection {
+            Plain::Tcp(stream) => Self::tcp(stream),
+            Plain::Unix(stream) => Ok(Self::unix(stream)),
+        }
+    }
+
     /// Switches Nagle's algorithm off: replies are written in batches already, and waiting for more delays them.
     pub fn tcp(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;

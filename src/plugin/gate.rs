@@ -11,6 +11,7 @@ use crate::mail::{Failure, FailureKind, Hook, Verdict};
 use crate::metrics::GateMeter;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
@@ -27,9 +28,16 @@ pub struct Gate {
     meter: GateMeter,
     figures: Figures,
     /// None: each transaction has a fresh instance.
-    warm: Option<Mutex<Vec<Guest>>>,
+    warm: Option<Mutex<Vec<Idle>>>,
     on_probation: AtomicBool,
     probation: Mutex<Option<Probation>>,
+}
+
+/// A warm instance between two transactions.
+struct Idle {
+    guest: Guest,
+    /// That it was called on last: its memory is in that core's caches.
+    thread: ThreadId,
 }
 
 /// How a version on probation is judged, and who is told.
@@ -142,8 +150,11 @@ impl Gate {
     /// An instance that served another transaction before, if the plugin asked for that.
     pub fn warm(&self) -> Option<Guest> {
         let mut idle = lock(self.warm.as_ref()?);
+        let here = thread::current().id();
         loop {
-            let mut guest = idle.pop()?;
+            let own = idle.iter().rposition(|idle| idle.thread == here);
+            let last = idle.len().checked_sub(1)?;
+            let Idle { mut guest, .. } = idle.remove(own.unwrap_or(last));
             // What was granted when it was made holds for as long as it lives.
             if guest.state().is_granted_as_now() {
                 guest.renew();
@@ -162,7 +173,8 @@ impl Gate {
         }
         let mut idle = lock(warm);
         if idle.len() < MOST_IDLE {
-            idle.push(guest);
+            let thread = thread::current().id();
+            idle.push(Idle { guest, thread });
         }
     }
 
