@@ -25,6 +25,7 @@ use memchr::memmem;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
@@ -95,6 +96,8 @@ pub struct Runtime {
     /// What plugins reach.
     pub services: Services,
     pub host_time: Option<HostTime>,
+    /// Where it was made: what takes long goes on there.
+    pub home: Handle,
 }
 
 /// What `on-load` may take: it runs once, and may do more than a hook.
@@ -114,6 +117,7 @@ impl Default for LoadTime {
 }
 
 impl Runtime {
+    /// Within a runtime of tokio.
     pub fn new(
         config: &EngineConfig,
         defaults: Limits,
@@ -135,6 +139,7 @@ impl Runtime {
             grants: ArcSwap::default(),
             services,
             host_time: None,
+            home: Handle::current(),
             ticking,
         })
     }

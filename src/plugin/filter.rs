@@ -1,6 +1,7 @@
 //! A plugin as a filter of the chain: one fresh instance for each transaction, made at its first call, unless the plugin asked for warm ones.
 //! Decides nothing: what a failure means for the message is the chain's affair.
 
+use super::aside::begun_here;
 use super::component::{LoadError, Plugin, Start};
 use super::guest::Guest;
 use super::state::Used;
@@ -40,8 +41,6 @@ pub struct PluginRun {
     working: Option<Working>,
     /// By an instance that was given up between two hooks.
     used: Used,
-    /// In the middle of a call. Dropped then, the instance is in no state to be used again.
-    busy: bool,
 }
 
 struct Working {
@@ -52,9 +51,8 @@ struct Working {
 
 impl Drop for PluginRun {
     fn drop(&mut self) {
-        if !self.busy {
-            self.give_back();
-        }
+        // Not in the middle of a call: then the instance is with the call, and in no state to be used again.
+        self.give_back();
     }
 }
 
@@ -70,9 +68,7 @@ impl FilterRun for PluginRun {
         let (pass, result) = match gate.admit(call.hook()) {
             Ok(pass) => {
                 let _in_flight = gate.figures().enter();
-                self.busy = true;
                 let result = self.answer(call, view).await;
-                self.busy = false;
                 (Some(pass), result)
             }
             Err(failure) => (None, Err(failure)),
@@ -109,7 +105,6 @@ impl PluginRun {
             plugin,
             working: None,
             used: Used::default(),
-            busy: false,
         }
     }
 
@@ -124,21 +119,31 @@ impl PluginRun {
     }
 
     async fn answer(&mut self, call: &Call, view: View) -> Result<Verdict, Failure> {
-        let plugin = &self.plugin;
-        let limits = plugin.profile.limits;
-        let Some(index) = plugin.interface.hook(call.hook()) else {
-            return Ok(Verdict::Continue);
+        let plugin = Arc::clone(&self.plugin);
+        let (working, used) = (self.working.take(), std::mem::take(&mut self.used));
+        let call = call.clone();
+        let turn = async move {
+            let mut working = match working {
+                Some(working) => working,
+                None => match start(&plugin).await {
+                    Ok(mut started) => {
+                        started.guest.state().resume(used);
+                        started
+                    }
+                    Err(failure) => return (None, Err(failure)),
+                },
+            };
+            let Some(index) = plugin.interface.hook(call.hook()) else {
+                return (Some(working), Ok(Verdict::Continue));
+            };
+            working.guest.state().begin(&call, view);
+            let limits = plugin.profile.limits;
+            let answer = working.guest.call(index, &call, limits).await;
+            (Some(working), answer)
         };
-        let working = match &mut self.working {
-            Some(working) => working,
-            none => {
-                let mut started = start(plugin).await?;
-                started.guest.state().resume(std::mem::take(&mut self.used));
-                none.insert(started)
-            }
-        };
-        working.guest.state().begin(call, view);
-        working.guest.call(index, call, limits).await
+        let (working, answer) = begun_here(&self.plugin.runtime.home, turn).await;
+        self.working = working;
+        answer
     }
 
     fn outcome(&mut self, result: Result<Verdict, Failure>, started: Instant) -> Outcome {

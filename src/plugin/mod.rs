@@ -1,6 +1,7 @@
 //! The plugin host: loads WASM components as filters, runs them in their bounds, swaps generations. Knows nothing of where mail goes.
 
 mod abi;
+mod aside;
 mod asks;
 mod body_edits;
 mod breaker;

@@ -80,7 +80,7 @@ impl FilterRun for ShadowRun {
             .map(|mut run| {
                 let (call, view) = (call.clone(), view.clone());
                 // A task of its own: its time is not the active one's.
-                AbortOnDropHandle::new(tokio::spawn(async move {
+                AbortOnDropHandle::new(self.candidate.runtime.home.spawn(async move {
                     let outcome = run.call(&call, view).await;
                     (run, outcome)
                 }))
