@@ -11,14 +11,14 @@ use crate::mail::{Failure, FailureKind, Hook, Verdict};
 use crate::metrics::GateMeter;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, ThreadId};
+use std::thread::{self, ThreadId, available_parallelism};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::Instant;
 
 /// Transactions that a warm instance serves.
 const MOST_USES: u32 = 1000;
-/// Idle warm instances of one plugin; each takes a place of the pool.
+/// Idle warm instances of one plugin, or one for each core if these are more; each takes a place of the pool.
 const MOST_IDLE: usize = 8;
 
 pub struct Gate {
@@ -29,6 +29,7 @@ pub struct Gate {
     figures: Figures,
     /// None: each transaction has a fresh instance.
     warm: Option<Mutex<Vec<Idle>>>,
+    most_idle: usize,
     on_probation: AtomicBool,
     probation: Mutex<Option<Probation>>,
 }
@@ -79,6 +80,8 @@ impl Gate {
             meter,
             figures: Figures::default(),
             warm: warm.then(Mutex::default),
+            most_idle: available_parallelism()
+                .map_or(MOST_IDLE, |cores| cores.get().max(MOST_IDLE)),
             on_probation: AtomicBool::new(false),
             probation: Mutex::new(None),
         }
@@ -172,7 +175,7 @@ impl Gate {
             return;
         }
         let mut idle = lock(warm);
-        if idle.len() < MOST_IDLE {
+        if idle.len() < self.most_idle {
             let thread = thread::current().id();
             idle.push(Idle { guest, thread });
         }
