@@ -7,7 +7,9 @@ export!(message = check);
 
 fn check() -> Verdict {
     if envelope::sender().to_string().starts_with("heavy") {
-        (0..40_000_000_u64).fold(1, |sum: u64, n| black_box(sum.wrapping_mul(31).wrapping_add(n)));
+        (0..40_000_000_u64).fold(1, |sum: u64, n| {
+            black_box(sum.wrapping_mul(31).wrapping_add(n))
+        });
     }
     Verdict::Continue
 }
