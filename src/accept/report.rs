@@ -63,6 +63,9 @@ impl Report {
         progress: &Progress,
         content: &Content,
     ) -> Vec<SetAside> {
+        if groups.is_empty() {
+            return Vec::new();
+        }
         let turns: Vec<Turn> = progress
             .earlier
             .iter()

@@ -213,7 +213,7 @@ impl Case {
             out,
             "about = {}\n\n[envelope]\nsender = {}\nrecipients = [{}]\n\n{}",
             quoted(self.about.clone()),
-            quoted(String::from(self.envelope.sender.clone())),
+            quoted(self.envelope.sender.to_string()),
             recipients.join(", "),
             self.expect.to_toml()
         );

@@ -2,7 +2,7 @@
 //! Parses the mailbox of an envelope, not the address lists of header fields.
 
 use super::TextError;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -28,8 +28,8 @@ pub enum AddressError {
 }
 
 /// local-part@domain. The domain is kept in lower case; the local part as given.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
 pub struct Address {
     local: String,
     domain: String,
@@ -97,15 +97,15 @@ impl TryFrom<String> for Address {
     }
 }
 
-impl From<Address> for String {
-    fn from(address: Address) -> Self {
-        address.to_string()
+impl Serialize for Address {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
 /// Who is told when a message cannot be delivered; nobody for bounces (RFC 5321 §4.5.5).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Deserialize)]
+#[serde(try_from = "String")]
 pub enum ReversePath {
     #[default]
     Null,
@@ -132,9 +132,9 @@ impl TryFrom<String> for ReversePath {
     }
 }
 
-impl From<ReversePath> for String {
-    fn from(path: ReversePath) -> Self {
-        path.to_string()
+impl Serialize for ReversePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Line;
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::io::Write;
 
 /// class.subject.detail (RFC 3463 §2)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,9 +73,10 @@ impl Reply {
         };
         for (index, line) in lines.iter().enumerate() {
             let separator = if index + 1 < lines.len() { '-' } else { ' ' };
-            out.extend_from_slice(format!("{}{separator}", self.code).as_bytes());
+            // Writing to a vector does not fail.
+            let _ = write!(out, "{}{separator}", self.code);
             if let Some(enhanced) = self.enhanced {
-                out.extend_from_slice(format!("{enhanced} ").as_bytes());
+                let _ = write!(out, "{enhanced} ");
             }
             out.extend_from_slice(line.as_str().as_bytes());
             out.extend_from_slice(b"\r\n");

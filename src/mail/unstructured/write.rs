@@ -1,6 +1,8 @@
 //! Writes text as a header field, folded (RFC 5322 §2.2.3) and, what is not ASCII, in encoded words (RFC 2047).
 //! Does not check what a field of that name may hold.
 
+use std::iter;
+
 /// Octets of a line, without its CRLF, that writing tries not to exceed (RFC 5322 §2.1.1).
 const LINE: usize = 78;
 /// An encoded word has no more octets (RFC 2047 §2).
@@ -13,13 +15,15 @@ const BLANKS: usize = 30;
 /// `name: value` with its CRLF. ASCII stays as it is; of the rest, only the words that need it are encoded, so that in structured fields
 /// addresses and the like stay readable for programs.
 pub(in crate::mail) fn write(name: &str, value: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len() + value.len() + ": \r\n".len());
+    out.extend_from_slice(name.as_bytes());
+    out.push(b':');
     let mut writer = Writer {
-        out: format!("{name}:").into_bytes(),
+        out,
         column: name.len() + 1,
         is_start: true,
     };
-    let words = words(value, is_address_field(name));
-    let mut rest = words.iter().peekable();
+    let mut rest = words(value, is_address_field(name)).peekable();
     while let Some(word) = rest.next() {
         if !word.is_encoded {
             writer.plain(word.blanks, word.text);
@@ -33,7 +37,7 @@ pub(in crate::mail) fn write(name: &str, value: &str) -> Vec<u8> {
         }
         writer.encoded(word.blanks, &run);
     }
-    if words.is_empty() {
+    if writer.is_start {
         writer.out.push(b' ');
     }
     writer.out.extend_from_slice(b"\r\n");
@@ -47,12 +51,14 @@ struct Word<'a> {
     is_encoded: bool,
 }
 
-fn words(value: &str, is_address_field: bool) -> Vec<Word<'_>> {
+fn words(value: &str, is_address_field: bool) -> impl Iterator<Item = Word<'_>> {
     let is_blank = |c: char| matches!(c, ' ' | '\t');
-    let mut words = Vec::new();
     let mut rest = value.trim_matches(is_blank);
     let mut blanks = " ";
-    while !rest.is_empty() {
+    iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
         let quoted = match rest.strip_prefix('"') {
             Some(inside) if is_address_field => inside.find('"').map(|at| at + 2),
             _ => None,
@@ -65,7 +71,7 @@ fn words(value: &str, is_address_field: bool) -> Vec<Word<'_>> {
             true => false, // an address that needs SMTPUTF8 (RFC 6532)
             false => !text.is_ascii() || text.len() > LONG_WORD,
         };
-        words.push(Word {
+        let word = Word {
             blanks,
             // An encoded word must not stand in a quoted-string (RFC 2047 §5), and needs none.
             text: match is_encoded && quoted.is_some() {
@@ -73,20 +79,23 @@ fn words(value: &str, is_address_field: bool) -> Vec<Word<'_>> {
                 false => text,
             },
             is_encoded,
-        });
+        };
         rest = after.trim_start_matches(is_blank);
         blanks = match after.len() - rest.len() {
             1..=BLANKS => after.get(..after.len() - rest.len()).unwrap_or(" "),
             _ => " ",
         };
-    }
-    words
+        Some(word)
+    })
 }
 
 fn is_address_field(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let name = name.strip_prefix("resent-").unwrap_or(&name);
-    matches!(name, "from" | "sender" | "reply-to" | "to" | "cc" | "bcc")
+    let name = match name.split_at_checked("Resent-".len()) {
+        Some((resent, name)) if resent.eq_ignore_ascii_case("Resent-") => name,
+        _ => name,
+    };
+    let fields = ["From", "Sender", "Reply-To", "To", "Cc", "Bcc"];
+    fields.iter().any(|field| field.eq_ignore_ascii_case(name))
 }
 
 struct Writer {

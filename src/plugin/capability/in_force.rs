@@ -20,6 +20,14 @@ pub struct Capabilities {
     pub(super) granted: Narrowing,
 }
 
+/// Where a narrowing stands: a plugin's own, or what the operator wrote of it.
+fn place(granted_to: Option<&String>) -> String {
+    match granted_to {
+        None => "[capabilities] in its plugin.toml".to_owned(),
+        Some(plugin) => format!("[{plugin}] in grants.toml"),
+    }
+}
+
 impl Capabilities {
     /// All that it asks for.
     pub fn all_of(plugin: &str, asked: &Asked) -> Self {
@@ -46,11 +54,9 @@ impl Capabilities {
                 "{plugin} names no hosts that it talks to; under [capabilities] in its plugin.toml, write: {name} = [{text:?}]"
             ));
         }
-        for (narrowing, place) in [
-            (&self.own, "[capabilities] in its plugin.toml".to_owned()),
-            (&self.granted, format!("[{plugin}] in grants.toml")),
-        ] {
+        for (narrowing, granted_to) in [(&self.own, None), (&self.granted, Some(plugin))] {
             if !narrowing.allows(ability, text) {
+                let place = place(granted_to);
                 let globs = narrowing.patterns.get(&ability);
                 let list = list(globs.into_iter().flatten().map(|glob| glob.as_str()), text);
                 let may = shown(globs.into_iter().flatten().map(|glob| glob.as_str()));
@@ -67,11 +73,9 @@ impl Capabilities {
         if *verdict == Verdict::Continue {
             return Ok(());
         }
-        for (narrowing, place) in [
-            (&self.own, "[capabilities] in its plugin.toml".to_owned()),
-            (&self.granted, format!("[{plugin}] in grants.toml")),
-        ] {
+        for (narrowing, granted_to) in [(&self.own, None), (&self.granted, Some(plugin))] {
             if !narrowing.allows_verdict(name) {
+                let place = place(granted_to);
                 let verdicts = narrowing.verdicts.iter().flatten().copied();
                 return Err(format!(
                     "{plugin} answered {name}, which it is not granted; under {place}, write: verdicts = {}",

@@ -55,10 +55,9 @@ impl State {
     }
 }
 
-fn name(text: String) -> Result<FieldName, Refused> {
-    let shown = format!("{text:?}");
+fn name(text: &str) -> Result<FieldName, Refused> {
     FieldName::new(text)
-        .map_err(|error| Refused::BadValue(format!("the field name {shown}: {error}")))
+        .map_err(|error| Refused::BadValue(format!("the field name {text:?}: {error}")))
 }
 
 fn value(text: String) -> Result<FieldValue, Refused> {
@@ -69,7 +68,7 @@ fn value(text: String) -> Result<FieldValue, Refused> {
 impl Host for State {
     fn add(&mut self, field: String, text: String, scope: Scope) -> Result<(), Refusal> {
         self.edit("header-edit.add", scope, |_| {
-            let (name, value) = (name(field)?, value(text)?);
+            let (name, value) = (name(&field)?, value(text)?);
             Ok(HeaderEdit::Add { name, value })
         })
     }
@@ -82,7 +81,7 @@ impl Host for State {
         scope: Scope,
     ) -> Result<(), Refusal> {
         self.edit("header-edit.insert", scope, |_| {
-            let (name, value) = (name(field)?, value(text)?);
+            let (name, value) = (name(&field)?, value(text)?);
             Ok(HeaderEdit::Insert { at, name, value })
         })
     }
@@ -95,7 +94,7 @@ impl Host for State {
         scope: Scope,
     ) -> Result<(), Refusal> {
         self.edit("header-edit.change", scope, |state| {
-            let (name, value) = (name(field)?, value(text)?);
+            let (name, value) = (name(&field)?, value(text)?);
             let was = state.was(&name, nth)?;
             Ok(HeaderEdit::Change {
                 name,
@@ -108,7 +107,7 @@ impl Host for State {
 
     fn remove(&mut self, field: String, nth: u32, scope: Scope) -> Result<(), Refusal> {
         self.edit("header-edit.remove", scope, |state| {
-            let name = name(field)?;
+            let name = name(&field)?;
             let was = state.was(&name, nth)?;
             Ok(HeaderEdit::Remove { name, nth, was })
         })
