@@ -51,7 +51,7 @@ struct Working {
 
 impl Drop for PluginRun {
     fn drop(&mut self) {
-        // Not in the middle of a call: then the instance is with the call, and in no state to be used again.
+        // In the middle of a call there is none: it is with the call, and in no state to be used again.
         self.give_back();
     }
 }
@@ -123,6 +123,9 @@ impl PluginRun {
         let (working, used) = (self.working.take(), std::mem::take(&mut self.used));
         let call = call.clone();
         let turn = async move {
+            let Some(index) = plugin.interface.hook(call.hook()) else {
+                return (working, Ok(Verdict::Continue));
+            };
             let mut working = match working {
                 Some(working) => working,
                 None => match start(&plugin).await {
@@ -132,9 +135,6 @@ impl PluginRun {
                     }
                     Err(failure) => return (None, Err(failure)),
                 },
-            };
-            let Some(index) = plugin.interface.hook(call.hook()) else {
-                return (Some(working), Ok(Verdict::Continue));
             };
             working.guest.state().begin(&call, view);
             let limits = plugin.profile.limits;
