@@ -12,6 +12,7 @@ use crate::verify::{self, Checked};
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::task::yield_now;
 
 const JUNK: &str = "Junk";
 
@@ -28,6 +29,8 @@ pub(super) struct Judged {
 
 /// Only reading the message back can fail here.
 pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> io::Result<Judged> {
+    // Other messages on this thread are received first, and then this is done with all of them: see `Run::ask`.
+    yield_now().await;
     let started = Instant::now();
     let services = Arc::clone(&transaction.services);
     let message = Message::new(content.clone())?;

@@ -61,12 +61,19 @@ impl<'c> Change<'c> {
     }
 }
 
-type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
+/// What came of a change, and its closure: what that holds is freed by the thread that made it, and a file that was not taken over goes before
+/// anybody hears of it.
+struct Done<T, F> {
+    result: Result<T, StoreError>,
+    work: F,
+}
 
-/// A change, and what comes of it.
-fn task<T: Send + 'static>(
-    work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
-) -> (Box<dyn Job>, Answer<T>) {
+/// A change, and what will come of it.
+fn task<T, F>(work: F) -> (Box<dyn Job>, oneshot::Receiver<Done<T, F>>)
+where
+    T: Send + 'static,
+    F: FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+{
     let (reply, answer) = oneshot::channel();
     let job = Task {
         work,
@@ -74,6 +81,12 @@ fn task<T: Send + 'static>(
         reply,
     };
     (Box::new(job), answer)
+}
+
+async fn result<T, F>(answer: oneshot::Receiver<Done<T, F>>) -> Result<T, StoreError> {
+    let Done { result, work } = answer.await.map_err(|_| stopped())?;
+    drop(work);
+    result
 }
 
 pub trait Job: Send {
@@ -85,7 +98,7 @@ pub trait Job: Send {
 struct Task<T, F> {
     work: F,
     value: Option<T>,
-    reply: oneshot::Sender<Result<T, StoreError>>,
+    reply: oneshot::Sender<Done<T, F>>,
 }
 
 impl<T, F> Job for Task<T, F>
@@ -100,11 +113,9 @@ where
 
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
         let Self { work, value, reply } = *self;
-        // A file that was not taken over goes before anybody hears of it.
-        drop(work);
         let result = outcome.and_then(|()| value.ok_or_else(stopped));
         // Nobody may be waiting any more; what was done stays done.
-        let _ = reply.send(result);
+        let _ = reply.send(Done { result, work });
     }
 }
 
@@ -197,7 +208,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (job, answer) = task(work);
         self.queue.push(job)?;
-        answer.await.map_err(|_| stopped())?
+        result(answer).await
     }
 
     /// Like `change`, for what nobody waits for: it shares a sync with others if any come within some milliseconds.
@@ -207,7 +218,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (job, answer) = task(work);
         self.queue.push_later(job)?;
-        answer.await.map_err(|_| stopped())?
+        result(answer).await
     }
 
     /// A change will come before the answer is dropped: those that are ready wait a moment for it.
