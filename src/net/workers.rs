@@ -7,8 +7,10 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Handle};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// None by default: connections live on the runtime that serves them. The threads end with the last of these that is dropped, and with them
@@ -55,9 +57,18 @@ impl Worker {
         let stop = worker.stop.clone();
         std::thread::Builder::new()
             .name("mail-worker".to_owned())
-            .spawn(move || runtime.block_on(stop.cancelled()))?;
+            .spawn(move || runtime.block_on(until(&stop)))?;
         Ok(worker)
     }
+}
+
+/// With a timer that always ends before those of connections do: one that ends before all others has the runtime wake itself by a system call,
+/// which would be each one that begins when there is no other.
+async fn until(stop: &CancellationToken) {
+    while timeout(Duration::from_secs(1), stop.cancelled())
+        .await
+        .is_err()
+    {}
 }
 
 impl Drop for Worker {

@@ -273,12 +273,17 @@ mod tests {
     use super::super::writer::Change;
     use super::*;
     use crate::store::StoreError;
+    use tokio::runtime::Handle;
 
     struct Nothing;
 
     impl Job for Nothing {
         fn run(&mut self, _: &mut Change<'_>) -> Result<(), StoreError> {
             Ok(())
+        }
+
+        fn caller(&self) -> Option<&Handle> {
+            None
         }
 
         fn answer(self: Box<Self>, _: Result<(), StoreError>) {}

@@ -8,6 +8,7 @@ use super::watchers::Watchers;
 use crate::metrics::Commits;
 use crate::store::{AccountId, StoreError};
 use rusqlite::Connection;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 
 /// What a change may touch, and what is to be done once it is committed.
@@ -61,44 +63,35 @@ impl<'c> Change<'c> {
     }
 }
 
-/// What came of a change, and its closure: what that holds is freed by the thread that made it, and a file that was not taken over goes before
-/// anybody hears of it.
-struct Done<T, F> {
-    result: Result<T, StoreError>,
-    work: F,
-}
+type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
 
-/// A change, and what will come of it.
-fn task<T, F>(work: F) -> (Box<dyn Job>, oneshot::Receiver<Done<T, F>>)
-where
-    T: Send + 'static,
-    F: FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
-{
+/// A change, and what comes of it.
+fn task<T: Send + 'static>(
+    work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+) -> (Box<dyn Job>, Answer<T>) {
     let (reply, answer) = oneshot::channel();
     let job = Task {
         work,
         value: None,
         reply,
+        caller: Handle::try_current().ok(),
     };
     (Box::new(job), answer)
-}
-
-async fn result<T, F>(answer: oneshot::Receiver<Done<T, F>>) -> Result<T, StoreError> {
-    let Done { result, work } = answer.await.map_err(|_| stopped())?;
-    drop(work);
-    result
 }
 
 pub trait Job: Send {
     /// May be called again if what it did was rolled back.
     fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError>;
+    /// Where its caller waits, if that is known.
+    fn caller(&self) -> Option<&Handle>;
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
 }
 
 struct Task<T, F> {
     work: F,
     value: Option<T>,
-    reply: oneshot::Sender<Done<T, F>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+    caller: Option<Handle>,
 }
 
 impl<T, F> Job for Task<T, F>
@@ -111,11 +104,19 @@ where
         Ok(())
     }
 
+    fn caller(&self) -> Option<&Handle> {
+        self.caller.as_ref()
+    }
+
     fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
-        let Self { work, value, reply } = *self;
+        let Self {
+            work, value, reply, ..
+        } = *self;
+        // A file that was not taken over goes before anybody hears of it.
+        drop(work);
         let result = outcome.and_then(|()| value.ok_or_else(stopped));
         // Nobody may be waiting any more; what was done stays done.
-        let _ = reply.send(Done { result, work });
+        let _ = reply.send(result);
     }
 }
 
@@ -153,6 +154,10 @@ impl Slot {
             job,
             outcome: Ok(()),
         }
+    }
+
+    fn answer(self) {
+        self.job.answer(self.outcome);
     }
 }
 
@@ -208,7 +213,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (job, answer) = task(work);
         self.queue.push(job)?;
-        result(answer).await
+        answer.await.map_err(|_| stopped())?
     }
 
     /// Like `change`, for what nobody waits for: it shares a sync with others if any come within some milliseconds.
@@ -218,7 +223,7 @@ impl Writer {
     ) -> Result<T, StoreError> {
         let (job, answer) = task(work);
         self.queue.push_later(job)?;
-        result(answer).await
+        answer.await.map_err(|_| stopped())?
     }
 
     /// A change will come before the answer is dropped: those that are ready wait a moment for it.
@@ -316,7 +321,7 @@ impl Desk {
         match self.commit(&mut slots, || self.queue.more()) {
             Ok(took) => {
                 self.queue.answered(took);
-                slots.into_iter().for_each(|slot| self.answer(slot));
+                self.answer(slots);
             }
             // One of them may be too large for what room is left, or the disk too full for all: see which can be done alone.
             Err(error) if slots.len() > 1 => {
@@ -329,12 +334,10 @@ impl Desk {
                 }
             }
             Err(error) => {
-                for slot in slots {
-                    self.answer(Slot {
-                        outcome: Err(self.cause(&error)),
-                        ..slot
-                    });
+                for slot in &mut slots {
+                    slot.outcome = Err(self.cause(&error));
                 }
+                self.answer(slots);
             }
         }
     }
@@ -342,22 +345,37 @@ impl Desk {
     fn alone(&self, slot: Slot) {
         let mut slots = vec![slot];
         let outcome = self.commit(&mut slots, || None);
-        for mut slot in slots {
-            if let Err(error) = &outcome {
+        if let Err(error) = &outcome {
+            for slot in &mut slots {
                 slot.outcome = Err(self.cause(error));
             }
-            self.answer(slot);
         }
+        self.answer(slots);
     }
 
-    fn answer(&self, slot: Slot) {
-        if let Err(error) = &slot.outcome {
-            self.counts.failed.fetch_add(1, Relaxed);
-            if let StoreError::Full | StoreError::Failed(_) = error {
-                tracing::error!(%error, "a change of the store failed");
+    /// All callers on one runtime at once, and there: to wake it from another thread takes a system call each time, and what the changes held
+    /// is freed where it was made.
+    fn answer(&self, slots: Vec<Slot>) {
+        let mut groups: HashMap<Id, (Handle, Vec<Slot>)> = HashMap::new();
+        for slot in slots {
+            if let Err(error) = &slot.outcome {
+                self.counts.failed.fetch_add(1, Relaxed);
+                if let StoreError::Full | StoreError::Failed(_) = error {
+                    tracing::error!(%error, "a change of the store failed");
+                }
+            }
+            match slot.job.caller().cloned() {
+                Some(caller) => {
+                    let group = groups.entry(caller.id());
+                    let (_, slots) = group.or_insert_with(|| (caller, Vec::new()));
+                    slots.push(slot);
+                }
+                None => slot.answer(),
             }
         }
-        slot.job.answer(slot.outcome);
+        for (caller, slots) in groups.into_values() {
+            caller.spawn(async { slots.into_iter().for_each(Slot::answer) });
+        }
     }
 
     /// All slots and those that `next` gives, in one transaction; how long it took to make it last. With an error, nothing of any of them
