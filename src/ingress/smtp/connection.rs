@@ -96,12 +96,13 @@ impl Connection {
         })
     }
 
+    /// What is not waited for while the client says nothing is boxed: there may be ten thousand such clients.
     pub async fn run(mut self) -> io::Result<()> {
         let early = door::early_talk(&mut self.stream, &mut self.input, &self.ticket);
         if let Some(reply) = Box::pin(early).await? {
             let mut last = Vec::new();
             reply.write_to(&mut last);
-            return self.close(&last).await;
+            return Box::pin(self.close(&last)).await;
         }
         let mut server = Box::pin(self.greet()).await;
         loop {
@@ -125,7 +126,9 @@ impl Connection {
                     match self.exchange(server.output(), idle, message).await? {
                         Waited::Octets => server,
                         Waited::Gone => return Ok(()),
-                        Waited::Enough(reply) => return self.close(&server.close(&reply)).await,
+                        Waited::Enough(reply) => {
+                            return Box::pin(self.close(&server.close(&reply))).await;
+                        }
                     }
                 }
                 Step::Hello(asked) => match Box::pin(self.hello(&asked.command)).await {
@@ -178,7 +181,7 @@ impl Connection {
                 }
                 Step::StartTls(mut server) => {
                     self.send(server.output()).await?;
-                    self = self.start_tls().await?;
+                    self = Box::pin(self.start_tls()).await?;
                     server.secured()
                 }
                 Step::Close(rest, farewell) => {
@@ -187,7 +190,7 @@ impl Connection {
                         Farewell::Errors => self.ticket.offence(Limit::Errors),
                         Farewell::Commands => self.ticket.offence(Limit::Commands),
                     }
-                    return self.close(&rest).await;
+                    return Box::pin(self.close(&rest)).await;
                 }
             };
         }

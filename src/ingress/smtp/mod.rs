@@ -6,7 +6,7 @@ use super::door;
 use crate::accept::Acceptor;
 use crate::metrics;
 use crate::net::guard::{self, Guard};
-use crate::net::{Limits, Listener, Networks, Proxies, Stream, Tls};
+use crate::net::{Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
 use crate::proto::smtp;
 use connection::Connection;
 use std::sync::Arc;
@@ -115,17 +115,26 @@ struct Shared {
 }
 
 async fn converse(shared: Arc<Shared>, stream: Stream) {
+    let Some((peer, connection)) = Box::pin(open(shared, stream)).await else {
+        return;
+    };
+    match connection.run().await {
+        Ok(()) => tracing::debug!(%peer, "closed"),
+        Err(error) => tracing::debug!(%peer, %error, "lost"),
+    }
+}
+
+async fn open(shared: Arc<Shared>, stream: Stream) -> Option<(Peer, Connection)> {
     let silent = matches!(shared.tls, TlsUse::Implicit(_));
-    let admitted = door::admit(stream, shared.proxies.as_ref(), &shared.guard, silent).await;
-    let Some(guest) = admitted else { return };
+    let guest = door::admit(stream, shared.proxies.as_ref(), &shared.guard, silent).await?;
     let (peer, proxy) = (guest.stream.peer(), guest.proxy);
     tracing::debug!(%peer, proxy = proxy.map(tracing::field::display), "connected");
     match Connection::open(shared, guest).await {
-        Ok(connection) => match connection.run().await {
-            Ok(()) => tracing::debug!(%peer, "closed"),
-            Err(error) => tracing::debug!(%peer, %error, "lost"),
-        },
-        Err(error) => tracing::debug!(%peer, %error, "no TLS"),
+        Ok(connection) => Some((peer, connection)),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "no TLS");
+            None
+        }
     }
 }
 
