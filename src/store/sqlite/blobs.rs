@@ -24,6 +24,16 @@ pub enum Landed {
     File(Arc<Landing>),
 }
 
+impl Landed {
+    /// Octets that go into the index.
+    pub fn in_index(&self) -> usize {
+        match self {
+            Self::Memory(bytes) => bytes.len(),
+            Self::File(_) => 0,
+        }
+    }
+}
+
 /// A file that is on stable storage and that the index does not name yet. Removed when it is dropped, unless the index does then.
 #[derive(Debug)]
 pub struct Landing {

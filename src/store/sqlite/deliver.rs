@@ -221,6 +221,7 @@ impl SqliteStore {
         let dispositions = std::mem::take(&mut journal.dispositions);
         let entry = Entry::new(&journal)?;
         let landed = self.blobs.land(distinct.contents).await?;
+        let octets = landed.iter().map(Landed::in_index).sum();
         let change = move |change: &mut Change<'_>| {
             let mut dispositions = dispositions.clone();
             let mut shelf = Shelf::new(&landed);
@@ -249,7 +250,7 @@ impl SqliteStore {
             }
             Ok(dispositions)
         };
-        journal.dispositions = self.writer.change(change).await?;
+        journal.dispositions = self.writer.change_of(octets, change).await?;
         Ok(journal)
     }
 

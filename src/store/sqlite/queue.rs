@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// The most changes in one commit, so that none waits long for those that came after it.
 pub const MOST: usize = 1000;
 
+/// Octets that are a commit worth its sync: changes with so many wait for no others.
+const ENOUGH: usize = 256 * 1024;
+
 /// How long a change waits for others that are known to be coming.
 const GATHERING: Duration = Duration::from_millis(2);
 
@@ -28,6 +31,8 @@ pub struct Queue {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Box<dyn Job>>,
+    /// Those of all of them.
+    octets: usize,
     /// When the first of them goes, whoever else is coming.
     begin_by: Option<Instant>,
     /// Those that nobody waits for.
@@ -93,6 +98,7 @@ impl Queue {
     pub fn push(&self, job: Box<dyn Job>) -> Result<(), Closed> {
         let mut waiting = self.open()?;
         let is_first = waiting.jobs.is_empty();
+        waiting.octets += job.octets();
         waiting.jobs.push_back(job);
         if is_first {
             waiting.begin_by = Some(Instant::now() + GATHERING);
@@ -169,6 +175,7 @@ impl Queue {
     pub fn more(&self) -> Option<Box<dyn Job>> {
         let mut waiting = self.lock();
         let job = waiting.jobs.pop_front()?;
+        waiting.octets -= job.octets();
         waiting.in_hand += 1;
         Some(job)
     }
@@ -227,6 +234,9 @@ impl Waiting {
 
     /// How long those that are ready wait for others. None: nobody else is worth it.
     fn patience(&self, now: Instant) -> Option<Duration> {
+        if self.octets >= ENOUGH {
+            return None;
+        }
         let wait = |for_so_many: usize, until| match self.jobs.len() < for_so_many.min(MOST) {
             true => left(until, now),
             false => None,
@@ -256,7 +266,8 @@ impl Waiting {
         (self.begin_by, self.later_by) = (None, None);
         let mut jobs = std::mem::take(&mut self.later);
         let most = self.jobs.len().min(MOST);
-        jobs.extend(self.jobs.drain(..most));
+        let ready = self.jobs.drain(..most);
+        jobs.extend(ready.inspect(|job| self.octets -= job.octets()));
         self.in_hand = most;
         Work::Commit(jobs)
     }
@@ -275,9 +286,14 @@ mod tests {
     use crate::store::StoreError;
     use tokio::runtime::Handle;
 
-    struct Nothing;
+    /// Puts in so many octets, of nothing.
+    struct Nothing(usize);
 
     impl Job for Nothing {
+        fn octets(&self) -> usize {
+            self.0
+        }
+
         fn run(&mut self, _: &mut Change<'_>) -> Result<(), StoreError> {
             Ok(())
         }
@@ -290,7 +306,7 @@ mod tests {
     }
 
     fn push(queue: &Queue) {
-        assert!(queue.push(Box::new(Nothing)).is_ok());
+        assert!(queue.push(Box::new(Nothing(0))).is_ok());
     }
 
     fn work(queue: &Queue) -> Result<Work, Option<Duration>> {
@@ -356,13 +372,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_large_waits_for_nobody() {
+        let queue = Arc::new(Queue::default());
+        let _coming = queue.coming();
+        let _other = queue.coming();
+        let _third = queue.coming();
+        assert!(queue.push(Box::new(Nothing(ENOUGH - 1))).is_ok());
+        assert!(matches!(work(&queue), Err(Some(_))));
+        assert!(queue.push(Box::new(Nothing(1))).is_ok());
+        assert_eq!(changes(work(&queue)), Some(2));
+        // Those are gone: the next ones wait again.
+        push(&queue);
+        assert!(matches!(work(&queue), Err(Some(_))));
+    }
+
+    #[test]
     fn those_who_waited_while_others_were_served_are_expected_with_them() {
         let (queue, now) = (Queue::default(), Instant::now());
         push(&queue);
         assert_eq!(changes(work(&queue)), Some(1));
         push(&queue);
         // Nobody waits for the answer to this one.
-        assert!(queue.push_later(Box::new(Nothing)).is_ok());
+        assert!(queue.push_later(Box::new(Nothing(0))).is_ok());
         queue.lock().answered(Duration::from_millis(1), now);
         assert!(matches!(queue.lock().work(now), Err(Some(_))));
         push(&queue);
@@ -396,15 +427,15 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_goes_with_the_next_change_and_before_the_end() {
         let queue = Queue::default();
-        assert!(queue.push_later(Box::new(Nothing)).is_ok());
+        assert!(queue.push_later(Box::new(Nothing(0))).is_ok());
         assert!(matches!(work(&queue), Err(Some(_))));
         push(&queue);
         assert_eq!(changes(work(&queue)), Some(2));
-        assert!(queue.push_later(Box::new(Nothing)).is_ok());
+        assert!(queue.push_later(Box::new(Nothing(0))).is_ok());
         queue.end();
         assert_eq!(changes(work(&queue)), Some(1));
         assert!(matches!(queue.next(), Work::End));
         queue.close();
-        assert!(queue.push(Box::new(Nothing)).is_err());
+        assert!(queue.push(Box::new(Nothing(0))).is_err());
     }
 }

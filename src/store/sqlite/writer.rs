@@ -67,10 +67,12 @@ type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 /// A change, and what comes of it.
 fn task<T: Send + 'static>(
+    octets: usize,
     work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> (Box<dyn Job>, Answer<T>) {
     let (reply, answer) = oneshot::channel();
     let job = Task {
+        octets,
         work,
         value: None,
         reply,
@@ -80,6 +82,8 @@ fn task<T: Send + 'static>(
 }
 
 pub trait Job: Send {
+    /// What it puts into the index, roughly; small ones don't count.
+    fn octets(&self) -> usize;
     /// May be called again if what it did was rolled back.
     fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError>;
     /// Where its caller waits, if that is known.
@@ -88,6 +92,7 @@ pub trait Job: Send {
 }
 
 struct Task<T, F> {
+    octets: usize,
     work: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -99,6 +104,10 @@ where
     T: Send,
     F: FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send,
 {
+    fn octets(&self) -> usize {
+        self.octets
+    }
+
     fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError> {
         self.value = Some((self.work)(change)?);
         Ok(())
@@ -211,7 +220,16 @@ impl Writer {
         &self,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, answer) = task(work);
+        self.change_of(0, work).await
+    }
+
+    /// Like `change`, of one that puts so many octets into the index.
+    pub async fn change_of<T: Send + 'static>(
+        &self,
+        octets: usize,
+        work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (job, answer) = task(octets, work);
         self.queue.push(job)?;
         answer.await.map_err(|_| stopped())?
     }
@@ -221,7 +239,7 @@ impl Writer {
         &self,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, answer) = task(work);
+        let (job, answer) = task(0, work);
         self.queue.push_later(job)?;
         answer.await.map_err(|_| stopped())?
     }
