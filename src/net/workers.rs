@@ -62,8 +62,8 @@ impl Worker {
     }
 }
 
-/// With a timer that always ends before those of connections do: one that ends before all others has the runtime wake itself by a system call,
-/// which would be each one that begins when there is no other.
+/// With a timer that ends before nearly all of connections: for one that begins and ends before all others the runtime wakes itself by a
+/// system call, and that would be each one that begins when there is no other.
 async fn until(stop: &CancellationToken) {
     while timeout(Duration::from_secs(1), stop.cancelled())
         .await

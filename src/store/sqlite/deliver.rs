@@ -265,6 +265,7 @@ impl SqliteStore {
             .map(|append| distinct.draft(&append.content, &append.flags, append.internal_date))
             .collect::<Result<Vec<_>, _>>()?;
         let landed = self.blobs.land(distinct.contents).await?;
+        let octets = landed.iter().map(Landed::in_index).sum();
         let change = move |change: &mut Change<'_>| {
             let (account, _) = mailboxes::by_id(change.index, mailbox)?;
             let mut shelf = Shelf::new(&landed);
@@ -274,7 +275,7 @@ impl SqliteStore {
                 .map(|draft| shelf.file(change, mailbox, draft))
                 .collect()
         };
-        self.writer.change(change).await
+        self.writer.change_of(octets, change).await
     }
 }
 

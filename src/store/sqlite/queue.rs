@@ -31,7 +31,7 @@ pub struct Queue {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Box<dyn Job>>,
-    /// Those of all of them.
+    /// What all of `jobs` put into the index.
     octets: usize,
     /// When the first of them goes, whoever else is coming.
     begin_by: Option<Instant>,
