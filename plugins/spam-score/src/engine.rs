@@ -206,21 +206,18 @@ fn text_in_base64(message: &Message, findings: &mut Findings<'_>) {
         .field("Content-Transfer-Encoding")
         .map(|value| value.eq_ignore_ascii_case("base64"));
     let needless = message.parts.iter().any(|part| {
-        let Some(text) = part
-            .text
-            .as_deref()
-            .filter(|text| text.is_ascii() && text.len() >= 200)
-        else {
+        let Some(text) = part.text.as_deref().filter(|text| text.len() >= 200) else {
             return false;
         };
-        match (part.path.as_str(), of_message) {
+        let is_base64 = match (part.path.as_str(), of_message) {
             ("1", Some(base64)) if message.parts.len() == 1 => base64,
             _ => {
                 // 4 characters for 3 octets, and line ends.
                 let (encoded, decoded) = (part.size, text.len() as u64);
                 encoded * 100 > decoded * 132 && encoded * 100 < decoded * 141
             }
-        }
+        };
+        is_base64 && text.is_ascii()
     });
     findings.give_if(needless, Rule::TextBase64);
 }

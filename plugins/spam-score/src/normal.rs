@@ -34,16 +34,25 @@ const fn ascii() -> [u8; 128] {
     table
 }
 
-/// Octets that are made ready together.
+/// Octets that are looked at together.
 const BLOCK: usize = 16;
 
-/// Which octets of a block: the lowest bit is the first.
-type Which = u32;
-const ALL: Which = 0xffff;
+/// Which octets of some blocks: the lowest bit is the first.
+type Which = u64;
+
+/// Blocks that are made ready together, a bit of `Which` for each octet.
+const TOGETHER: usize = 4;
+const STRIDE: usize = TOGETHER * BLOCK;
 
 impl Normal {
     pub fn octets(&self) -> &[u8] {
         self.octets.get(..self.length).unwrap_or_default()
+    }
+
+    /// Eight from there on; spaces after the end.
+    pub fn eight(&self, at: usize) -> [u8; 8] {
+        let octets = self.octets.get(at..).and_then(<[u8]>::first_chunk);
+        octets.copied().unwrap_or([GAP; 8])
     }
 
     pub fn clear(&mut self) {
@@ -70,6 +79,7 @@ impl Normal {
         if self.last() == Some(GAP) {
             self.length -= 1;
         }
+        self.put(&[GAP; BLOCK], 0);
     }
 
     fn last(&self) -> Option<u8> {
@@ -84,25 +94,25 @@ impl Normal {
     }
 
     fn push(&mut self, octet: u8) {
-        self.block([octet; BLOCK], 1);
+        self.put(&[octet; BLOCK], 1);
     }
 
-    /// For so many octets, and a block.
+    /// For so many octets, and what is written past them.
     fn room(&mut self, octets: usize) {
-        let end = self.length + octets + BLOCK;
+        let end = self.length + octets + STRIDE;
         if self.octets.len() < end {
             self.octets.resize(end, 0);
         }
     }
 
-    /// So many octets of the block.
-    fn block(&mut self, octets: [u8; BLOCK], count: usize) {
-        let end = self.length + BLOCK;
-        if self.octets.len() < end {
-            self.room(64 * BLOCK);
+    /// So many of the octets; the others are written too, and mean nothing. A constant number of them needs no call.
+    fn put<const COUNT: usize>(&mut self, octets: &[u8; COUNT], count: usize) {
+        if self.octets.len() < self.length + COUNT {
+            self.room(16 * STRIDE);
         }
-        if let Some(room) = self.octets.get_mut(self.length..end) {
-            room.copy_from_slice(&octets);
+        let room = self.octets.get_mut(self.length..);
+        if let Some(room) = room.and_then(|room| room.first_chunk_mut()) {
+            *room = *octets;
         }
         self.length += count;
     }
@@ -111,11 +121,14 @@ impl Normal {
     fn ascii_prefix<'a>(&mut self, text: &'a str) -> &'a str {
         let octets = text.as_bytes();
         let (blocks, _) = octets.as_chunks();
-        let read = BLOCK
-            * blocks
-                .iter()
-                .take_while(|block| self.take_block(block))
-                .count();
+        let (strides, _) = blocks.as_chunks::<TOGETHER>();
+        let strides = strides.iter().take_while(|stride| self.take_blocks(stride));
+        let mut read = strides.count() * TOGETHER;
+        let blocks = blocks.get(read..).unwrap_or_default();
+        let blocks = blocks
+            .iter()
+            .take_while(|block| self.take_blocks(&[**block]));
+        read = (read + blocks.count()) * BLOCK;
         let rest = octets.get(read..).unwrap_or_default();
         let length = rest.iter().position(|octet| !octet.is_ascii());
         let length = length.unwrap_or(rest.len());
@@ -134,44 +147,44 @@ impl Normal {
         }
     }
 
-    /// Whether the block is ASCII, and then it is taken.
-    fn take_block(&mut self, octets: &[u8; BLOCK]) -> bool {
-        let block = u8x16::new(*octets);
-        let space = block.simd_eq(GAP) | within(block, b'\t', b'\r');
-        if (space | within(block, b'!', b'~')).to_bitmask() != ALL {
+    /// Whether the blocks are ASCII, and then they are taken.
+    fn take_blocks<const COUNT: usize>(&mut self, blocks: &[[u8; BLOCK]; COUNT]) -> bool {
+        // With room to take a stride from any of its octets on.
+        let mut plain = [GAP; 2 * STRIDE];
+        let (mut spaces, mut known) = (0, u8x16::splat(u8::MAX));
+        let ready = plain.as_chunks_mut().0.iter_mut();
+        for (nth, (octets, ready)) in blocks.iter().zip(ready).enumerate() {
+            let block = u8x16::new(*octets);
+            let space = block.simd_eq(GAP) | within(block, b'\t', b'\r');
+            known &= space | within(block, b'!', b'~');
+            let lower = block + (within(block, b'A', b'Z') & u8x16::splat(b'a' - b'A'));
+            *ready = space.bitselect(u8x16::splat(GAP), lower).to_array();
+            spaces |= Which::from(space.to_bitmask()) << (nth * BLOCK);
+        }
+        if !known.all() {
+            let octets = blocks.as_flattened();
             let is_ascii = octets.is_ascii();
             if is_ascii {
                 self.take(octets);
             }
             return is_ascii;
         }
-        let lower = block + (within(block, b'A', b'Z') & u8x16::splat(b'a' - b'A'));
-        let plain = space.bitselect(u8x16::splat(GAP), lower).to_array();
-        let space = space.to_bitmask();
-        let after_space = space << 1 | Which::from(self.last().is_none_or(|last| last == GAP));
-        let further = space & after_space;
-        if further == 0 {
-            self.block(plain, BLOCK);
-        } else {
-            self.without(&plain, further);
-        }
+        let after_space = spaces << 1 | Which::from(self.last().is_none_or(|last| last == GAP));
+        let further = spaces & after_space;
+        self.put_without(&plain, COUNT * BLOCK, further);
         true
     }
 
-    /// A block but for these of its octets.
-    fn without(&mut self, octets: &[u8; BLOCK], mut gone: Which) {
-        let mut shifted = [GAP; 2 * BLOCK];
-        if let Some(start) = shifted.first_chunk_mut() {
-            *start = *octets;
-        }
+    /// So many octets, a stride at the most, but for these.
+    fn put_without(&mut self, octets: &[u8; 2 * STRIDE], count: usize, mut gone: Which) {
         let mut at = 0;
-        while at < BLOCK {
-            let kept = (gone.trailing_zeros() as usize).min(BLOCK - at);
-            let rest = shifted.get(at..).and_then(|rest| rest.first_chunk());
-            self.block(*rest.unwrap_or(octets), kept);
-            gone >>= kept;
+        while at < count {
+            let kept = (gone.trailing_zeros() as usize).min(count - at);
+            let rest = octets.get(at..).and_then(<[u8]>::first_chunk);
+            self.put::<STRIDE>(rest.unwrap_or(&[GAP; STRIDE]), kept);
+            gone = after(gone, kept);
             let skipped = gone.trailing_ones() as usize;
-            gone >>= skipped;
+            gone = after(gone, skipped);
             at += kept + skipped;
         }
     }
@@ -200,6 +213,14 @@ impl Normal {
     }
 }
 
+/// Without the first so many.
+fn after(which: Which, octets: usize) -> Which {
+    u32::try_from(octets)
+        .ok()
+        .and_then(|octets| which.checked_shr(octets))
+        .unwrap_or(0)
+}
+
 fn within(block: u8x16, first: u8, last: u8) -> u8x16 {
     (block - first).simd_le(last - first)
 }
@@ -209,11 +230,19 @@ pub fn in_word(octet: u8) -> bool {
     octet.is_ascii_lowercase() || octet.is_ascii_digit() || !octet.is_ascii()
 }
 
-/// Octets that are looked through together, a bit for each.
-const STRIDE: usize = 64;
+/// Words in a stretch of normalised text, a bit for each of its octets.
+#[derive(Debug, Clone, Copy)]
+pub struct Words {
+    /// Where the stretch begins.
+    pub at: usize,
+    /// Here a word begins, or something stands that is neither word nor space.
+    pub starts: Which,
+    /// This and the next seven octets, all in the stretch, belong to one word.
+    pub long: Which,
+}
 
-/// Calls for each place in normalised text where a word begins, or something that is neither word nor space stands.
-pub fn at_words(text: &[u8], mut found: impl FnMut(usize)) {
+/// Calls for each stretch of normalised text.
+pub fn at_words(text: &[u8], mut found: impl FnMut(Words)) {
     let mut before = 0;
     let mut look = |at: usize, octets: &[u8; STRIDE]| {
         let (mut word, mut space) = (0, 0);
@@ -221,15 +250,15 @@ pub fn at_words(text: &[u8], mut found: impl FnMut(usize)) {
             let block = u8x16::new(*octets);
             let in_word =
                 within(block, b'a', b'z') | within(block, b'0', b'9') | within(block, 0x80, 0xff);
-            word |= u64::from(in_word.to_bitmask()) << (nth * BLOCK);
-            space |= u64::from(block.simd_eq(GAP).to_bitmask()) << (nth * BLOCK);
+            word |= Which::from(in_word.to_bitmask()) << (nth * BLOCK);
+            space |= Which::from(block.simd_eq(GAP).to_bitmask()) << (nth * BLOCK);
         }
-        let mut starts = !space & !(word & (word << 1 | before));
+        let starts = !space & !(word & (word << 1 | before));
         before = word >> (STRIDE - 1);
-        while starts != 0 {
-            found(at + starts.trailing_zeros() as usize);
-            starts &= starts - 1;
-        }
+        let two = word & word >> 1;
+        let four = two & two >> 2;
+        let long = four & four >> 4;
+        found(Words { at, starts, long });
     };
     let (strides, odd) = text.as_chunks();
     for (number, octets) in strides.iter().enumerate() {
@@ -240,6 +269,14 @@ pub fn at_words(text: &[u8], mut found: impl FnMut(usize)) {
         *octet = *odd;
     }
     look(strides.len() * STRIDE, &last);
+}
+
+/// Calls for each bit that is set, with its place.
+pub fn each_bit(mut bits: Which, mut found: impl FnMut(usize)) {
+    while bits != 0 {
+        found(bits.trailing_zeros() as usize);
+        bits &= bits - 1;
+    }
 }
 
 #[cfg(test)]
@@ -284,7 +321,9 @@ mod tests {
         for shift in 0..9 {
             let text = "z".repeat(shift) + text;
             let mut found = Vec::new();
-            at_words(text.as_bytes(), |at| found.push(at));
+            at_words(text.as_bytes(), |words| {
+                each_bit(words.starts, |start| found.push(words.at + start));
+            });
             let octets = text.as_bytes();
             let expected: Vec<_> = (0..octets.len())
                 .filter(|at| {
