@@ -21,11 +21,6 @@ pub struct Splice {
 pub struct Insert(Base);
 
 impl Insert {
-    /// The octets of a file that is not changed any more.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(Content::open(path)?.base))
-    }
-
     pub fn len(&self) -> u64 {
         self.0.len()
     }
@@ -49,6 +44,13 @@ impl Insert {
             Base::Memory(bytes) => Some(bytes),
             Base::File(_) => None,
         }
+    }
+}
+
+/// Its received octets.
+impl From<Content> for Insert {
+    fn from(content: Content) -> Self {
+        Self(content.base)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::mail::{Content, Journal};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     #[error("{0} does not exist")]
     NotFound(String),

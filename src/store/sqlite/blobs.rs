@@ -1,48 +1,62 @@
-//! The octets of messages: in the index, or in files of their own if that is how they came. Stored once, and gone with the last message that has them.
-//! Does not know what is in them.
+//! The octets of messages: in the index, in files that many share, or in files of their own. Stored once, and gone with the last message that
+//! has them. Does not know what is in them.
 
+use super::encoding::{signed, unsigned};
 use super::io_error;
-use super::writer::Change;
+use super::packs::Packs;
+use super::readers;
+use super::shelves::{InFile, Part, Shelves, remove_file};
+use super::sweeper::Sweeper;
+use super::writer::{Change, When};
 use crate::mail::Content;
 use crate::store::StoreError;
 use bytes::Bytes;
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// The most octets that go into the index; more go into a file.
-const MAX_IN_INDEX: usize = 1024 * 1024;
+/// The most octets that go into the index.
+const MAX_IN_INDEX: usize = 32 * 1024;
+/// The most that go into a file with others; more have one of their own.
+const MAX_IN_PACK: usize = 1024 * 1024;
 
-/// The received octets of a message, where the index can take them over.
+/// The octets of a message, where the index can take them over.
 #[derive(Debug)]
 pub enum Landed {
     Memory(Bytes),
     File(Arc<Landing>),
 }
 
-impl Landed {
-    /// Octets that go into the index.
-    pub fn in_index(&self) -> usize {
-        match self {
-            Self::Memory(bytes) => bytes.len(),
-            Self::File(_) => 0,
-        }
+/// When the index is to take these over.
+pub fn when(landed: &[Landed]) -> When {
+    match landed.iter().all(|one| matches!(one, Landed::Memory(_))) {
+        true => When::WithOthers,
+        false => When::AtOnce,
     }
 }
 
-/// A file that is on stable storage and that the index does not name yet. Removed when it is dropped, unless the index does then.
+/// Octets in a file that are on stable storage and that the index does not name yet. Removed when it is dropped, unless the index does then.
 #[derive(Debug)]
 pub struct Landing {
-    name: String,
-    path: PathBuf,
+    file: InFile,
+    shelves: Arc<Shelves>,
     kept: AtomicBool,
 }
 
 impl Landing {
+    pub fn new(file: InFile, shelves: Arc<Shelves>) -> Self {
+        Self {
+            file,
+            shelves,
+            kept: AtomicBool::new(false),
+        }
+    }
+
     pub fn kept(&self) {
         self.kept.store(true, Relaxed);
     }
@@ -51,110 +65,113 @@ impl Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         if !self.kept.load(Relaxed) {
-            remove_file(&self.path);
+            self.shelves.remove(&self.file);
         }
     }
 }
 
-/// Where octets that land in a file come from.
-enum Source<'a> {
-    File(&'a Path, &'a File),
-    Memory(&'a Bytes),
+/// Where octets that get a file of their own come from.
+enum Source {
+    File(Content),
+    Memory(Bytes),
 }
 
 pub struct Blobs {
-    directory: PathBuf,
+    shelves: Arc<Shelves>,
     staging: PathBuf,
+    packs: Packs,
+    sweeper: Sweeper,
 }
 
 impl Blobs {
-    pub fn new(directory: PathBuf, staging: PathBuf) -> Self {
-        Self { directory, staging }
+    pub fn open(directory: PathBuf, staging: PathBuf) -> Result<Self, StoreError> {
+        let shelves = Arc::new(Shelves::new(directory));
+        Ok(Self {
+            packs: Packs::start(shelves.clone())?,
+            sweeper: Sweeper::start(shelves.clone())?,
+            shelves,
+            staging,
+        })
     }
 
     pub fn staging(&self) -> &Path {
         &self.staging
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
-        let shelf = name.get(..2).unwrap_or("00");
-        self.directory.join(shelf).join(name)
+    /// The received octets of each content, those that the index does not hold synced in a file.
+    pub async fn land(self: &Arc<Self>, contents: Vec<Content>) -> Result<Vec<Landed>, StoreError> {
+        let mut landed = Vec::with_capacity(contents.len());
+        for content in contents {
+            landed.push(self.land_one(content).await?);
+        }
+        Ok(landed)
     }
 
-    /// The received octets of each content, those in files linked into the directory and synced, and long ones written there.
-    pub async fn land(self: &Arc<Self>, contents: Vec<Content>) -> Result<Vec<Landed>, StoreError> {
-        let here = |content: &Content| {
-            let octets = content
-                .in_memory()
-                .filter(|octets| octets.len() <= MAX_IN_INDEX);
-            octets.cloned().map(Landed::Memory)
+    async fn land_one(self: &Arc<Self>, content: Content) -> Result<Landed, StoreError> {
+        let source = match content.in_memory() {
+            Some(octets) if octets.len() <= MAX_IN_INDEX => {
+                return Ok(Landed::Memory(octets.clone()));
+            }
+            Some(octets) if octets.len() <= MAX_IN_PACK => {
+                return self.packs.land(octets.clone()).await.map(Landed::File);
+            }
+            Some(octets) => Source::Memory(octets.clone()),
+            None => Source::File(content),
         };
-        if let Some(landed) = contents.iter().map(here).collect() {
-            return Ok(landed);
-        }
         let blobs = self.clone();
-        let work = move || {
-            let land = |content: &Content| match (content.in_file(), content.in_memory()) {
-                (Some((path, file)), _) => {
-                    blobs.land_file(Source::File(path, file)).map(Landed::File)
-                }
-                (None, Some(octets)) if octets.len() > MAX_IN_INDEX => {
-                    blobs.land_file(Source::Memory(octets)).map(Landed::File)
-                }
-                _ => here(content)
-                    .ok_or_else(|| StoreError::Failed("a message has no octets".into())),
-            };
-            contents.iter().map(land).collect()
-        };
-        tokio::task::spawn_blocking(work)
+        tokio::task::spawn_blocking(move || blobs.land_file(&source).map(Landed::File))
             .await
             .map_err(|error| StoreError::Failed(format!("a write was broken off: {error}")))?
     }
 
-    fn land_file(&self, source: Source<'_>) -> Result<Arc<Landing>, StoreError> {
-        let mut random = [0; 16];
-        getrandom::fill(&mut random)
-            .map_err(|error| StoreError::Failed(format!("no random numbers: {error}")))?;
-        let name = format!("{:032x}", u128::from_be_bytes(random));
-        let path = self.path(&name);
-        let landing = Landing {
-            name,
-            path: path.clone(),
-            kept: AtomicBool::new(false),
-        };
-        // A file of ours does not change any more; of another one only the octets as they are now are wanted.
-        let ours =
-            |from: &Path| from.starts_with(&self.staging) || from.starts_with(&self.directory);
-        let write = || -> io::Result<()> {
-            let shelf = path.parent().unwrap_or(&self.directory);
-            if !shelf.is_dir() {
-                fs::create_dir_all(shelf)?;
-                File::open(&self.directory)?.sync_all()?;
-            }
-            match source {
-                Source::File(from, file) if ours(from) && fs::hard_link(from, &path).is_ok() => {
-                    file.sync_all()?;
-                }
-                Source::File(from, _) => {
-                    let mut copy = File::create_new(&path)?;
-                    io::copy(&mut File::open(from)?, &mut copy)?;
-                    copy.sync_all()?;
-                }
-                Source::Memory(octets) => {
-                    let mut file = File::create_new(&path)?;
-                    file.write_all(octets)?;
-                    file.sync_all()?;
-                }
-            }
-            File::open(shelf)?.sync_all()
-        };
-        write().map_err(|error| io_error(&path, &error))?;
+    fn land_file(&self, source: &Source) -> Result<Arc<Landing>, StoreError> {
+        let shelf_error = |error| io_error(self.shelves.directory(), &error);
+        let (name, path) = self.shelves.fresh().map_err(shelf_error)?;
+        let landing = Landing::new(InFile { name, part: None }, self.shelves.clone());
+        self.write(source, &path)
+            .and_then(|()| self.shelves.keep(&path))
+            .map_err(|error| io_error(&path, &error))?;
         Ok(Arc::new(landing))
     }
 
-    /// After the commit that took it out of the index.
-    pub fn remove(&self, name: &str) {
-        remove_file(&self.path(name));
+    fn write(&self, source: &Source, path: &Path) -> io::Result<()> {
+        match source {
+            Source::File(content) => {
+                let (from, file) = content
+                    .in_file()
+                    .ok_or_else(|| io::Error::other("a message has no octets"))?;
+                // A file of ours does not change any more; of another one only the octets as they are now are wanted.
+                let is_ours =
+                    from.starts_with(&self.staging) || from.starts_with(self.shelves.directory());
+                if is_ours && fs::hard_link(from, path).is_ok() {
+                    return file.sync_all();
+                }
+                let mut copy = File::create_new(path)?;
+                io::copy(&mut File::open(from)?, &mut copy)?;
+                copy.sync_all()
+            }
+            Source::Memory(octets) => {
+                let mut file = File::create_new(path)?;
+                file.write_all(octets)?;
+                file.sync_all()
+            }
+        }
+    }
+
+    /// In one state of the index.
+    pub fn reading<'a>(&'a self, index: &'a Connection) -> Reading<'a> {
+        Reading {
+            blobs: self,
+            index,
+            parts: Vec::new(),
+        }
+    }
+
+    /// After the commit that took them out of the index.
+    pub fn remove(&self, files: Vec<InFile>) {
+        if !files.is_empty() {
+            self.sweeper.remove(files);
+        }
     }
 
     pub fn empty_staging(&self) -> Result<(), StoreError> {
@@ -166,7 +183,7 @@ impl Blobs {
 
     /// Removes the files that the index does not name: an interrupted delivery's, or a removed message's.
     pub fn remove_orphans(&self, known: &HashSet<String>) -> Result<(), StoreError> {
-        for shelf in entries(&self.directory)?
+        for shelf in entries(self.shelves.directory())?
             .into_iter()
             .filter(|path| path.is_dir())
         {
@@ -182,11 +199,13 @@ impl Blobs {
 
     pub fn disk_is_full(&self) -> bool {
         let probe = || -> io::Result<()> {
-            let mut file = tempfile::tempfile_in(&self.directory)?;
+            let mut file = tempfile::tempfile_in(self.shelves.directory())?;
             file.write_all(&[0; 64 * 1024])?;
             file.sync_all()
         };
-        probe().is_err_and(|error| matches!(io_error(&self.directory, &error), StoreError::Full))
+        probe().is_err_and(|error| {
+            matches!(io_error(self.shelves.directory(), &error), StoreError::Full)
+        })
     }
 }
 
@@ -196,18 +215,97 @@ fn entries(directory: &Path) -> Result<Vec<PathBuf>, StoreError> {
         .map_err(|error| io_error(directory, &error))
 }
 
-fn remove_file(path: &Path) {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), %error, "a file that is not needed any more could not be removed");
+/// Blobs as they are read, for one message.
+pub struct Reading<'a> {
+    blobs: &'a Blobs,
+    index: &'a Connection,
+    /// What of it lies in files that others share, by the blob.
+    parts: Vec<(i64, InFile)>,
+}
+
+impl Reading<'_> {
+    /// None: there is no such blob, or not any more.
+    pub fn content(&mut self, id: i64) -> Result<Option<Content>, StoreError> {
+        let found = self
+            .index
+            .prepare_cached("SELECT file, start, length, octets FROM blob WHERE id = ?1")?
+            .query_row([id], |row| {
+                Ok((in_file(row)?, row.get::<_, Option<Vec<u8>>>(3)?))
+            })
+            .optional()?;
+        let file = match found {
+            None => return Ok(None),
+            Some((None, octets)) => {
+                return Ok(Some(Content::from_bytes(octets.unwrap_or_default())));
+            }
+            Some((Some(file), _)) => file,
+        };
+        let path = self.blobs.shelves.path(&file.name);
+        let opened = match file.part {
+            None => Content::open(&path),
+            Some(part) => read(&path, part).map(Content::from_bytes),
+        };
+        if file.part.is_some() {
+            self.parts.push((id, file));
         }
-        _ => {}
+        match opened {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error(&path, &error)),
+        }
+    }
+
+    /// Whether all of it is a message's: what is in a part may have been removed since this state of the index, and be a hole.
+    /// To be asked last, for the connection reads the newest state from then on.
+    pub fn is_whole(self) -> Result<bool, StoreError> {
+        if self.parts.is_empty() {
+            return Ok(true);
+        }
+        readers::renew(self.index)?;
+        let mut now = self
+            .index
+            .prepare_cached("SELECT file, start, length FROM blob WHERE id = ?1")?;
+        for (id, file) in self.parts {
+            if now.query_row([id], in_file).optional()?.flatten() != Some(file) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
+fn read(path: &Path, part: Part) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    if part.start.saturating_add(part.length) > file.metadata()?.len() {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut octets = vec![0; usize::try_from(part.length).map_err(io::Error::other)?];
+    file.read_exact_at(&mut octets, part.start)?;
+    Ok(octets)
+}
+
+/// From the columns `file`, `start` and `length`, the first three of the row.
+fn in_file(row: &Row<'_>) -> rusqlite::Result<Option<InFile>> {
+    let Some(name) = row.get(0)? else {
+        return Ok(None);
+    };
+    let (start, length): (i64, Option<i64>) = (row.get(1)?, row.get(2)?);
+    let part = length.map(|length| Part {
+        start: unsigned(start),
+        length: unsigned(length),
+    });
+    Ok(Some(InFile { name, part }))
+}
+
+/// From one to the next: a file that many messages share has an entry in the index for each.
 pub fn known_files(index: &Connection) -> Result<HashSet<String>, StoreError> {
-    let mut statement =
-        index.prepare("SELECT file FROM blob INDEXED BY blob_file WHERE file IS NOT NULL")?;
+    let mut statement = index.prepare(
+        "WITH RECURSIVE known (file) AS (
+             SELECT min(file) FROM blob INDEXED BY blob_file WHERE file IS NOT NULL
+             UNION ALL SELECT (SELECT min(file) FROM blob INDEXED BY blob_file WHERE file > known.file)
+                 FROM known WHERE file IS NOT NULL)
+         SELECT file FROM known WHERE file IS NOT NULL",
+    )?;
     let names = statement.query_map([], |row| row.get(0))?;
     Ok(names.collect::<Result<_, _>>()?)
 }
@@ -227,9 +325,10 @@ pub fn insert(change: &mut Change<'_>, landed: &Landed, kind: Kind<'_>) -> Resul
         Landed::Memory(bytes) => (None, Some(bytes.as_ref())),
         Landed::File(landing) => {
             change.keep(landing);
-            (Some(landing.name.as_str()), None)
+            (Some(&landing.file), None)
         }
     };
+    let part = file.and_then(|file| file.part);
     let (splices, laid_over) = match kind {
         Kind::Received([]) => (None, None),
         Kind::Received(splices) => (Some(splices), None),
@@ -238,9 +337,16 @@ pub fn insert(change: &mut Change<'_>, landed: &Landed, kind: Kind<'_>) -> Resul
     change
         .index
         .prepare_cached(
-            "INSERT INTO blob (file, octets, splices, laid_over) VALUES (?1, ?2, ?3, ?4)",
+            "INSERT INTO blob (file, start, length, octets, splices, laid_over) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         )?
-        .execute((file, octets, splices, laid_over))?;
+        .execute((
+            file.map(|file| &file.name),
+            part.map_or(0, |part| signed(part.start)),
+            part.map(|part| signed(part.length)),
+            octets,
+            splices,
+            laid_over,
+        ))?;
     Ok(change.index.last_insert_rowid())
 }
 
@@ -266,21 +372,72 @@ pub fn release(change: &mut Change<'_>, mut blobs: Vec<i64>) -> Result<(), Store
     let index = change.index;
     let mut delete = index.prepare_cached(
         "DELETE FROM blob WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM message WHERE blob = ?1)
-             AND NOT EXISTS (SELECT 1 FROM quarantine WHERE blob = ?1) RETURNING file",
+             AND NOT EXISTS (SELECT 1 FROM quarantine WHERE blob = ?1) RETURNING file, start, length",
     )?;
-    let mut laid_over =
-        index.prepare_cached("DELETE FROM blob WHERE laid_over = ?1 RETURNING file")?;
+    let mut laid_over = index
+        .prepare_cached("DELETE FROM blob WHERE laid_over = ?1 RETURNING file, start, length")?;
     for blob in blobs {
-        let file: Option<Option<String>> = delete.query_row([blob], |row| row.get(0)).optional()?;
-        let Some(file) = file else {
+        let Some(file) = delete.query_row([blob], in_file).optional()? else {
             continue;
         };
-        let long: Vec<Option<String>> = laid_over
-            .query_map([blob], |row| row.get(0))?
+        let long: Vec<Option<InFile>> = laid_over
+            .query_map([blob], in_file)?
             .collect::<Result<_, _>>()?;
         for file in long.into_iter().chain([file]).flatten() {
             change.unlink(file);
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, SqliteStore};
+    use super::*;
+    use crate::mail::Address;
+    use crate::store::{Append, FlagChange, FlagOp, Flags, MailboxName, Store};
+    use tokio::sync::oneshot;
+
+    /// In a file that others share, its room is given back while that file stays.
+    #[tokio::test]
+    async fn what_is_removed_before_it_is_read_is_gone_and_not_a_hole() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(Config::new(directory.path())).unwrap();
+        let alice = Address::parse("alice@example.test").unwrap();
+        let alice = store.add_account(&alice, "x").await.unwrap();
+        let inbox = MailboxName::new("INBOX").unwrap();
+        let inbox = store.mailbox(alice, &inbox).await.unwrap().id;
+        let message = Append {
+            content: Content::from_bytes(vec![b'x'; MAX_IN_INDEX + 1]),
+            flags: Flags::new(),
+            internal_date: jiff::Timestamp::UNIX_EPOCH,
+        };
+        store.append(inbox, vec![message]).await.unwrap();
+
+        let (begins, begun) = oneshot::channel();
+        let (expunged, go_on) = oneshot::channel();
+        let blobs = store.blobs.clone();
+        let reading = store.readers.read(move |index| {
+            let id = index.query_row("SELECT blob FROM message", [], |row| row.get(0))?;
+            begins.send(()).unwrap();
+            go_on.blocking_recv().unwrap();
+            let mut reading = blobs.reading(index);
+            let content = reading.content(id)?;
+            assert!(content.is_some(), "it is in this state of the index");
+            reading.is_whole()
+        });
+        let expunging = async {
+            begun.await.unwrap();
+            let deleted = FlagChange {
+                op: FlagOp::Add,
+                flags: Flags::from(["\\Deleted".to_owned()]),
+                unchanged_since: None,
+            };
+            store.store_flags(inbox, &[1], deleted).await.unwrap();
+            store.expunge(inbox, None).await.unwrap();
+            expunged.send(()).unwrap();
+        };
+        let (read, ()) = tokio::join!(reading, expunging);
+        assert!(!read.unwrap());
+    }
 }

@@ -221,7 +221,7 @@ impl SqliteStore {
         let dispositions = std::mem::take(&mut journal.dispositions);
         let entry = Entry::new(&journal)?;
         let landed = self.blobs.land(distinct.contents).await?;
-        let octets = landed.iter().map(Landed::in_index).sum();
+        let when = blobs::when(&landed);
         let change = move |change: &mut Change<'_>| {
             let mut dispositions = dispositions.clone();
             let mut shelf = Shelf::new(&landed);
@@ -250,7 +250,7 @@ impl SqliteStore {
             }
             Ok(dispositions)
         };
-        journal.dispositions = self.writer.change_of(octets, change).await?;
+        journal.dispositions = self.writer.change_when(when, change).await?;
         Ok(journal)
     }
 
@@ -265,7 +265,7 @@ impl SqliteStore {
             .map(|append| distinct.draft(&append.content, &append.flags, append.internal_date))
             .collect::<Result<Vec<_>, _>>()?;
         let landed = self.blobs.land(distinct.contents).await?;
-        let octets = landed.iter().map(Landed::in_index).sum();
+        let when = blobs::when(&landed);
         let change = move |change: &mut Change<'_>| {
             let (account, _) = mailboxes::by_id(change.index, mailbox)?;
             let mut shelf = Shelf::new(&landed);
@@ -275,7 +275,7 @@ impl SqliteStore {
                 .map(|draft| shelf.file(change, mailbox, draft))
                 .collect()
         };
-        self.writer.change_of(octets, change).await
+        self.writer.change_when(when, change).await
     }
 }
 

@@ -6,10 +6,9 @@ use super::encoding::{decode_long, decode_splices, from_millis, signed, unsigned
 use super::flags::{Marks, SEEN};
 use super::mailboxes::{self, take_modseq, take_uid};
 use super::writer::Change;
-use crate::mail::{Content, Insert};
+use crate::mail::Content;
 use crate::store::{Changes, Copied, Copying, FlagChange, MailboxId, MessageMeta, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
-use std::io::ErrorKind;
 
 /// A row of `message` but for what its mailbox gives it.
 #[derive(Debug, Clone)]
@@ -162,45 +161,33 @@ pub fn content(
     let unreadable = |error: &dyn std::fmt::Display| {
         StoreError::Failed(format!("message {uid} cannot be read: {error}"))
     };
-    type Octets = (Option<String>, Option<Vec<u8>>);
-    type Found = (Octets, Option<Vec<u8>>, Option<Vec<u8>>);
-    let (octets, splices, long): Found = index
+    let (blob, splices, long): (i64, Option<Vec<u8>>, Option<Vec<u8>>) = index
         .prepare_cached(
-            "SELECT file, octets, COALESCE(splices.splices, CASE message.version WHEN 1 THEN blob.splices END), long
+            "SELECT message.blob, COALESCE(splices.splices, CASE message.version WHEN 1 THEN blob.splices END), long
                  FROM message JOIN blob ON blob.id = message.blob
                  LEFT JOIN splices ON splices.blob = message.blob AND splices.version = message.version
              WHERE mailbox = ?1 AND uid = ?2",
         )?
         .query_row((mailbox.0, uid), |row| {
-            Ok(((row.get(0)?, row.get(1)?), row.get(2)?, row.get(3)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?
         .ok_or_else(missing)?;
-    let opened = |error: std::io::Error| match error.kind() {
-        // Expunged since this state of the index, or taken away by somebody else.
-        ErrorKind::NotFound => missing(),
-        _ => unreadable(&error),
-    };
-    let content = match octets {
-        (Some(file), _) => Content::open(&blobs.path(&file)).map_err(opened)?,
-        (None, octets) => Content::from_bytes(octets.unwrap_or_default()),
-    };
-    let Some(splices) = splices else {
-        return Ok(content);
-    };
+    // What is missing was expunged since this state of the index.
+    let mut reading = blobs.reading(index);
+    let content = reading.content(blob)?.ok_or_else(missing)?;
     let damaged = || unreadable(&"its splices are damaged");
     let mut inserts = Vec::new();
     for (nth, blob) in decode_long(long.unwrap_or_default()).ok_or_else(damaged)? {
-        let found: Option<Octets> = index
-            .prepare_cached("SELECT file, octets FROM blob WHERE id = ?1")?
-            .query_row([blob], |row| Ok((row.get(0)?, row.get(1)?)))
-            .optional()?;
-        let insert = match found.ok_or_else(missing)? {
-            (Some(file), _) => Insert::open(&blobs.path(&file)).map_err(opened)?,
-            (None, octets) => octets.unwrap_or_default().into(),
-        };
-        inserts.push((nth, insert));
+        let insert = reading.content(blob)?.ok_or_else(missing)?;
+        inserts.push((nth, insert.into()));
     }
+    if !reading.is_whole()? {
+        return Err(missing());
+    }
+    let Some(splices) = splices else {
+        return Ok(content);
+    };
     let splices = decode_splices(splices, inserts).ok_or_else(damaged)?;
     content
         .with_splices(splices)

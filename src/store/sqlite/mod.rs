@@ -1,4 +1,4 @@
-//! The store in one directory: an SQLite index with small messages in it, large ones in files beside it.
+//! The store in one directory: an SQLite index with small messages in it, longer ones in files beside it, many to one or each in its own.
 //! Knows what each method of `Store` does to the index; when that is written and synced is the writer's business.
 
 mod accounts;
@@ -12,12 +12,15 @@ mod journal;
 mod log;
 mod mailboxes;
 mod messages;
+mod packs;
 mod quarantine;
 mod queue;
 mod readers;
 mod roster;
 mod schema;
 mod service;
+mod shelves;
+mod sweeper;
 mod watchers;
 mod writer;
 
@@ -81,7 +84,7 @@ impl SqliteStore {
         let (directory, opening) = Directory::open(&config.directory, usage)?;
         let index = directory.index();
         let connection = schema::open(&index, config.max_bytes)?;
-        let blobs = Arc::new(Blobs::new(directory.blobs(), directory.staging()));
+        let blobs = Arc::new(Blobs::open(directory.blobs(), directory.staging())?);
         if usage == Use::Server {
             blobs.empty_staging()?;
             if opening.alone {

@@ -74,24 +74,19 @@ pub fn get(
     blobs: &Blobs,
     id: u64,
 ) -> Result<(Entry, Held, Content), StoreError> {
-    type Found = (String, String, Option<String>, Option<Vec<u8>>);
-    let (json, held, file, octets): Found = index
-        .prepare_cached(
-            "SELECT entry, held, file, octets FROM quarantine JOIN blob ON blob.id = quarantine.blob WHERE quarantine.id = ?1",
-        )?
+    let (json, held, blob): (String, String, i64) = index
+        .prepare_cached("SELECT entry, held, blob FROM quarantine WHERE id = ?1")?
         .query_row([signed(id)], |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
         .optional()?
         .ok_or_else(|| missing(id))?;
-    let content = match file {
-        Some(file) => Content::open(&blobs.path(&file)).map_err(|error| match error.kind() {
-            // It left since this state of the index.
-            std::io::ErrorKind::NotFound => missing(id),
-            _ => unreadable(id, &error),
-        })?,
-        None => Content::from_bytes(octets.unwrap_or_default()),
-    };
+    // What is missing left since this state of the index.
+    let mut reading = blobs.reading(index);
+    let content = reading.content(blob)?.ok_or_else(|| missing(id))?;
+    if !reading.is_whole()? {
+        return Err(missing(id));
+    }
     let held = serde_json::from_str(&held).map_err(|error| unreadable(id, &error))?;
     Ok((entry(signed(id), &json)?, held, content))
 }

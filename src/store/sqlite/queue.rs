@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 /// The most changes in one commit, so that none waits long for those that came after it.
 pub const MOST: usize = 1000;
 
-/// Octets that are a commit worth its sync: changes with so many wait for no others.
-const ENOUGH: usize = 256 * 1024;
-
 /// How long a change waits for others that are known to be coming.
 const GATHERING: Duration = Duration::from_millis(2);
 
@@ -31,8 +28,8 @@ pub struct Queue {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Box<dyn Job>>,
-    /// What all of `jobs` put into the index.
-    octets: usize,
+    /// One of them waits for nobody.
+    at_once: bool,
     /// When the first of them goes, whoever else is coming.
     begin_by: Option<Instant>,
     /// Those that nobody waits for.
@@ -73,6 +70,17 @@ pub enum Work {
     End,
 }
 
+/// When a change is to be committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// For what has shared a sync with others already: its own commit is small.
+    AtOnce,
+    /// Those that are likely to come soon are waited for.
+    WithOthers,
+    /// Nobody waits for it: with the next commit that has another reason, or once it has waited long enough.
+    Later,
+}
+
 /// There is no writer any more.
 pub struct Closed;
 
@@ -95,10 +103,18 @@ impl Queue {
         Coming(Arc::clone(self))
     }
 
-    pub fn push(&self, job: Box<dyn Job>) -> Result<(), Closed> {
+    pub fn push(&self, job: Box<dyn Job>, when: When) -> Result<(), Closed> {
         let mut waiting = self.open()?;
+        if when == When::Later {
+            waiting.later.push(job);
+            if waiting.later_by.is_none() {
+                waiting.later_by = Some(Instant::now() + PATIENCE);
+                self.call(&waiting);
+            }
+            return Ok(());
+        }
+        waiting.at_once |= when == When::AtOnce;
         let is_first = waiting.jobs.is_empty();
-        waiting.octets += job.octets();
         waiting.jobs.push_back(job);
         if is_first {
             waiting.begin_by = Some(Instant::now() + GATHERING);
@@ -106,17 +122,6 @@ impl Queue {
             self.call(&waiting);
         } else {
             self.call_if_complete(&waiting);
-        }
-        Ok(())
-    }
-
-    /// For what nobody waits for: it goes with the next commit that has another reason, or once it has waited long enough.
-    pub fn push_later(&self, job: Box<dyn Job>) -> Result<(), Closed> {
-        let mut waiting = self.open()?;
-        waiting.later.push(job);
-        if waiting.later_by.is_none() {
-            waiting.later_by = Some(Instant::now() + PATIENCE);
-            self.call(&waiting);
         }
         Ok(())
     }
@@ -175,7 +180,8 @@ impl Queue {
     pub fn more(&self) -> Option<Box<dyn Job>> {
         let mut waiting = self.lock();
         let job = waiting.jobs.pop_front()?;
-        waiting.octets -= job.octets();
+        // Whoever waited for nobody has gone then.
+        waiting.at_once &= !waiting.jobs.is_empty();
         waiting.in_hand += 1;
         Some(job)
     }
@@ -234,7 +240,7 @@ impl Waiting {
 
     /// How long those that are ready wait for others. None: nobody else is worth it.
     fn patience(&self, now: Instant) -> Option<Duration> {
-        if self.octets >= ENOUGH {
+        if self.at_once {
             return None;
         }
         let wait = |for_so_many: usize, until| match self.jobs.len() < for_so_many.min(MOST) {
@@ -264,10 +270,10 @@ impl Waiting {
 
     fn commit(&mut self) -> Work {
         (self.begin_by, self.later_by) = (None, None);
+        self.at_once = false;
         let mut jobs = std::mem::take(&mut self.later);
         let most = self.jobs.len().min(MOST);
-        let ready = self.jobs.drain(..most);
-        jobs.extend(ready.inspect(|job| self.octets -= job.octets()));
+        jobs.extend(self.jobs.drain(..most));
         self.in_hand = most;
         Work::Commit(jobs)
     }
@@ -286,14 +292,9 @@ mod tests {
     use crate::store::StoreError;
     use tokio::runtime::Handle;
 
-    /// Puts in so many octets, of nothing.
-    struct Nothing(usize);
+    struct Nothing;
 
     impl Job for Nothing {
-        fn octets(&self) -> usize {
-            self.0
-        }
-
         fn run(&mut self, _: &mut Change<'_>) -> Result<(), StoreError> {
             Ok(())
         }
@@ -306,7 +307,7 @@ mod tests {
     }
 
     fn push(queue: &Queue) {
-        assert!(queue.push(Box::new(Nothing(0))).is_ok());
+        assert!(queue.push(Box::new(Nothing), When::WithOthers).is_ok());
     }
 
     fn work(queue: &Queue) -> Result<Work, Option<Duration>> {
@@ -372,16 +373,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_waits_for_nobody() {
+    fn what_has_waited_for_a_sync_waits_for_nobody_and_takes_along_who_is_ready() {
         let queue = Arc::new(Queue::default());
-        let _coming = queue.coming();
-        let _other = queue.coming();
-        let _third = queue.coming();
-        assert!(queue.push(Box::new(Nothing(ENOUGH - 1))).is_ok());
+        let _coming = [queue.coming(), queue.coming(), queue.coming()];
+        push(&queue);
         assert!(matches!(work(&queue), Err(Some(_))));
-        assert!(queue.push(Box::new(Nothing(1))).is_ok());
+        assert!(queue.push(Box::new(Nothing), When::AtOnce).is_ok());
         assert_eq!(changes(work(&queue)), Some(2));
-        // Those are gone: the next ones wait again.
+        // The next one waits again.
+        push(&queue);
+        assert!(matches!(work(&queue), Err(Some(_))));
+        // So does one that comes after a commit has taken such a one along.
+        assert!(queue.push(Box::new(Nothing), When::AtOnce).is_ok());
+        assert!(queue.more().is_some() && queue.more().is_some());
         push(&queue);
         assert!(matches!(work(&queue), Err(Some(_))));
     }
@@ -393,7 +397,7 @@ mod tests {
         assert_eq!(changes(work(&queue)), Some(1));
         push(&queue);
         // Nobody waits for the answer to this one.
-        assert!(queue.push_later(Box::new(Nothing(0))).is_ok());
+        assert!(queue.push(Box::new(Nothing), When::Later).is_ok());
         queue.lock().answered(Duration::from_millis(1), now);
         assert!(matches!(queue.lock().work(now), Err(Some(_))));
         push(&queue);
@@ -427,15 +431,15 @@ mod tests {
     #[test]
     fn what_nobody_waits_for_goes_with_the_next_change_and_before_the_end() {
         let queue = Queue::default();
-        assert!(queue.push_later(Box::new(Nothing(0))).is_ok());
+        assert!(queue.push(Box::new(Nothing), When::Later).is_ok());
         assert!(matches!(work(&queue), Err(Some(_))));
         push(&queue);
         assert_eq!(changes(work(&queue)), Some(2));
-        assert!(queue.push_later(Box::new(Nothing(0))).is_ok());
+        assert!(queue.push(Box::new(Nothing), When::Later).is_ok());
         queue.end();
         assert_eq!(changes(work(&queue)), Some(1));
         assert!(matches!(queue.next(), Work::End));
         queue.close();
-        assert!(queue.push(Box::new(Nothing(0))).is_err());
+        assert!(queue.push(Box::new(Nothing), When::WithOthers).is_err());
     }
 }

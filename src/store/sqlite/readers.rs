@@ -51,3 +51,8 @@ impl Readers {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// The newest state, from now on, for the rest of what is read.
+pub fn renew(connection: &Connection) -> Result<(), StoreError> {
+    Ok(connection.execute_batch("COMMIT; BEGIN")?)
+}

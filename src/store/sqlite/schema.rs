@@ -121,6 +121,13 @@ CREATE INDEX journal_message ON journal (id >> 8, message_key) WHERE message_key
 -- Version 1 of what is laid over the octets, for most messages the only one: beside them, unless it is in the table of that name.
 ALTER TABLE blob ADD COLUMN splices BLOB;
 ",
+"
+-- In a file that many share: from which octet on, and how many. No length: the whole file.
+ALTER TABLE blob ADD COLUMN start INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE blob ADD COLUMN length INTEGER;
+DROP INDEX blob_file;
+CREATE UNIQUE INDEX blob_file ON blob (file, start) WHERE file IS NOT NULL;
+",
 ];
 
 /// How long to wait for another program's write. The writer of a server holds the lock for milliseconds.

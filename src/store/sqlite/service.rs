@@ -1,6 +1,7 @@
 //! `Store` over the index: which method reads, which one changes.
 //! Decides nothing else.
 
+use super::writer::When;
 use super::{SqliteStore, accounts, journal, mailboxes, messages, quarantine};
 use crate::mail::{Address, Content, Entry, Held, Journal, TransactionId, Turn};
 use crate::store::{
@@ -88,7 +89,9 @@ impl Store for SqliteStore {
         let entry = journal::Entry::new(&journal)?;
         drop(journal);
         self.writer
-            .change_later(move |change| entry.insert(change.index, &dispositions))
+            .change_when(When::Later, move |change| {
+                entry.insert(change.index, &dispositions)
+            })
             .await
     }
 

@@ -3,7 +3,9 @@
 
 use super::blobs::{Blobs, Landing};
 use super::checkpoint::Checkpointer;
+pub use super::queue::When;
 use super::queue::{Closed, Coming, MOST, Queue, Work};
+use super::shelves::InFile;
 use super::watchers::Watchers;
 use crate::metrics::Commits;
 use crate::store::{AccountId, StoreError};
@@ -24,7 +26,7 @@ pub struct Change<'c> {
     pub index: &'c Connection,
     touched: Vec<AccountId>,
     landed: Vec<Arc<Landing>>,
-    unlinked: Vec<String>,
+    unlinked: Vec<InFile>,
 }
 
 impl<'c> Change<'c> {
@@ -47,8 +49,8 @@ impl<'c> Change<'c> {
         self.landed.push(landing.clone());
     }
 
-    /// The file belongs to nobody from the commit on.
-    pub fn unlink(&mut self, file: String) {
+    /// The file, or the part of one, belongs to nobody from the commit on.
+    pub fn unlink(&mut self, file: InFile) {
         self.unlinked.push(file);
     }
 
@@ -67,12 +69,10 @@ type Answer<T> = oneshot::Receiver<Result<T, StoreError>>;
 
 /// A change, and what comes of it.
 fn task<T: Send + 'static>(
-    octets: usize,
     work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> (Box<dyn Job>, Answer<T>) {
     let (reply, answer) = oneshot::channel();
     let job = Task {
-        octets,
         work,
         value: None,
         reply,
@@ -82,8 +82,6 @@ fn task<T: Send + 'static>(
 }
 
 pub trait Job: Send {
-    /// What it puts into the index, roughly; small ones don't count.
-    fn octets(&self) -> usize;
     /// May be called again if what it did was rolled back.
     fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError>;
     /// Where its caller waits, if that is known.
@@ -92,7 +90,6 @@ pub trait Job: Send {
 }
 
 struct Task<T, F> {
-    octets: usize,
     work: F,
     value: Option<T>,
     reply: oneshot::Sender<Result<T, StoreError>>,
@@ -104,10 +101,6 @@ where
     T: Send,
     F: FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send,
 {
-    fn octets(&self) -> usize {
-        self.octets
-    }
-
     fn run(&mut self, change: &mut Change<'_>) -> Result<(), StoreError> {
         self.value = Some((self.work)(change)?);
         Ok(())
@@ -214,33 +207,23 @@ impl Writer {
         })
     }
 
-    /// When this returns `Ok`, the change is on stable storage. `work` runs again if what it did had to be rolled back.
-    /// Once called it is done, whether its caller waits for it or not.
+    /// Like `change_when`, with others.
     pub async fn change<T: Send + 'static>(
         &self,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.change_of(0, work).await
+        self.change_when(When::WithOthers, work).await
     }
 
-    /// Like `change`, of one that puts so many octets into the index.
-    pub async fn change_of<T: Send + 'static>(
+    /// When this returns `Ok`, the change is on stable storage. `work` runs again if what it did had to be rolled back.
+    /// Once called it is done, whether its caller waits for it or not.
+    pub async fn change_when<T: Send + 'static>(
         &self,
-        octets: usize,
+        when: When,
         work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, answer) = task(octets, work);
-        self.queue.push(job)?;
-        answer.await.map_err(|_| stopped())?
-    }
-
-    /// Like `change`, for what nobody waits for: it shares a sync with others if any come within some milliseconds.
-    pub async fn change_later<T: Send + 'static>(
-        &self,
-        work: impl FnMut(&mut Change<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let (job, answer) = task(0, work);
-        self.queue.push_later(job)?;
+        let (job, answer) = task(work);
+        self.queue.push(job, when)?;
         answer.await.map_err(|_| stopped())?
     }
 
@@ -413,9 +396,7 @@ impl Desk {
         }
         let took = result.map_err(|broken| self.give_up(broken, &change))?;
         change.landed.iter().for_each(|landing| landing.kept());
-        for file in &change.unlinked {
-            self.blobs.remove(file);
-        }
+        self.blobs.remove(std::mem::take(&mut change.unlinked));
         self.watchers.wake(&change.touched);
         let jobs = slots.len() as u64;
         self.counts.commits.fetch_add(1, Relaxed);
@@ -516,12 +497,8 @@ impl Desk {
     /// The error for one caller. Whether the disk is full does not always show in SQLite's code (shared memory, sync): ask it.
     fn cause(&self, error: &StoreError) -> StoreError {
         match error {
-            StoreError::NotFound(what) => StoreError::NotFound(what.clone()),
-            StoreError::AlreadyExists(what) => StoreError::AlreadyExists(what.clone()),
-            StoreError::Refused(why) => StoreError::Refused(why.clone()),
-            StoreError::Full => StoreError::Full,
             StoreError::Failed(_) if self.blobs.disk_is_full() => StoreError::Full,
-            StoreError::Failed(why) => StoreError::Failed(why.clone()),
+            error => error.clone(),
         }
     }
 }
