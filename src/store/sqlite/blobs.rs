@@ -257,7 +257,7 @@ impl Reading<'_> {
 
     /// Whether all of it is a message's: what is in a part may have been removed since this state of the index, and be a hole.
     /// To be asked last, for the connection reads the newest state from then on.
-    pub fn is_whole(self) -> Result<bool, StoreError> {
+    pub fn ends_whole(self) -> Result<bool, StoreError> {
         if self.parts.is_empty() {
             return Ok(true);
         }
@@ -424,7 +424,7 @@ mod tests {
             let mut reading = blobs.reading(index);
             let content = reading.content(id)?;
             assert!(content.is_some(), "it is in this state of the index");
-            reading.is_whole()
+            reading.ends_whole()
         });
         let expunging = async {
             begun.await.unwrap();

@@ -182,7 +182,7 @@ pub fn content(
         let insert = reading.content(blob)?.ok_or_else(missing)?;
         inserts.push((nth, insert.into()));
     }
-    if !reading.is_whole()? {
+    if !reading.ends_whole()? {
         return Err(missing());
     }
     let Some(splices) = splices else {

@@ -84,7 +84,7 @@ pub fn get(
     // What is missing left since this state of the index.
     let mut reading = blobs.reading(index);
     let content = reading.content(blob)?.ok_or_else(|| missing(id))?;
-    if !reading.is_whole()? {
+    if !reading.ends_whole()? {
         return Err(missing(id));
     }
     let held = serde_json::from_str(&held).map_err(|error| unreadable(id, &error))?;

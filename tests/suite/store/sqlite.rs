@@ -239,7 +239,8 @@ async fn messages_share_a_file_and_each_gives_its_room_back() {
     let place = Place::<Sqlite>::new().await;
     let directory = place.directory.path();
     // Some end in the middle of a block, some with it.
-    let text = |number: u64| format!("{number:08}").repeat(5_120 + usize::from(number % 3 == 0));
+    let text =
+        |number: u64| format!("{number:08}").repeat(5_120 + usize::from(number.is_multiple_of(3)));
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..20 {
         let (store, delivery) = (
@@ -278,6 +279,29 @@ async fn messages_share_a_file_and_each_gives_its_room_back() {
     let directory = directory.to_owned();
     let _place = place.reopened();
     assert_eq!(files(&directory), 0);
+}
+
+#[tokio::test]
+async fn of_a_file_that_was_cut_off_one_message_is_lost() {
+    let place = Place::<Sqlite>::new().await;
+    let text = "0123456789".repeat(5_000);
+    for number in 1..=2 {
+        let delivery = delivery(number, place.alice, "INBOX", &text);
+        place.store.deliver(delivery).await.unwrap();
+    }
+    let shelf = std::fs::read_dir(place.directory.path().join("blobs"))
+        .unwrap()
+        .next();
+    let shelf = std::fs::read_dir(shelf.unwrap().unwrap().path()).unwrap();
+    for file in shelf {
+        let file = std::fs::File::options()
+            .write(true)
+            .open(file.unwrap().path());
+        file.unwrap().set_len(60_000).unwrap();
+    }
+    let inbox = place.inbox().await.id;
+    assert!(place.text(inbox, 1).await == text);
+    assert_error!(place.store.content(inbox, 2).await, StoreError::Failed(_));
 }
 
 #[tokio::test]
