@@ -70,12 +70,6 @@ impl Drop for Landing {
     }
 }
 
-/// Where octets that get a file of their own come from.
-enum Source {
-    File(Content),
-    Memory(Bytes),
-}
-
 pub struct Blobs {
     shelves: Arc<Shelves>,
     staging: PathBuf,
@@ -108,54 +102,46 @@ impl Blobs {
     }
 
     async fn land_one(self: &Arc<Self>, content: Content) -> Result<Landed, StoreError> {
-        let source = match content.in_memory() {
+        match content.in_memory() {
             Some(octets) if octets.len() <= MAX_IN_INDEX => {
                 return Ok(Landed::Memory(octets.clone()));
             }
             Some(octets) if octets.len() <= MAX_IN_PACK => {
                 return self.packs.land(octets.clone()).await.map(Landed::File);
             }
-            Some(octets) => Source::Memory(octets.clone()),
-            None => Source::File(content),
-        };
+            _ => {}
+        }
         let blobs = self.clone();
-        tokio::task::spawn_blocking(move || blobs.land_file(&source).map(Landed::File))
+        tokio::task::spawn_blocking(move || blobs.land_file(&content).map(Landed::File))
             .await
             .map_err(|error| StoreError::Failed(format!("a write was broken off: {error}")))?
     }
 
-    fn land_file(&self, source: &Source) -> Result<Arc<Landing>, StoreError> {
+    fn land_file(&self, content: &Content) -> Result<Arc<Landing>, StoreError> {
         let shelf_error = |error| io_error(self.shelves.directory(), &error);
         let (name, path) = self.shelves.fresh().map_err(shelf_error)?;
         let landing = Landing::new(InFile { name, part: None }, self.shelves.clone());
-        self.write(source, &path)
+        self.write(content, &path)
             .and_then(|()| self.shelves.keep(&path))
             .map_err(|error| io_error(&path, &error))?;
         Ok(Arc::new(landing))
     }
 
-    fn write(&self, source: &Source, path: &Path) -> io::Result<()> {
-        match source {
-            Source::File(content) => {
-                let (from, file) = content
-                    .in_file()
-                    .ok_or_else(|| io::Error::other("a message has no octets"))?;
-                // A file of ours does not change any more; of another one only the octets as they are now are wanted.
-                let is_ours =
-                    from.starts_with(&self.staging) || from.starts_with(self.shelves.directory());
-                if is_ours && fs::hard_link(from, path).is_ok() {
-                    return file.sync_all();
-                }
-                let mut copy = File::create_new(path)?;
-                io::copy(&mut File::open(from)?, &mut copy)?;
-                copy.sync_all()
-            }
-            Source::Memory(octets) => {
-                let mut file = File::create_new(path)?;
-                file.write_all(octets)?;
-                file.sync_all()
+    fn write(&self, content: &Content, path: &Path) -> io::Result<()> {
+        if let Some((from, file)) = content.in_file() {
+            // A file of ours does not change any more; of another one only the octets as they are now are wanted.
+            let is_ours =
+                from.starts_with(&self.staging) || from.starts_with(self.shelves.directory());
+            if is_ours && fs::hard_link(from, path).is_ok() {
+                return file.sync_all();
             }
         }
+        let mut copy = File::create_new(path)?;
+        match (content.in_file(), content.in_memory()) {
+            (Some((from, _)), _) => drop(io::copy(&mut File::open(from)?, &mut copy)?),
+            (None, octets) => copy.write_all(octets.map_or(&[], |octets| octets))?,
+        }
+        copy.sync_all()
     }
 
     /// In one state of the index.

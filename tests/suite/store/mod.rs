@@ -1,9 +1,10 @@
-//! What `Store` promises, as cases that run against any backend; `sqlite` adds what only that one can show.
+//! What `Store` promises, as cases that run against any backend; `sqlite` and `files` add what only that one can show.
 //! Speaks no protocol.
 
 mod accounts;
 mod concurrency;
 mod delivery;
+mod files;
 mod mailboxes;
 mod messages;
 mod model;
