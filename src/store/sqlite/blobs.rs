@@ -137,9 +137,10 @@ impl Blobs {
             }
         }
         let mut copy = File::create_new(path)?;
-        match (content.in_file(), content.in_memory()) {
-            (Some((from, _)), _) => drop(io::copy(&mut File::open(from)?, &mut copy)?),
-            (None, octets) => copy.write_all(octets.map_or(&[], |octets| octets))?,
+        if let Some((from, _)) = content.in_file() {
+            io::copy(&mut File::open(from)?, &mut copy)?;
+        } else if let Some(octets) = content.in_memory() {
+            copy.write_all(octets)?;
         }
         copy.sync_all()
     }
