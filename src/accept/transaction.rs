@@ -183,7 +183,7 @@ impl Transaction {
             None => {
                 let services = Arc::clone(&self.services);
                 let _coming = services.store.coming();
-                settle(self, content, telling).await
+                Box::pin(settle(self, content, telling)).await
             }
         };
         settled.unwrap_or_else(|error| {

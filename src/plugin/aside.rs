@@ -2,16 +2,17 @@
 
 use std::future::{pending, poll_fn};
 use std::panic::resume_unwind;
+use std::pin::Pin;
 use std::task::Poll;
 use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Begins the work here, and lets the threads of `runtime` share in it if it waits or is interrupted.
+/// In a box from the start, so that it is never moved: it is large.
 pub async fn begun_here<T: Send + 'static>(
     runtime: &Handle,
-    work: impl Future<Output = T> + Send + 'static,
+    mut work: Pin<Box<impl Future<Output = T> + Send + 'static>>,
 ) -> T {
-    let mut work = Box::pin(work);
     if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
         return done;
     }
@@ -38,14 +39,14 @@ mod tests {
             .build()
             .unwrap();
         let here = thread::current().id();
-        let at_once = begun_here(other.handle(), async { thread::current().id() }).await;
+        let at_once = begun_here(other.handle(), Box::pin(async { thread::current().id() })).await;
         assert_eq!(at_once, here);
-        let interrupted = begun_here(other.handle(), async {
+        let interrupted = Box::pin(async {
             let before = thread::current().id();
             yield_now().await;
             (before, thread::current().id())
         });
-        let (before, after) = interrupted.await;
+        let (before, after) = begun_here(other.handle(), interrupted).await;
         assert_eq!(before, here);
         assert_ne!(after, here);
         other.shutdown_background();

@@ -122,7 +122,7 @@ impl PluginRun {
         let plugin = Arc::clone(&self.plugin);
         let (working, used) = (self.working.take(), std::mem::take(&mut self.used));
         let call = call.clone();
-        let turn = async move {
+        let turn = Box::pin(async move {
             let Some(index) = plugin.interface.hook(call.hook()) else {
                 return (working, Ok(Verdict::Continue));
             };
@@ -140,7 +140,7 @@ impl PluginRun {
             let limits = plugin.profile.limits;
             let answer = working.guest.call(index, &call, limits).await;
             (Some(working), answer)
-        };
+        });
         let (working, answer) = begun_here(&self.plugin.runtime.home, turn).await;
         self.working = working;
         answer
@@ -192,14 +192,19 @@ pub fn overdue(plugin: &Plugin, hook: Hook, waited: Duration) -> Outcome {
 }
 
 async fn start(plugin: &Plugin) -> Result<Working, Failure> {
+    let place = plugin.gate.place(plugin.profile.limits.wall).await?;
+    let guest = match plugin.gate.warm() {
+        Some(guest) => guest,
+        None => Box::pin(fresh(plugin)).await?,
+    };
+    Ok(Working {
+        guest,
+        _place: place,
+    })
+}
+
+async fn fresh(plugin: &Plugin) -> Result<Guest, Failure> {
     let limits = plugin.profile.limits;
-    let place = plugin.gate.place(limits.wall).await?;
-    if let Some(guest) = plugin.gate.warm() {
-        return Ok(Working {
-            guest,
-            _place: place,
-        });
-    }
     let mut guest = Guest::start(&plugin.runtime, &plugin.profile, &plugin.pre, limits).await?;
     if let (Start::Each(_), Some(load)) = (&plugin.start, plugin.interface.load()) {
         let loaded = guest.load(load, plugin.profile.load).await;
@@ -213,8 +218,5 @@ async fn start(plugin: &Plugin) -> Result<Working, Failure> {
         // What it asked for there is not this call's.
         guest.state().end();
     }
-    Ok(Working {
-        guest,
-        _place: place,
-    })
+    Ok(guest)
 }

@@ -149,11 +149,10 @@ fn subject(engine: &Engine, message: &Message, findings: &mut Findings<'_>) {
         || trimmed.contains('\t') && !subject_is_folded(message);
     findings.give_if(padded, Rule::SubjectPadded);
 
-    let plain = subject.to_lowercase();
     let letters = undisguise(subject);
     if let Some(word) = engine.lists.disguised.iter().find(|word| {
         memchr::memmem::find(letters.as_bytes(), word.as_bytes()).is_some()
-            && !plain.contains(word.as_str())
+            && !subject.to_lowercase().contains(word.as_str())
             && is_disguised(subject, word)
     }) {
         findings.because(

@@ -83,7 +83,7 @@ impl Starts {
     /// Bits of the hash that choose one.
     const SLOTS: u32 = 11;
     /// Numbers of 64 bits.
-    const MARKS: usize = 256;
+    const MARKS: usize = 1024;
 
     fn new<'a>(
         octets: usize,
@@ -140,8 +140,9 @@ impl Starts {
         self.marks.get(word).is_some_and(|marks| marks & mark != 0)
     }
 
-    /// Calls for each pattern that a text with this head can begin with, as far as the first octets tell.
-    fn each(&self, head: Head, text: &[u8], mut found: impl FnMut(usize)) {
+    /// Calls for each pattern that the text can begin with, as far as its first octets tell.
+    fn each(&self, text: &[u8], mut found: impl FnMut(usize)) {
+        let head = Head::of(text);
         let hash = Self::hash(head.0 & self.mask);
         let Some([slot, after, ..]) = self.slots.get(slot_of(hash)..) else {
             return;
@@ -168,8 +169,8 @@ fn slot_of(hash: u64) -> usize {
 
 /// By the upper bits of a hash: which number, and the bit of it.
 fn mark_of(hash: u64) -> (usize, u64) {
-    let [.., bit, word] = hash.to_le_bytes();
-    (usize::from(word), 1 << (bit >> 2))
+    let word = (hash >> (u64::BITS - Starts::MARKS.ilog2())) as usize;
+    (word, 1 << (hash >> 48 & 63))
 }
 
 /// For the first octet.
@@ -244,28 +245,20 @@ impl Phrases {
     pub fn find(&self, text: &Normal, place: Place, found: &mut Found) {
         at_words(text.octets(), |words| {
             // Nearly no word begins a phrase: those that may do are picked out first, in a loop without calls.
-            let mut maybe = 0;
+            let (mut short, mut long) = (0, 0);
             each_bit(words.starts, |start| {
                 let head = Head(u64::from_le_bytes(text.eight(words.at + start)));
-                // A short one ends, or has something between its words, within eight octets.
-                let is_short = words.long >> start & 1 == 0;
-                let begins = self.long.have(head) | (is_short & self.short.have(head));
-                maybe |= u64::from(begins) << start;
+                short |= u64::from(self.short.have(head)) << start;
+                long |= u64::from(self.long.have(head)) << start;
             });
-            each_bit(maybe, |start| {
-                let rest = text.octets().get(words.at + start..);
-                self.compare(rest.unwrap_or_default(), place, found);
-            });
+            // A short one ends, or has something between its words, within eight octets.
+            for (starts, maybe) in [(&self.short, short & !words.long), (&self.long, long)] {
+                each_bit(maybe, |start| {
+                    let rest = text.octets().get(words.at + start..).unwrap_or_default();
+                    starts.each(rest, |number| self.look(number, rest, place, found));
+                });
+            }
         });
-    }
-
-    /// Notes the patterns that the text begins with.
-    #[cold]
-    fn compare(&self, text: &[u8], place: Place, found: &mut Found) {
-        let head = Head::of(text);
-        let mut found = |number| self.look(number, text, place, found);
-        self.short.each(head, text, &mut found);
-        self.long.each(head, text, &mut found);
     }
 
     /// Notes a pattern if the text begins with it.

@@ -341,7 +341,7 @@ impl Connection {
                         (Ok(content), Ok(transaction)) => {
                             let size = content.len();
                             self.ticket.bytes(size);
-                            let finished = Box::pin(transaction.finish(content, telling)).await;
+                            let finished = transaction.finish(content, telling).await;
                             self.shared
                                 .meter
                                 .message(finished.replies.whole().code, size);

@@ -5,9 +5,10 @@ use super::blobs::{self, Kind, Landed};
 use super::encoding::{encode_long, encode_splices, signed, to_millis};
 use super::flags::Marks;
 use super::journal::Entry;
+use super::mailboxes::{self, Next};
 use super::messages::{self, Item};
 use super::writer::Change;
-use super::{SqliteStore, mailboxes, quarantine};
+use super::{SqliteStore, quarantine};
 use crate::mail::{Content, Departure, Disposition, Journal, Where};
 use crate::store::{AccountId, Append, Delivery, Leaving, MailboxId, MailboxName, StoreError};
 use jiff::Timestamp;
@@ -97,7 +98,7 @@ impl<'s> Shelf<'s> {
     fn file(
         &mut self,
         change: &mut Change<'_>,
-        mailbox: MailboxId,
+        next: &Next,
         draft: &'s Draft,
     ) -> Result<u32, StoreError> {
         let blob = self.received(change, draft)?;
@@ -109,7 +110,7 @@ impl<'s> Shelf<'s> {
             blob,
             version,
         };
-        messages::insert(change.index, mailbox, &item)
+        messages::insert(change.index, next, &item)
     }
 
     /// The received octets, with what this draft lays over them if they are new.
@@ -229,9 +230,8 @@ impl SqliteStore {
                 let place = dispositions.get_mut(placement.disposition).ok_or_else(|| {
                     StoreError::Failed("a copy is for no recipient of the journal".into())
                 })?;
-                let mailbox =
-                    mailboxes::find_or_make(change, placement.account, &placement.mailbox)?;
-                let uid = shelf.file(change, mailbox, &placement.draft)?;
+                let next = mailboxes::next_in(change, placement.account, &placement.mailbox)?;
+                let uid = shelf.file(change, &next, &placement.draft)?;
                 change.touch(placement.account);
                 fill_in(place, &placement.mailbox, uid);
             }
@@ -272,7 +272,10 @@ impl SqliteStore {
             change.touch(account);
             drafts
                 .iter()
-                .map(|draft| shelf.file(change, mailbox, draft))
+                .map(|draft| {
+                    let next = mailboxes::next(change.index, mailbox)?;
+                    shelf.file(change, &next, draft)
+                })
                 .collect()
         };
         self.writer.change_when(when, change).await

@@ -118,18 +118,20 @@ fn make_above(
 }
 
 /// For a delivery: those that are missing are made, and subscribed, since many clients show no others.
-pub fn find_or_make(
+pub fn next_in(
     change: &mut Change<'_>,
     account: AccountId,
     name: &MailboxName,
-) -> Result<MailboxId, StoreError> {
-    let found: Option<i64> = change
+) -> Result<Next, StoreError> {
+    let found = change
         .index
-        .prepare_cached("SELECT id FROM mailbox WHERE account = ?1 AND name = ?2")?
-        .query_row((account.0, name.as_str()), |row| row.get(0))
+        .prepare_cached(
+            "SELECT id, uid_next, modseq + 1 FROM mailbox WHERE account = ?1 AND name = ?2",
+        )?
+        .query_row((account.0, name.as_str()), Next::read)
         .optional()?;
-    if let Some(id) = found {
-        return Ok(MailboxId(id));
+    if let Some(next) = found {
+        return Ok(next);
     }
     for above in name.ancestors() {
         if find(change.index, account, &above)?.is_none() {
@@ -139,7 +141,7 @@ pub fn find_or_make(
     }
     let id = make(change, account, name)?;
     subscribe(change, account, name, true)?;
-    Ok(id)
+    next(change.index, id)
 }
 
 pub fn delete(
@@ -250,31 +252,50 @@ pub fn subscriptions(
     names.map(|text| name(&text?)).collect()
 }
 
-/// The UID and MODSEQ of one more message.
-pub fn take_uid(
-    index: &Connection,
-    mailbox: MailboxId,
-    seen: bool,
-) -> Result<(u32, i64), StoreError> {
-    let (next, modseq): (i64, i64) = index
-        .prepare_cached("SELECT uid_next, modseq + 1 FROM mailbox WHERE id = ?1")?
-        .query_row([mailbox.0], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?
-        .ok_or_else(gone)?;
-    // RFC 3501 §2.3.1.1: UIDs have 32 bits. A new mailbox starts again.
-    let uid = u32::try_from(next).map_err(|_| {
-        StoreError::Refused(
-            "this mailbox has used up its UIDs: move its messages to a new one".into(),
-        )
-    })?;
-    // No RETURNING: for that SQLite makes a table and throws it away, for each message.
+/// What the next message of a mailbox gets.
+pub struct Next {
+    pub mailbox: MailboxId,
+    uid: i64,
+    pub modseq: i64,
+}
+
+impl Next {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            mailbox: MailboxId(row.get(0)?),
+            uid: row.get(1)?,
+            modseq: row.get(2)?,
+        })
+    }
+
+    pub fn uid(&self) -> Result<u32, StoreError> {
+        // RFC 3501 §2.3.1.1: UIDs have 32 bits. A new mailbox starts again.
+        u32::try_from(self.uid).map_err(|_| {
+            StoreError::Refused(
+                "this mailbox has used up its UIDs: move its messages to a new one".into(),
+            )
+        })
+    }
+
+    /// From now on another message's.
+    pub fn take(&self, index: &Connection, seen: bool) -> Result<(), StoreError> {
+        // No RETURNING: for that SQLite makes a table and throws it away, for each message.
+        index
+            .prepare_cached(
+                "UPDATE mailbox SET uid_next = uid_next + 1, modseq = modseq + 1, messages = messages + 1, unseen = unseen + ?2
+                 WHERE id = ?1",
+            )?
+            .execute((self.mailbox.0, !seen))?;
+        Ok(())
+    }
+}
+
+pub fn next(index: &Connection, mailbox: MailboxId) -> Result<Next, StoreError> {
     index
-        .prepare_cached(
-            "UPDATE mailbox SET uid_next = uid_next + 1, modseq = modseq + 1, messages = messages + 1, unseen = unseen + ?2
-             WHERE id = ?1",
-        )?
-        .execute((mailbox.0, !seen))?;
-    Ok((uid, modseq))
+        .prepare_cached("SELECT id, uid_next, modseq + 1 FROM mailbox WHERE id = ?1")?
+        .query_row([mailbox.0], Next::read)
+        .optional()?
+        .ok_or_else(gone)
 }
 
 /// The MODSEQ of a change of messages that are there already, and what it does to the counts.

@@ -4,7 +4,7 @@
 use super::blobs::{self, Blobs};
 use super::encoding::{decode_long, decode_splices, from_millis, signed, unsigned};
 use super::flags::{Marks, SEEN};
-use super::mailboxes::{self, take_modseq, take_uid};
+use super::mailboxes::{self, Next, take_modseq};
 use super::writer::Change;
 use crate::mail::Content;
 use crate::store::{Changes, Copied, Copying, FlagChange, MailboxId, MessageMeta, StoreError};
@@ -47,17 +47,18 @@ impl Item {
     }
 }
 
-/// Adds a message to the mailbox. Its UID.
-pub fn insert(index: &Connection, mailbox: MailboxId, item: &Item) -> Result<u32, StoreError> {
-    let (uid, modseq) = take_uid(index, mailbox, item.marks.is_seen())?;
+/// Adds a message to a mailbox. Its UID.
+pub fn insert(index: &Connection, next: &Next, item: &Item) -> Result<u32, StoreError> {
+    let uid = next.uid()?;
+    next.take(index, item.marks.is_seen())?;
     index
         .prepare_cached(&format!(
             "INSERT INTO message (mailbox, uid, modseq, arrived, {ITEM}) VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
         ))?
         .execute((
-            mailbox.0,
+            next.mailbox.0,
             uid,
-            modseq,
+            next.modseq,
             item.marks.system,
             &item.marks.keywords,
             item.date,
@@ -249,7 +250,8 @@ pub fn copy(change: &mut Change<'_>, copying: &Copying<'_>) -> Result<Copied, St
     }
     let mut copied = Copied::default();
     for (uid, item) in items {
-        let new = insert(change.index, copying.to, &item)?;
+        let next = mailboxes::next(change.index, copying.to)?;
+        let new = insert(change.index, &next, &item)?;
         copied.uids.push((uid, new));
     }
     if copied.uids.is_empty() {

@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 /// The most changes in one commit, so that none waits long for those that came after it.
 pub const MOST: usize = 1000;
 
+/// So many don't wait for others: the sync is a small part of what they cost, and while it is made the others are worked on, where otherwise all
+/// would wait for it together.
+const ENOUGH: usize = 32;
+
 /// How long a change waits for others that are known to be coming.
 const GATHERING: Duration = Duration::from_millis(2);
 
@@ -240,10 +244,10 @@ impl Waiting {
 
     /// How long those that are ready wait for others. None: nobody else is worth it.
     fn patience(&self, now: Instant) -> Option<Duration> {
-        if self.at_once {
+        if self.at_once || self.jobs.len() >= ENOUGH {
             return None;
         }
-        let wait = |for_so_many: usize, until| match self.jobs.len() < for_so_many.min(MOST) {
+        let wait = |for_so_many: usize, until| match self.jobs.len() < for_so_many {
             true => left(until, now),
             false => None,
         };
@@ -341,6 +345,18 @@ mod tests {
         );
         drop(other);
         assert!(matches!(work(&queue), Err(None)));
+    }
+
+    #[test]
+    fn many_wait_for_nobody() {
+        let queue = Arc::new(Queue::default());
+        let _coming: Vec<_> = (0..ENOUGH * 2).map(|_| queue.coming()).collect();
+        for _ in 1..ENOUGH {
+            push(&queue);
+        }
+        assert!(matches!(work(&queue), Err(Some(_))));
+        push(&queue);
+        assert_eq!(changes(work(&queue)), Some(ENOUGH));
     }
 
     #[test]
