@@ -98,7 +98,7 @@ impl<'s> Shelf<'s> {
     fn file(
         &mut self,
         change: &mut Change<'_>,
-        next: &Next,
+        next: Next,
         draft: &'s Draft,
     ) -> Result<u32, StoreError> {
         let blob = self.received(change, draft)?;
@@ -231,7 +231,7 @@ impl SqliteStore {
                     StoreError::Failed("a copy is for no recipient of the journal".into())
                 })?;
                 let next = mailboxes::next_in(change, placement.account, &placement.mailbox)?;
-                let uid = shelf.file(change, &next, &placement.draft)?;
+                let uid = shelf.file(change, next, &placement.draft)?;
                 change.touch(placement.account);
                 fill_in(place, &placement.mailbox, uid);
             }
@@ -274,7 +274,7 @@ impl SqliteStore {
                 .iter()
                 .map(|draft| {
                     let next = mailboxes::next(change.index, mailbox)?;
-                    shelf.file(change, &next, draft)
+                    shelf.file(change, next, draft)
                 })
                 .collect()
         };

@@ -254,9 +254,9 @@ pub fn subscriptions(
 
 /// What the next message of a mailbox gets.
 pub struct Next {
-    pub mailbox: MailboxId,
+    mailbox: MailboxId,
     uid: i64,
-    pub modseq: i64,
+    modseq: i64,
 }
 
 impl Next {
@@ -268,17 +268,14 @@ impl Next {
         })
     }
 
-    pub fn uid(&self) -> Result<u32, StoreError> {
+    /// For a message: the mailbox, the UID and the MODSEQ.
+    pub fn take(self, index: &Connection, seen: bool) -> Result<(MailboxId, u32, i64), StoreError> {
         // RFC 3501 §2.3.1.1: UIDs have 32 bits. A new mailbox starts again.
-        u32::try_from(self.uid).map_err(|_| {
+        let uid = u32::try_from(self.uid).map_err(|_| {
             StoreError::Refused(
                 "this mailbox has used up its UIDs: move its messages to a new one".into(),
             )
-        })
-    }
-
-    /// From now on another message's.
-    pub fn take(&self, index: &Connection, seen: bool) -> Result<(), StoreError> {
+        })?;
         // No RETURNING: for that SQLite makes a table and throws it away, for each message.
         index
             .prepare_cached(
@@ -286,7 +283,7 @@ impl Next {
                  WHERE id = ?1",
             )?
             .execute((self.mailbox.0, !seen))?;
-        Ok(())
+        Ok((self.mailbox, uid, self.modseq))
     }
 }
 

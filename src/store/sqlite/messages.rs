@@ -48,17 +48,16 @@ impl Item {
 }
 
 /// Adds a message to a mailbox. Its UID.
-pub fn insert(index: &Connection, next: &Next, item: &Item) -> Result<u32, StoreError> {
-    let uid = next.uid()?;
-    next.take(index, item.marks.is_seen())?;
+pub fn insert(index: &Connection, next: Next, item: &Item) -> Result<u32, StoreError> {
+    let (mailbox, uid, modseq) = next.take(index, item.marks.is_seen())?;
     index
         .prepare_cached(&format!(
             "INSERT INTO message (mailbox, uid, modseq, arrived, {ITEM}) VALUES (?1, ?2, ?3, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"
         ))?
         .execute((
-            next.mailbox.0,
+            mailbox.0,
             uid,
-            next.modseq,
+            modseq,
             item.marks.system,
             &item.marks.keywords,
             item.date,
@@ -251,7 +250,7 @@ pub fn copy(change: &mut Change<'_>, copying: &Copying<'_>) -> Result<Copied, St
     let mut copied = Copied::default();
     for (uid, item) in items {
         let next = mailboxes::next(change.index, copying.to)?;
-        let new = insert(change.index, &next, &item)?;
+        let new = insert(change.index, next, &item)?;
         copied.uids.push((uid, new));
     }
     if copied.uids.is_empty() {
