@@ -2,6 +2,7 @@
 
 pub mod accept;
 pub mod admin;
+mod allocator;
 pub mod app;
 pub mod auth;
 pub mod chain;
