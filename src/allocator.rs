@@ -1,16 +1,19 @@
 //! Where the program's memory comes from: small pieces from mimalloc, which keeps pieces of one size and one thread together; large
 //! ones from the C library, which gives them back to the system as soon as they are freed (`build/allocator.c`). SQLite asks the C
 //! library for all of its own.
-#![allow(unsafe_code)] // The trait is unsafe; nothing here is but calls of what implements it.
+#![allow(unsafe_code)] // The trait is unsafe, and so are C's functions.
 
-use mimalloc::MiMalloc;
+use libmimalloc_sys::{
+    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
+    mi_zalloc_aligned,
+};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
 #[global_allocator]
 static ALLOCATOR: BySize = BySize;
 
-/// Octets of the largest small piece. mimalloc has eight or more of these side by side, in pages of 64 KiB.
+/// Octets of the largest small piece. mimalloc puts eight or more of these side by side, in pages of 64 KiB.
 const SMALL: usize = 8 * 1024;
 
 struct BySize;
@@ -19,62 +22,77 @@ fn is_small(size: usize) -> bool {
     size <= SMALL
 }
 
-// SAFETY: a piece's size says whose it is, and the caller must name that size when the piece is freed or grows.
+// SAFETY: a piece's size says whose it is, and whoever frees it or has it grow must say that size.
 unsafe impl GlobalAlloc for BySize {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        unsafe {
-            if is_small(layout.size()) {
-                MiMalloc.alloc(layout)
-            } else {
-                System.alloc(layout)
-            }
+        match is_small(layout.size()) {
+            true => unsafe { Small.alloc(layout) },
+            false => unsafe { System.alloc(layout) },
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        unsafe {
-            if is_small(layout.size()) {
-                MiMalloc.alloc_zeroed(layout)
-            } else {
-                System.alloc_zeroed(layout)
-            }
+        match is_small(layout.size()) {
+            true => unsafe { Small.alloc_zeroed(layout) },
+            false => unsafe { System.alloc_zeroed(layout) },
         }
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
-        unsafe {
-            if is_small(layout.size()) {
-                MiMalloc.dealloc(piece, layout)
-            } else {
-                System.dealloc(piece, layout)
-            }
+        match is_small(layout.size()) {
+            true => unsafe { Small.dealloc(piece, layout) },
+            false => unsafe { System.dealloc(piece, layout) },
         }
     }
 
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        unsafe {
-            match (is_small(layout.size()), is_small(size)) {
-                (true, true) => MiMalloc.realloc(piece, layout, size),
-                (false, false) => System.realloc(piece, layout, size),
-                _ => self.move_to(piece, layout, size),
-            }
+        match (is_small(layout.size()), is_small(size)) {
+            (true, true) => unsafe { Small.realloc(piece, layout, size) },
+            (false, false) => unsafe { System.realloc(piece, layout, size) },
+            // From one to the other.
+            _ => unsafe {
+                let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
+                if !new.is_null() {
+                    ptr::copy_nonoverlapping(piece, new, layout.size().min(size));
+                    self.dealloc(piece, layout);
+                }
+                new
+            },
         }
     }
 }
 
-impl BySize {
-    /// A piece that is the other one's from now on.
-    ///
-    /// # Safety
-    /// As for `realloc`.
-    unsafe fn move_to(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        unsafe {
-            let new = self.alloc(Layout::from_size_align_unchecked(size, layout.align()));
-            if !new.is_null() {
-                ptr::copy_nonoverlapping(piece, new, layout.size().min(size));
-                self.dealloc(piece, layout);
-            }
-            new
+struct Small;
+
+/// mimalloc gives nothing that is aligned to less.
+fn is_aligned_anyway(layout: Layout) -> bool {
+    layout.align() <= size_of::<usize>()
+}
+
+// SAFETY: mimalloc's functions keep the promises of C's that are called alike, those with an alignment Rust's.
+unsafe impl GlobalAlloc for Small {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        match is_aligned_anyway(layout) {
+            true => unsafe { mi_malloc(layout.size()).cast() },
+            false => unsafe { mi_malloc_aligned(layout.size(), layout.align()).cast() },
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        match is_aligned_anyway(layout) {
+            true => unsafe { mi_zalloc(layout.size()).cast() },
+            false => unsafe { mi_zalloc_aligned(layout.size(), layout.align()).cast() },
+        }
+    }
+
+    unsafe fn dealloc(&self, piece: *mut u8, _: Layout) {
+        unsafe { mi_free(piece.cast()) }
+    }
+
+    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        match is_aligned_anyway(layout) {
+            true => unsafe { mi_realloc(piece.cast(), size).cast() },
+            false => unsafe { mi_realloc_aligned(piece.cast(), size, layout.align()).cast() },
         }
     }
 }
@@ -85,9 +103,9 @@ mod tests {
 
     /// What is in a piece stays in it, whichever of the two it goes to.
     #[test]
-    fn a_piece_moves_over_the_limit_and_back() {
-        let mut octets: Vec<u8> = Vec::new();
+    fn a_piece_crosses_the_limit_and_comes_back() {
         let written = |n: usize| (n % 251) as u8;
+        let mut octets = Vec::new();
         for n in 0..SMALL * 3 {
             octets.push(written(n));
         }
@@ -102,11 +120,26 @@ mod tests {
                 "{kept}"
             );
         }
-        assert!(
-            vec![0u8; SMALL]
-                .iter()
-                .chain(&vec![0u8; SMALL + 1])
-                .all(|octet| *octet == 0)
-        );
+    }
+
+    #[test]
+    fn pieces_are_aligned_and_zeroed() {
+        for align in (0..13).map(|power| 1 << power) {
+            for size in [1, 24, 1000, SMALL, SMALL + 1] {
+                let layout = Layout::from_size_align(size, align).unwrap();
+                // Twice: the second time perhaps what was freed.
+                for _ in 0..2 {
+                    let piece = unsafe { ALLOCATOR.alloc_zeroed(layout) };
+                    assert_eq!(piece.align_offset(align), 0, "{layout:?}");
+                    let octets = unsafe { std::slice::from_raw_parts_mut(piece, size) };
+                    assert!(octets.iter().all(|octet| *octet == 0), "{layout:?}");
+                    octets.fill(1);
+                    let piece = unsafe { ALLOCATOR.realloc(piece, layout, size * 2) };
+                    assert_eq!(piece.align_offset(align), 0, "{layout:?}");
+                    let layout = Layout::from_size_align(size * 2, align).unwrap();
+                    unsafe { ALLOCATOR.dealloc(piece, layout) };
+                }
+            }
+        }
     }
 }
