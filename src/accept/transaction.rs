@@ -180,11 +180,7 @@ impl Transaction {
         let id = self.id.clone();
         let settled = match self.services.onward.clone() {
             Some(onward) => Box::pin(forward::settle(self, onward, content, telling)).await,
-            None => {
-                let services = Arc::clone(&self.services);
-                let _coming = services.store.coming();
-                Box::pin(settle(self, content, telling)).await
-            }
+            None => Box::pin(settle(self, content, telling)).await,
         };
         settled.unwrap_or_else(|error| {
             tracing::error!(transaction = id.as_str(), %error, "the message could not be read back");

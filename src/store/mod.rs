@@ -18,9 +18,6 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-/// A delivery that is being made ready.
-pub type Coming = Box<dyn Send>;
-
 /// Where mail is kept. When a method that changes something returns `Ok`, the change is on stable storage; when it
 /// returns an error, nothing of it happened. All methods may be called at the same time from anywhere.
 #[async_trait]
@@ -42,9 +39,6 @@ pub trait Store: Quarantine + Send + Sync {
     /// All copies, what is set aside and the journal, or nothing. The octets are stored once; each copy has its own splices over them.
     /// The journal comes back with the mailboxes and UIDs filled in.
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError>;
-    /// Says that a delivery is being made ready, until the answer is dropped: those that are ready before it wait a moment, so that one
-    /// sync serves both.
-    fn coming(&self) -> Coming;
     /// Stores a journal without a message: of a transaction that was refused or discarded.
     async fn record(&self, journal: &Journal) -> Result<(), StoreError>;
     /// The same for a transaction whose end nobody waits for: it may take some milliseconds longer, to share a sync with others.

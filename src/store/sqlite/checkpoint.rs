@@ -4,12 +4,15 @@
 use super::schema;
 use crate::store::StoreError;
 use rusqlite::Connection;
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
 /// Pages (of 4 KiB) in the log that are worth a copy.
 const WORTH: i64 = 4_000;
+/// Rows that may fill as many: the longest message that is in the index takes eight. To look at each commit would cost as much as a small one.
+const ROWS: u64 = 500;
 /// What the writer may be asked to copy itself at once.
 const SHORT: i64 = 4_000;
 
@@ -17,6 +20,8 @@ pub struct Checkpointer {
     /// None once it is to stop.
     bell: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Rows that had been changed when it was called last.
+    rows: Cell<u64>,
 }
 
 impl Checkpointer {
@@ -33,11 +38,17 @@ impl Checkpointer {
         Ok(Self {
             bell: Some(bell),
             thread: Some(thread),
+            rows: Cell::default(),
         })
     }
 
-    /// There is more in the log.
-    pub fn committed(&self) {
+    /// There is more in the log of this, the writer's, connection.
+    pub fn committed(&self, connection: &Connection) {
+        let rows = connection.total_changes();
+        if rows - self.rows.get() < ROWS {
+            return;
+        }
+        self.rows.set(rows);
         // If it has not heard the last time yet, it will see this commit too.
         if let Some(bell) = &self.bell {
             let _ = bell.try_send(());

@@ -4,7 +4,7 @@
 use super::writer::Job;
 use std::collections::VecDeque;
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The most changes in one commit, so that none waits long for those that came after it.
@@ -13,9 +13,6 @@ pub const MOST: usize = 1000;
 /// So many don't wait for others: the sync is a small part of what they cost, and while it is made the others are worked on, where otherwise all
 /// would wait for it together.
 const ENOUGH: usize = 32;
-
-/// How long a change waits for others that are known to be coming.
-const GATHERING: Duration = Duration::from_millis(2);
 
 /// The longest that a commit is put off for those who have just been answered.
 const AGAIN: Duration = Duration::from_millis(4);
@@ -34,14 +31,10 @@ struct Waiting {
     jobs: VecDeque<Box<dyn Job>>,
     /// One of them waits for nobody.
     at_once: bool,
-    /// When the first of them goes, whoever else is coming.
-    begin_by: Option<Instant>,
     /// Those that nobody waits for.
     later: Vec<Box<dyn Job>>,
     later_by: Option<Instant>,
     checkpoint: Option<SyncSender<()>>,
-    /// Changes that are known to be coming, those in `jobs` included.
-    coming: usize,
     /// Changes in the commit that is being made whose callers wait.
     in_hand: usize,
     again: Again,
@@ -53,16 +46,13 @@ struct Waiting {
     is_closed: bool,
 }
 
-/// Who has just been answered is likely to come with the next message, and had better be in the next commit: twice as many changes in each,
-/// half as many commits. The price is a little latency where messages come at their own pace.
+/// Who has just been answered is likely to come with the next message, and had better share a commit with others. Half of them are waited for:
+/// while their commit is made the other half are worked on, where otherwise one thread would do something and then the disk, and nobody else.
+/// The price is a little latency where messages come at their own pace.
 #[derive(Default)]
 struct Again {
-    /// Changes whose callers have been answered, and those that were ready by then.
     changes: usize,
-    /// Until when all of them are waited for.
-    all_by: Option<Instant>,
-    /// And half of them: many don't come at once.
-    half_by: Option<Instant>,
+    until: Option<Instant>,
 }
 
 /// What the writer does next.
@@ -79,7 +69,7 @@ pub enum Work {
 pub enum When {
     /// For what has shared a sync with others already: its own commit is small.
     AtOnce,
-    /// Those that are likely to come soon are waited for.
+    /// Others that are likely to come soon are waited for.
     WithOthers,
     /// Nobody waits for it: with the next commit that has another reason, or once it has waited long enough.
     Later,
@@ -88,25 +78,7 @@ pub enum When {
 /// There is no writer any more.
 pub struct Closed;
 
-/// A change will come before this is dropped: those that are ready wait a moment for it.
-pub struct Coming(Arc<Queue>);
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        let mut waiting = self.0.lock();
-        waiting.coming -= 1;
-        if !waiting.jobs.is_empty() {
-            self.0.call_if_complete(&waiting);
-        }
-    }
-}
-
 impl Queue {
-    pub fn coming(self: &Arc<Self>) -> Coming {
-        self.lock().coming += 1;
-        Coming(Arc::clone(self))
-    }
-
     pub fn push(&self, job: Box<dyn Job>, when: When) -> Result<(), Closed> {
         let mut waiting = self.open()?;
         if when == When::Later {
@@ -120,12 +92,9 @@ impl Queue {
         waiting.at_once |= when == When::AtOnce;
         let is_first = waiting.jobs.is_empty();
         waiting.jobs.push_back(job);
-        if is_first {
-            waiting.begin_by = Some(Instant::now() + GATHERING);
-            // Now it knows until when it waits.
+        // From the first one on the writer knows until when it waits; one more wake-up is enough for all others.
+        if is_first || waiting.patience(Instant::now()).is_none() {
             self.call(&waiting);
-        } else {
-            self.call_if_complete(&waiting);
         }
         Ok(())
     }
@@ -190,16 +159,9 @@ impl Queue {
         Some(job)
     }
 
-    /// The callers of the last commit are answered, after a sync that took so long.
-    pub fn answered(&self, took: Duration) {
-        self.lock().answered(took, Instant::now());
-    }
-
-    /// One wake-up is enough for all that wait.
-    fn call_if_complete(&self, waiting: &Waiting) {
-        if waiting.patience(Instant::now()).is_none() {
-            self.call(waiting);
-        }
+    /// The callers of the last commit are answered.
+    pub fn answered(&self) {
+        self.lock().answered(Instant::now());
     }
 
     fn call(&self, waiting: &Waiting) {
@@ -244,36 +206,24 @@ impl Waiting {
 
     /// How long those that are ready wait for others. None: nobody else is worth it.
     fn patience(&self, now: Instant) -> Option<Duration> {
-        if self.at_once || self.jobs.len() >= ENOUGH {
-            return None;
+        let ready = self.jobs.len();
+        let are_enough = ready >= ENOUGH || ready >= self.again.changes / 2;
+        match self.at_once || are_enough || self.is_ending {
+            true => None,
+            false => left(self.again.until, now),
         }
-        let wait = |for_so_many: usize, until| match self.jobs.len() < for_so_many {
-            true => left(until, now),
-            false => None,
-        };
-        let again = &self.again;
-        let waits = [
-            wait(self.coming, self.begin_by),
-            wait(again.changes, again.all_by),
-            wait(again.changes / 2, again.half_by),
-        ];
-        waits
-            .into_iter()
-            .flatten()
-            .max()
-            .filter(|_| !self.is_ending)
     }
 
-    fn answered(&mut self, took: Duration, now: Instant) {
+    fn answered(&mut self, now: Instant) {
         self.again = Again {
+            // Those that are ready come again with those that were served meanwhile.
             changes: self.in_hand + self.jobs.len(),
-            all_by: Some(now + took.min(AGAIN)),
-            half_by: Some(now + AGAIN),
+            until: Some(now + AGAIN),
         };
     }
 
     fn commit(&mut self) -> Work {
-        (self.begin_by, self.later_by) = (None, None);
+        self.later_by = None;
         self.at_once = false;
         let mut jobs = std::mem::take(&mut self.later);
         let most = self.jobs.len().min(MOST);
@@ -325,60 +275,30 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_change_waits_for_those_that_are_coming_and_for_nobody_else() {
-        let queue = Arc::new(Queue::default());
-        push(&queue);
-        assert_eq!(changes(work(&queue)), Some(1), "nobody else is coming");
-        let (one, other) = (queue.coming(), queue.coming());
-        push(&queue);
-        let waits = work(&queue);
-        assert!(matches!(waits, Err(Some(_))), "the other is coming");
-        push(&queue);
-        assert_eq!(changes(work(&queue)), Some(2));
-        drop(one);
-        push(&queue);
-        assert_eq!(
-            changes(work(&queue)),
-            Some(1),
-            "it came, and will not come again"
-        );
-        drop(other);
-        assert!(matches!(work(&queue), Err(None)));
-    }
-
-    #[test]
-    fn many_wait_for_nobody() {
-        let queue = Arc::new(Queue::default());
-        let _coming: Vec<_> = (0..ENOUGH * 2).map(|_| queue.coming()).collect();
-        for _ in 1..ENOUGH {
-            push(&queue);
+    /// After a commit with so many others.
+    fn after(answered: usize, now: Instant) -> Queue {
+        let queue = Queue::default();
+        for _ in 0..answered {
+            assert!(queue.push(Box::new(Nothing), When::AtOnce).is_ok());
         }
-        assert!(matches!(work(&queue), Err(Some(_))));
-        push(&queue);
-        assert_eq!(changes(work(&queue)), Some(ENOUGH));
+        assert_eq!(changes(work(&queue)), Some(answered));
+        queue.lock().answered(now);
+        queue
     }
 
     #[test]
-    fn those_who_were_answered_are_waited_for_as_long_as_it_took_and_half_of_many_longer() {
+    fn half_of_those_who_were_answered_are_waited_for() {
         let now = Instant::now();
         for (answered, ready, millis, goes) in [
             (1, 1, 0, true),
-            (2, 1, 0, false),
-            (2, 2, 0, true),
-            (2, 1, 1, true),
+            (2, 1, 0, true),
+            (4, 1, 0, false),
+            (4, 1, 3, false),
+            (4, 1, 4, true),
             (9, 3, 0, false),
-            (9, 3, 1, false),
-            (9, 3, 4, true),
-            (9, 4, 0, false),
-            (9, 4, 1, true),
+            (9, 4, 0, true),
         ] {
-            let queue = Queue::default();
-            for _ in 0..answered {
-                push(&queue);
-            }
-            assert_eq!(changes(work(&queue)), Some(answered));
-            queue.lock().answered(Duration::from_millis(1), now);
+            let queue = after(answered, now);
             for _ in 0..ready {
                 push(&queue);
             }
@@ -389,35 +309,55 @@ mod tests {
     }
 
     #[test]
-    fn what_has_waited_for_a_sync_waits_for_nobody_and_takes_along_who_is_ready() {
-        let queue = Arc::new(Queue::default());
-        let _coming = [queue.coming(), queue.coming(), queue.coming()];
+    fn many_wait_for_nobody() {
+        let now = Instant::now();
+        let queue = after(ENOUGH * 3, now);
+        for _ in 1..ENOUGH {
+            push(&queue);
+        }
+        assert!(matches!(queue.lock().work(now), Err(Some(_))));
         push(&queue);
-        assert!(matches!(work(&queue), Err(Some(_))));
+        assert_eq!(changes(queue.lock().work(now)), Some(ENOUGH));
+    }
+
+    #[test]
+    fn what_has_waited_for_a_sync_waits_for_nobody_and_takes_along_who_is_ready() {
+        let now = Instant::now();
+        let queue = after(9, now);
+        push(&queue);
+        assert!(matches!(queue.lock().work(now), Err(Some(_))));
         assert!(queue.push(Box::new(Nothing), When::AtOnce).is_ok());
-        assert_eq!(changes(work(&queue)), Some(2));
+        assert_eq!(changes(queue.lock().work(now)), Some(2));
         // The next one waits again.
         push(&queue);
-        assert!(matches!(work(&queue), Err(Some(_))));
+        assert!(matches!(queue.lock().work(now), Err(Some(_))));
         // So does one that comes after a commit has taken such a one along.
         assert!(queue.push(Box::new(Nothing), When::AtOnce).is_ok());
         assert!(queue.more().is_some() && queue.more().is_some());
         push(&queue);
-        assert!(matches!(work(&queue), Err(Some(_))));
+        assert!(matches!(queue.lock().work(now), Err(Some(_))));
     }
 
     #[test]
     fn those_who_waited_while_others_were_served_are_expected_with_them() {
         let (queue, now) = (Queue::default(), Instant::now());
         push(&queue);
-        assert_eq!(changes(work(&queue)), Some(1));
+        push(&queue);
+        assert_eq!(changes(work(&queue)), Some(2));
+        push(&queue);
         push(&queue);
         // Nobody waits for the answer to this one.
         assert!(queue.push(Box::new(Nothing), When::Later).is_ok());
-        queue.lock().answered(Duration::from_millis(1), now);
-        assert!(matches!(queue.lock().work(now), Err(Some(_))));
+        queue.lock().answered(now);
+        assert_eq!(
+            changes(queue.lock().work(now)),
+            Some(3),
+            "two of four, and one besides"
+        );
         push(&queue);
-        assert_eq!(changes(queue.lock().work(now)), Some(3));
+        queue.lock().answered(now);
+        push(&queue);
+        assert_eq!(changes(queue.lock().work(now)), Some(2));
     }
 
     #[test]
@@ -428,20 +368,6 @@ mod tests {
         assert!(queue.checkpoint(done).is_ok());
         assert!(matches!(queue.next(), Work::Checkpoint(_)));
         assert!(matches!(queue.next(), Work::Commit(_)));
-    }
-
-    #[test]
-    fn who_does_not_come_is_not_waited_for() {
-        let queue = Arc::new(Queue::default());
-        let (ready, turned_down) = (queue.coming(), queue.coming());
-        push(&queue);
-        let writer = std::thread::spawn({
-            let queue = Arc::clone(&queue);
-            move || changes(Ok(queue.next()))
-        });
-        drop(turned_down);
-        assert_eq!(writer.join().unwrap(), Some(1));
-        drop(ready);
     }
 
     #[test]

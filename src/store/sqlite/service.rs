@@ -5,8 +5,8 @@ use super::writer::When;
 use super::{SqliteStore, accounts, journal, mailboxes, messages, quarantine};
 use crate::mail::{Address, Content, Entry, Held, Journal, TransactionId, Turn};
 use crate::store::{
-    Account, AccountId, Append, Changes, Coming, Copied, Copying, Delivery, FlagChange, Keep,
-    Leaving, Mailbox, MailboxId, MailboxName, MessageMeta, Quarantine, Store, StoreError,
+    Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Keep, Leaving,
+    Mailbox, MailboxId, MailboxName, MessageMeta, Quarantine, Store, StoreError,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -69,10 +69,6 @@ impl Store for SqliteStore {
 
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError> {
         self.deliver_copies(delivery, None).await
-    }
-
-    fn coming(&self) -> Coming {
-        Box::new(self.writer.coming())
     }
 
     async fn record(&self, journal: &Journal) -> Result<(), StoreError> {

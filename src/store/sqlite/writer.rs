@@ -4,7 +4,7 @@
 use super::blobs::{Blobs, Landing};
 use super::checkpoint::Checkpointer;
 pub use super::queue::When;
-use super::queue::{Closed, Coming, MOST, Queue, Work};
+use super::queue::{Closed, MOST, Queue, Work};
 use super::shelves::InFile;
 use super::watchers::Watchers;
 use crate::metrics::Commits;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::runtime::{Handle, Id};
 use tokio::sync::oneshot;
 
@@ -227,11 +227,6 @@ impl Writer {
         answer.await.map_err(|_| stopped())?
     }
 
-    /// A change will come before the answer is dropped: those that are ready wait a moment for it.
-    pub fn coming(&self) -> Coming {
-        self.queue.coming()
-    }
-
     pub fn stats(&self) -> Stats {
         Stats {
             commits: self.counts.commits.load(Relaxed),
@@ -320,8 +315,8 @@ impl Desk {
     fn group(&self, jobs: Vec<Box<dyn Job>>) {
         let mut slots: Vec<_> = jobs.into_iter().map(Slot::new).collect();
         match self.commit(&mut slots, || self.queue.more()) {
-            Ok(took) => {
-                self.queue.answered(took);
+            Ok(()) => {
+                self.queue.answered();
                 self.answer(slots);
             }
             // One of them may be too large for what room is left, or the disk too full for all: see which can be done alone.
@@ -379,13 +374,13 @@ impl Desk {
         }
     }
 
-    /// All slots and those that `next` gives, in one transaction; how long it took to make it last. With an error, nothing of any of them
+    /// All slots and those that `next` gives, in one transaction. With an error, nothing of any of them
     /// happened.
     fn commit(
         &self,
         slots: &mut Vec<Slot>,
         mut next: impl FnMut() -> Option<Box<dyn Job>>,
-    ) -> Result<Duration, StoreError> {
+    ) -> Result<(), StoreError> {
         let started = Instant::now();
         let mut change = Change::new(&self.connection);
         let mut result = self.transaction(&mut change, slots, &mut next, Undo::Together);
@@ -394,7 +389,7 @@ impl Desk {
             change.truncate([0; 3]);
             result = self.transaction(&mut change, slots, &mut next, Undo::Apart);
         }
-        let took = result.map_err(|broken| self.give_up(broken, &change))?;
+        result.map_err(|broken| self.give_up(broken, &change))?;
         change.landed.iter().for_each(|landing| landing.kept());
         self.blobs.remove(std::mem::take(&mut change.unlinked));
         self.watchers.wake(&change.touched);
@@ -403,8 +398,8 @@ impl Desk {
         self.counts.changes.fetch_add(jobs, Relaxed);
         self.counts.largest_commit.fetch_max(jobs, Relaxed);
         self.meter.done(slots.len(), started.elapsed());
-        self.checkpointer.committed();
-        Ok(took)
+        self.checkpointer.committed(&self.connection);
+        Ok(())
     }
 
     /// Rolls back what cannot be committed.
@@ -429,7 +424,7 @@ impl Desk {
         slots: &mut Vec<Slot>,
         next: &mut dyn FnMut() -> Option<Box<dyn Job>>,
         undo: Undo,
-    ) -> Result<Duration, Broken> {
+    ) -> Result<(), Broken> {
         self.execute("BEGIN IMMEDIATE")?;
         let mut at = 0;
         while let Some(slot) = slots.get_mut(at) {
@@ -439,9 +434,8 @@ impl Desk {
                 slots.extend(next().map(Slot::new));
             }
         }
-        let committing = Instant::now();
         self.execute("COMMIT")?;
-        Ok(committing.elapsed())
+        Ok(())
     }
 
     fn roll_back(&self) -> Result<(), StoreError> {
