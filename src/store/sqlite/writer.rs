@@ -374,8 +374,7 @@ impl Desk {
         }
     }
 
-    /// All slots and those that `next` gives, in one transaction. With an error, nothing of any of them
-    /// happened.
+    /// All slots and those that `next` gives, in one transaction. With an error, nothing of any of them happened.
     fn commit(
         &self,
         slots: &mut Vec<Slot>,
