@@ -1,12 +1,9 @@
 //! Where the program's memory comes from: small pieces from mimalloc, which keeps pieces of one size and one thread together; large
 //! ones from the C library, which gives them back to the system as soon as they are freed (`build/allocator.c`). SQLite asks the C
 //! library for all of its own.
-#![allow(unsafe_code)] // The trait is unsafe, and so are C's functions.
+#![allow(unsafe_code)] // The trait is, and nothing here is but calls of what implements it.
 
-use libmimalloc_sys::{
-    mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
-    mi_zalloc_aligned,
-};
+use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::ptr;
 
@@ -26,28 +23,28 @@ fn is_small(size: usize) -> bool {
 unsafe impl GlobalAlloc for BySize {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match is_small(layout.size()) {
-            true => unsafe { Small.alloc(layout) },
+            true => unsafe { MiMalloc.alloc(layout) },
             false => unsafe { System.alloc(layout) },
         }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         match is_small(layout.size()) {
-            true => unsafe { Small.alloc_zeroed(layout) },
+            true => unsafe { MiMalloc.alloc_zeroed(layout) },
             false => unsafe { System.alloc_zeroed(layout) },
         }
     }
 
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         match is_small(layout.size()) {
-            true => unsafe { Small.dealloc(piece, layout) },
+            true => unsafe { MiMalloc.dealloc(piece, layout) },
             false => unsafe { System.dealloc(piece, layout) },
         }
     }
 
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         match (is_small(layout.size()), is_small(size)) {
-            (true, true) => unsafe { Small.realloc(piece, layout, size) },
+            (true, true) => unsafe { MiMalloc.realloc(piece, layout, size) },
             (false, false) => unsafe { System.realloc(piece, layout, size) },
             // From one to the other.
             _ => unsafe {
@@ -58,41 +55,6 @@ unsafe impl GlobalAlloc for BySize {
                 }
                 new
             },
-        }
-    }
-}
-
-struct Small;
-
-/// mimalloc gives nothing that is aligned to less.
-fn is_aligned_anyway(layout: Layout) -> bool {
-    layout.align() <= size_of::<usize>()
-}
-
-// SAFETY: mimalloc's functions keep the promises of C's that are called alike, those with an alignment Rust's.
-unsafe impl GlobalAlloc for Small {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        match is_aligned_anyway(layout) {
-            true => unsafe { mi_malloc(layout.size()).cast() },
-            false => unsafe { mi_malloc_aligned(layout.size(), layout.align()).cast() },
-        }
-    }
-
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        match is_aligned_anyway(layout) {
-            true => unsafe { mi_zalloc(layout.size()).cast() },
-            false => unsafe { mi_zalloc_aligned(layout.size(), layout.align()).cast() },
-        }
-    }
-
-    unsafe fn dealloc(&self, piece: *mut u8, _: Layout) {
-        unsafe { mi_free(piece.cast()) }
-    }
-
-    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        match is_aligned_anyway(layout) {
-            true => unsafe { mi_realloc(piece.cast(), size).cast() },
-            false => unsafe { mi_realloc_aligned(piece.cast(), size, layout.align()).cast() },
         }
     }
 }
