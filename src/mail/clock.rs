@@ -2,6 +2,7 @@
 
 use super::TransactionId;
 use jiff::Timestamp;
+use std::hash::{BuildHasher, RandomState};
 
 pub trait Clock: Send + Sync {
     fn now(&self) -> Timestamp;
@@ -18,6 +19,7 @@ impl Clock for SystemClock {
 
     fn transaction_id(&self) -> TransactionId {
         let millis = u64::try_from(self.now().as_millisecond()).unwrap_or_default();
-        TransactionId::new(millis, getrandom::u64().unwrap_or_default())
+        // Each state has another key, from chance that a thread asks the system for once.
+        TransactionId::new(millis, RandomState::new().hash_one(millis))
     }
 }

@@ -81,7 +81,8 @@ impl Field {
 /// The fields of a message as they stand. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Header {
-    fields: Vec<Field>,
+    /// Shared until an edit.
+    fields: Arc<Vec<Field>>,
     received: Arc<[Range<u64>]>,
     end: u64,
     cut: bool,
@@ -111,7 +112,7 @@ impl Header {
     /// Leaves out a field that is not all there, so that no edit lands in the middle of it.
     fn forget_last(&mut self) {
         self.cut = true;
-        self.fields.pop();
+        Arc::make_mut(&mut self.fields).pop();
         let received = self.received.split_last().map(|(_, rest)| rest.into());
         self.received = received.unwrap_or_default();
         self.end = self.received.last().map_or(0, |last| last.end);
@@ -137,7 +138,7 @@ impl Header {
             start = end;
         }
         Self {
-            fields,
+            fields: Arc::new(fields),
             received: received.into(),
             end: start as u64,
             cut: false,
@@ -186,18 +187,21 @@ impl Header {
     pub fn apply(&mut self, edit: &HeaderEdit) -> bool {
         match edit {
             HeaderEdit::Add { name, value } => {
-                self.fields.push(Field::new(name, value, Origin::Added));
+                let field = Field::new(name, value, Origin::Added);
+                Arc::make_mut(&mut self.fields).push(field);
             }
             HeaderEdit::Insert { at, name, value } => {
                 let at = (*at as usize).min(self.fields.len());
-                self.fields
-                    .insert(at, Field::new(name, value, Origin::Added));
+                let field = Field::new(name, value, Origin::Added);
+                Arc::make_mut(&mut self.fields).insert(at, field);
             }
             HeaderEdit::Change {
                 name, nth, value, ..
             } => {
-                let position = self.position(name.as_str(), *nth);
-                let Some(field) = position.and_then(|at| self.fields.get_mut(at)) else {
+                let Some(position) = self.position(name.as_str(), *nth) else {
+                    return false;
+                };
+                let Some(field) = Arc::make_mut(&mut self.fields).get_mut(position) else {
                     return false;
                 };
                 let origin = match field.origin {
@@ -210,7 +214,7 @@ impl Header {
                 let Some(position) = self.position(name.as_str(), *nth) else {
                     return false;
                 };
-                self.fields.remove(position);
+                Arc::make_mut(&mut self.fields).remove(position);
             }
         }
         true
@@ -249,7 +253,7 @@ impl Header {
         };
         // A message can end in the middle of a line; what comes after that has to start another.
         let mut is_line_open = false;
-        for field in &self.fields {
+        for field in self.fields.iter() {
             match field.origin {
                 Origin::Added => {
                     if std::mem::take(&mut is_line_open) {

@@ -1,7 +1,7 @@
 //! One running instance of a plugin: started, called within its limits, and what a failure of it means.
 //! Knows nothing of transactions.
 
-use super::abi;
+use super::abi::{self, Function};
 use super::component::{LoadError, Runtime};
 use super::engine::TICK;
 use super::limits::Limits;
@@ -22,6 +22,8 @@ const MAX_HANDED_OVER: usize = 17 * 1024 * 1024;
 pub struct Guest {
     store: Store<State>,
     instance: Option<Instance>,
+    /// Of the hooks that it has been called at.
+    functions: Vec<(Hook, Function)>,
     /// Transactions that it has served.
     uses: u32,
     // After the store: its place in the pool is free only then.
@@ -97,6 +99,7 @@ impl Guest {
         Ok(Self {
             store,
             instance: None,
+            functions: Vec::new(),
             uses: 1,
             _permit: permit,
         })
@@ -139,7 +142,9 @@ impl Guest {
     /// Whether the hook has the contract's signature; if not, what is the matter.
     pub fn check(&mut self, hook: Hook, index: &ComponentExportIndex) -> Result<(), String> {
         let instance = self.instance().map_err(|failure| failure.text)?;
-        abi::check(&mut self.store, &instance, index, hook).map_err(|error| format!("{error:#}"))
+        Function::find(&mut self.store, &instance, index, hook)
+            .map(drop)
+            .map_err(|error| format!("{error:#}"))
     }
 
     /// Calls `on-load`.
@@ -171,9 +176,8 @@ impl Guest {
         limits: Limits,
     ) -> Result<Verdict, Failure> {
         self.budget(limits);
-        let instance = self.instance()?;
-        let answer = abi::call(&mut self.store, &instance, index, call);
-        match within(limits.wall, answer).await {
+        let function = self.function(index, call.hook(), limits)?;
+        match within(limits.wall, function.call(&mut self.store, call)).await {
             Ok(answer) => answer
                 .and_then(|verdict| {
                     let capabilities = self.store.data().capabilities();
@@ -185,6 +189,24 @@ impl Guest {
                 }),
             Err(error) => Err(self.failure(error, limits)),
         }
+    }
+
+    /// The types of a function are compared once in an instance.
+    fn function(
+        &mut self,
+        index: &ComponentExportIndex,
+        hook: Hook,
+        limits: Limits,
+    ) -> Result<Function, Failure> {
+        let mut known = self.functions.iter();
+        if let Some((_, function)) = known.find(|(of, _)| *of == hook) {
+            return Ok(*function);
+        }
+        let instance = self.instance()?;
+        let function = Function::find(&mut self.store, &instance, index, hook)
+            .map_err(|error| self.failure(Stopped::Error(error), limits))?;
+        self.functions.push((hook, function));
+        Ok(function)
     }
 
     fn failure(&mut self, error: Stopped, limits: Limits) -> Failure {

@@ -5,88 +5,79 @@ use super::generated::exports::wasmilter::filter::{on_moved, on_outcome};
 use super::generated::types;
 use crate::mail::{Became, Call, Hook, Moved, Verdict, What};
 use crate::plugin::state::State;
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower};
-use wasmtime::{Result, Store};
+use wasmtime::component::{ComponentExportIndex, Instance, TypedFunc};
+use wasmtime::{Result, Store, bail};
 
 /// What is called at a hook whose answer is awaited.
 type VerdictAnswer = (types::Verdict,);
 
-/// Whether the hook has the contract's signature.
-pub fn check(
-    store: &mut Store<State>,
-    instance: &Instance,
-    index: &ComponentExportIndex,
-    hook: Hook,
-) -> Result<()> {
-    match hook {
-        Hook::Connect | Hook::Mail | Hook::Message => instance
-            .get_typed_func::<(), VerdictAnswer>(store, index)
-            .map(drop),
-        Hook::Helo | Hook::Rcpt | Hook::Deliver => instance
-            .get_typed_func::<(String,), VerdictAnswer>(store, index)
-            .map(drop),
-        Hook::Relay => instance
-            .get_typed_func::<(String, String), VerdictAnswer>(store, index)
-            .map(drop),
-        Hook::Outcome => instance
-            .get_typed_func::<(on_outcome::Outcome,), ()>(store, index)
-            .map(drop),
-        Hook::Moved => instance
-            .get_typed_func::<(on_moved::Change,), ()>(store, index)
-            .map(drop),
+/// The function of an instance that a hook is, its signature that of the contract.
+#[derive(Clone, Copy)]
+pub enum Function {
+    Bare(TypedFunc<(), VerdictAnswer>),
+    Named(TypedFunc<(String,), VerdictAnswer>),
+    Relay(TypedFunc<(String, String), VerdictAnswer>),
+    Outcome(TypedFunc<(on_outcome::Outcome,), ()>),
+    Moved(TypedFunc<(on_moved::Change,), ()>),
+}
+
+impl Function {
+    /// An error if it has another signature.
+    pub fn find(
+        store: &mut Store<State>,
+        instance: &Instance,
+        index: &ComponentExportIndex,
+        hook: Hook,
+    ) -> Result<Self> {
+        Ok(match hook {
+            Hook::Connect | Hook::Mail | Hook::Message => {
+                Self::Bare(instance.get_typed_func(store, index)?)
+            }
+            Hook::Helo | Hook::Rcpt | Hook::Deliver => {
+                Self::Named(instance.get_typed_func(store, index)?)
+            }
+            Hook::Relay => Self::Relay(instance.get_typed_func(store, index)?),
+            Hook::Outcome => Self::Outcome(instance.get_typed_func(store, index)?),
+            Hook::Moved => Self::Moved(instance.get_typed_func(store, index)?),
+        })
     }
-}
 
-/// Calls a hook. The inner error is what is wrong with its answer.
-pub async fn call(
-    store: &mut Store<State>,
-    instance: &Instance,
-    index: &ComponentExportIndex,
-    call: &Call,
-) -> Result<Result<Verdict, String>> {
-    match call {
-        Call::Connect | Call::Mail | Call::Message => ask(store, instance, index, ()).await,
-        Call::Helo(name) => ask(store, instance, index, (name.clone(),)).await,
-        Call::Rcpt(recipient) | Call::Deliver(recipient) => {
-            ask(store, instance, index, (recipient.to_string(),)).await
-        }
-        Call::Relay {
-            recipient,
-            next_hop,
-        } => {
-            ask(
-                store,
-                instance,
-                index,
-                (recipient.to_string(), next_hop.clone()),
-            )
-            .await
-        }
-        Call::Outcome(became) => tell(store, instance, index, (outcome(became),)).await,
-        Call::Moved(moved) => tell(store, instance, index, (change(moved),)).await,
+    /// The inner error is what is wrong with its answer.
+    pub async fn call(
+        self,
+        store: &mut Store<State>,
+        call: &Call,
+    ) -> Result<Result<Verdict, String>> {
+        let (verdict,) = match (self, call) {
+            (Self::Bare(function), _) => function.call_async(store, ()).await?,
+            (Self::Named(function), Call::Helo(name)) => {
+                function.call_async(store, (name.clone(),)).await?
+            }
+            (Self::Named(function), Call::Rcpt(recipient) | Call::Deliver(recipient)) => {
+                function.call_async(store, (recipient.to_string(),)).await?
+            }
+            (
+                Self::Relay(function),
+                Call::Relay {
+                    recipient,
+                    next_hop,
+                },
+            ) => {
+                let arguments = (recipient.to_string(), next_hop.clone());
+                function.call_async(store, arguments).await?
+            }
+            (Self::Outcome(function), Call::Outcome(became)) => {
+                function.call_async(store, (outcome(became),)).await?;
+                return Ok(Ok(Verdict::Continue));
+            }
+            (Self::Moved(function), Call::Moved(moved)) => {
+                function.call_async(store, (change(moved),)).await?;
+                return Ok(Ok(Verdict::Continue));
+            }
+            (_, call) => bail!("on-{} is called as another hook", call.hook()),
+        };
+        Ok(answer::verdict(verdict))
     }
-}
-
-async fn ask<P: ComponentNamedList + Lower + Send + Sync + 'static>(
-    store: &mut Store<State>,
-    instance: &Instance,
-    index: &ComponentExportIndex,
-    parameters: P,
-) -> Result<Result<Verdict, String>> {
-    let function = instance.get_typed_func::<P, VerdictAnswer>(&mut *store, index)?;
-    let (verdict,) = function.call_async(store, parameters).await?;
-    Ok(answer::verdict(verdict))
-}
-
-async fn tell<P: ComponentNamedList + Lower + Lift + Send + Sync + 'static>(
-    store: &mut Store<State>,
-    instance: &Instance,
-    index: &ComponentExportIndex,
-    parameters: P,
-) -> Result<Result<Verdict, String>> {
-    let function = instance.get_typed_func::<P, ()>(&mut *store, index)?;
-    function.call_async(store, parameters).await?;
-    Ok(Ok(Verdict::Continue))
 }
 
 fn outcome(became: &Became) -> on_outcome::Outcome {

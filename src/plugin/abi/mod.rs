@@ -5,7 +5,7 @@ mod call;
 mod host;
 
 pub use answer::LoadAnswer;
-pub use call::{call, check};
+pub use call::Function;
 
 use super::state::State;
 use wasmtime::component::{HasSelf, Linker};
