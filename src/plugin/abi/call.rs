@@ -49,7 +49,9 @@ impl Function {
         call: &Call,
     ) -> Result<Result<Verdict, String>> {
         let (verdict,) = match (self, call) {
-            (Self::Bare(function), _) => function.call_async(store, ()).await?,
+            (Self::Bare(function), Call::Connect | Call::Mail | Call::Message) => {
+                function.call_async(store, ()).await?
+            }
             (Self::Named(function), Call::Helo(name)) => {
                 function.call_async(store, (name.clone(),)).await?
             }
