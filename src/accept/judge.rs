@@ -36,20 +36,26 @@ pub(super) async fn judge(transaction: &mut Transaction, content: &Content) -> i
     let message = Message::new(content.clone())?;
     let received = message.header.clone();
     let mut draft = Draft::new(message, &transaction.envelope.recipients);
-    let checked = authenticate(
-        &services,
-        &transaction.session,
-        transaction.sender.take(),
-        content,
-        &mut draft,
-        &mut transaction.run,
-        transaction.keeper,
-    )
-    .await?;
-    let junk = checked.ruling.junk.clone();
-    let mut filed = junk.map(|why| (JUNK.to_owned(), why));
     let hygiene = services.config.hygiene;
     let unclean = hygiene.refusal(&received, &transaction.session.server_name);
+    let checked = match unclean {
+        // No more work is done on it.
+        Some(_) => Checked::default(),
+        None => {
+            authenticate(
+                &services,
+                &transaction.session,
+                transaction.sender.take(),
+                content,
+                &mut draft,
+                &mut transaction.run,
+                transaction.keeper,
+            )
+            .await?
+        }
+    };
+    let junk = checked.ruling.junk.clone();
+    let mut filed = junk.map(|why| (JUNK.to_owned(), why));
     let verdict = match unclean.or(checked.ruling.refusal) {
         Some(reply) if reply.is_temporary() => Verdict::Tempfail(reply),
         Some(reply) => Verdict::Reject(reply),

@@ -1,7 +1,7 @@
 //! Looks addresses and logins up. Doesn't decide what a protocol answers.
 
 use super::password::{hash, verify};
-use crate::mail::Address;
+use crate::mail::{Address, domain_in_unicode};
 use crate::store::{Account, AccountId, Store, StoreError};
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
@@ -19,6 +19,7 @@ pub struct Config {
 }
 
 pub struct Directory {
+    /// In Unicode, as accounts' are: an internationalized domain is the same in both spellings.
     domains: HashSet<String>,
     postmaster: Option<Address>,
     store: Arc<dyn Store>,
@@ -41,20 +42,23 @@ impl Directory {
             domains: config
                 .domains
                 .into_iter()
-                .map(|domain| domain.to_lowercase())
+                .map(|domain| domain_in_unicode(&domain.to_lowercase()).into_owned())
                 .collect(),
-            postmaster: config.postmaster,
+            postmaster: config
+                .postmaster
+                .map(|address| address.in_unicode().into_owned()),
             store,
             checks: Semaphore::new(CHECKS_AT_ONCE),
         }
     }
 
     pub fn is_ours(&self, address: &Address) -> bool {
-        self.domains.contains(address.domain())
+        self.domains.contains(&*domain_in_unicode(address.domain()))
     }
 
     /// By the full local part first, then without its `+detail` (RFC 5233).
     pub async fn find(&self, address: &Address) -> Result<Found, StoreError> {
+        let address = &*address.in_unicode();
         if !self.is_ours(address) {
             return Ok(Found::NotOurs);
         }
@@ -77,7 +81,7 @@ impl Directory {
     /// None if there is no such account or the password is another; both take as long.
     pub async fn login(&self, login: &str, password: &str) -> Result<Option<Account>, StoreError> {
         let account = match Address::parse(login) {
-            Ok(address) => self.store.account(&address).await?,
+            Ok(address) => self.store.account(&address.in_unicode()).await?,
             Err(_) => None,
         };
         let Ok(_permit) = self.checks.acquire().await else {

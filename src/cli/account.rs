@@ -3,7 +3,7 @@
 use super::ConfigFile;
 use crate::app;
 use crate::auth;
-use crate::mail::Address;
+use crate::mail::{Address, domain_in_unicode};
 use crate::store::Store;
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -32,7 +32,9 @@ pub struct One {
 }
 
 fn address(text: &str) -> Result<Address, String> {
-    Address::parse(text).map_err(|error| format!("{error}; write it as alice@example.test"))
+    Address::parse(text)
+        .map(|address| address.in_unicode().into_owned())
+        .map_err(|error| format!("{error}; write it as alice@example.test"))
 }
 
 impl Account {
@@ -41,7 +43,8 @@ impl Account {
             Self::Add(one) => {
                 let config = one.file.load()?;
                 let domain = one.address.domain();
-                if !config.domains.iter().any(|ours| ours == domain) {
+                let mut ours = config.domains.iter();
+                if !ours.any(|ours| domain_in_unicode(ours) == domain) {
                     bail!(
                         "mail for {domain} is not delivered here; add it to `domains` in {} first",
                         config.source.path.display()

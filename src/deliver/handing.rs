@@ -165,7 +165,7 @@ fn facts(id: &TransactionId, session: &Session) -> Facts {
         protocol: match session.protocol.as_str() {
             _ if told => None,
             "SMTP" => Some("SMTP".to_owned()),
-            protocol if protocol.contains("LMTP") => None,
+            _ if session.is_lmtp() => None,
             _ => Some("ESMTP".to_owned()),
         },
         ident: Some(id.to_string()),

@@ -15,7 +15,7 @@ pub fn proxied(session: &mut Session, proxy: Peer) {
     });
 }
 
-/// The whole session is another's from here on.
+/// The whole session is another's from here on: what the one before said of itself is not.
 pub fn xclient(session: &mut Session, told: Told) {
     if session
         .via
@@ -24,6 +24,7 @@ pub fn xclient(session: &mut Session, told: Told) {
     {
         session.via = Some(this(session, How::Xclient));
     }
+    (session.helo, session.authenticated) = Default::default();
     set(session, told);
 }
 

@@ -3,6 +3,7 @@
 
 use super::TextError;
 use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
@@ -27,7 +28,8 @@ pub enum AddressError {
     Text(#[from] TextError),
 }
 
-/// local-part@domain. The domain is kept in lower case; the local part as given.
+/// local-part@domain. The domain is kept in lower case; the local part as given, but without quotes that it doesn't need
+/// (RFC 5321 §4.1.2: both spellings are the same address).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Address {
@@ -37,23 +39,30 @@ pub struct Address {
 
 impl Address {
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let (local, domain) = text.rsplit_once('@').ok_or(AddressError::NoAt)?;
+        let (local, given) = text.rsplit_once('@').ok_or(AddressError::NoAt)?;
         if local.len() > LOCAL_PART_MAX {
             return Err(AddressError::LocalPartTooLong);
         }
+        let local = if is_dot_string(local) {
+            local.to_owned()
+        } else if is_quoted_string(local) {
+            unquoted(local)
+                .filter(|plain| is_dot_string(plain))
+                .unwrap_or_else(|| local.to_owned())
+        } else {
+            return Err(AddressError::LocalPart);
+        };
+        // What is checked is what is kept: a letter's other case can be longer.
+        let domain = given.to_lowercase();
         if domain.len() > DOMAIN_MAX {
             return Err(AddressError::DomainTooLong);
         }
-        if !is_dot_string(local) && !is_quoted_string(local) {
-            return Err(AddressError::LocalPart);
-        }
-        if !is_domain(domain) && !is_address_literal(domain) {
+        // The Kelvin sign's lower case is k, and what needs SMTPUTF8 would not show it any more.
+        let stays = domain.is_ascii() == given.is_ascii();
+        if !stays || !is_domain(&domain) && !is_address_literal(&domain) {
             return Err(AddressError::Domain);
         }
-        Ok(Self {
-            local: local.to_owned(),
-            domain: domain.to_lowercase(),
-        })
+        Ok(Self { local, domain })
     }
 
     pub fn local(&self) -> &str {
@@ -62,6 +71,17 @@ impl Address {
 
     pub fn domain(&self) -> &str {
         &self.domain
+    }
+
+    /// The same address, its domain's labels in Unicode: one spelling for all those of an internationalized domain (RFC 5890 §2.3.2.4).
+    pub fn in_unicode(&self) -> Cow<'_, Self> {
+        match domain_in_unicode(&self.domain) {
+            Cow::Borrowed(_) => Cow::Borrowed(self),
+            Cow::Owned(domain) => Cow::Owned(Self {
+                local: self.local.clone(),
+                domain,
+            }),
+        }
     }
 
     /// Whether it can be sent only with SMTPUTF8 (RFC 6531 §3.2).
@@ -138,6 +158,17 @@ impl Serialize for ReversePath {
     }
 }
 
+/// Its A-labels as U-labels (RFC 5890 §2.3.2.1). What is not in ASCII stays as it is: a look-alike is another domain.
+pub fn domain_in_unicode(domain: &str) -> Cow<'_, str> {
+    if !domain.is_ascii() || !domain.contains("xn--") {
+        return Cow::Borrowed(domain);
+    }
+    match idna::domain_to_unicode(domain) {
+        (unicode, Ok(())) => Cow::Owned(unicode),
+        (_, Err(_)) => Cow::Borrowed(domain),
+    }
+}
+
 /// RFC 5322 §3.2.3 atext, and UTF-8 (RFC 6531 §3.3).
 fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_utf8_non_ascii(c)
@@ -173,6 +204,17 @@ fn is_quoted_string(text: &str) -> bool {
     true
 }
 
+/// What a quoted string stands for.
+fn unquoted(text: &str) -> Option<String> {
+    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
+    let mut chars = inner.chars();
+    let mut plain = String::with_capacity(inner.len());
+    while let Some(c) = chars.next() {
+        plain.push(if c == '\\' { chars.next()? } else { c });
+    }
+    Some(plain)
+}
+
 fn is_domain(text: &str) -> bool {
     text.split('.').all(|label| {
         !label.is_empty()
@@ -204,6 +246,7 @@ fn is_address_literal(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn accepts_what_rfc_5321_allows() {
@@ -245,6 +288,59 @@ mod tests {
             &long,
         ] {
             assert!(Address::parse(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_can_be_read_again() {
+        // Ⱥ takes two octets, its lower case three.
+        let grows = format!("x@{}.test", "Ⱥ".repeat(31));
+        assert_eq!(Address::parse(&grows), Err(AddressError::Domain));
+        let grows = format!("x@{}.test", "Ⱥ".repeat(21));
+        let kept = Address::parse(&grows).unwrap();
+        assert_eq!(Address::parse(&kept.to_string()).unwrap(), kept);
+    }
+
+    proptest! {
+        #[test]
+        fn any_address_can_be_read_again(text in "[\"a.\\\\ȺK]{1,9}@[aKⱭİ.ſ-]{1,30}|.{1,9}@\\PC{1,40}") {
+            if let Ok(kept) = Address::parse(&text) {
+                prop_assert_eq!(Address::parse(&kept.to_string()), Ok(kept));
+            }
+        }
+    }
+
+    #[test]
+    fn quotes_that_are_not_needed_make_no_other_address() {
+        for (given, kept) in [
+            ("\"alice\"@a.test", "alice@a.test"),
+            ("\"al\\ice\"@a.test", "alice@a.test"),
+            ("\"a.b\"@a.test", "a.b@a.test"),
+            ("\"a b\"@a.test", "\"a b\"@a.test"),
+            ("\"a@b\"@a.test", "\"a@b\"@a.test"),
+            ("\".a\"@a.test", "\".a\"@a.test"),
+            ("\"\"@a.test", "\"\"@a.test"),
+        ] {
+            assert_eq!(Address::parse(given).unwrap().to_string(), kept);
+        }
+    }
+
+    #[test]
+    fn a_letter_outside_ascii_does_not_become_one_of_it() {
+        assert!(Address::parse("a@\u{212a}elvin.test").is_err());
+    }
+
+    #[test]
+    fn an_internationalized_domain_has_one_spelling_in_unicode() {
+        for (given, unicode) in [
+            ("x@xn--80a1acny.test", "x@почта.test"),
+            ("x@ПОЧТА.test", "x@почта.test"),
+            ("x@plain.test", "x@plain.test"),
+            ("x@\u{ff45}xample.test", "x@\u{ff45}xample.test"),
+            ("x@xn--zzzzzzzz99999.test", "x@xn--zzzzzzzz99999.test"),
+        ] {
+            let address = Address::parse(given).unwrap();
+            assert_eq!(address.in_unicode().to_string(), unicode, "{given}");
         }
     }
 

@@ -3,7 +3,7 @@
 
 use bytes::{Bytes, BytesMut};
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, BufWriter, IntoInnerError, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -287,7 +287,8 @@ pub struct ContentBuilder {
     directory: PathBuf,
     memory_limit: usize,
     memory: BytesMut,
-    file: Option<tempfile::NamedTempFile>,
+    /// What comes in short pieces, such as lines that begin with a dot, is not written piece by piece.
+    file: Option<BufWriter<tempfile::NamedTempFile>>,
     len: u64,
 }
 
@@ -314,9 +315,10 @@ impl ContentBuilder {
     pub fn push(&mut self, octets: &[u8]) -> io::Result<()> {
         self.len += octets.len() as u64;
         if self.file.is_none() && self.memory.len() + octets.len() > self.memory_limit {
-            let mut file = tempfile::Builder::new()
+            let file = tempfile::Builder::new()
                 .prefix("staged-")
                 .tempfile_in(&self.directory)?;
+            let mut file = BufWriter::new(file);
             file.write_all(&self.memory)?;
             self.memory = BytesMut::new();
             self.file = Some(file);
@@ -334,6 +336,7 @@ impl ContentBuilder {
         match self.file {
             None => Ok(Content::from_bytes(self.memory.freeze())),
             Some(file) => {
+                let file = file.into_inner().map_err(IntoInnerError::into_error)?;
                 let (file, path) = file.keep().map_err(|error| error.error)?;
                 Content::from_file(file, &path, true)
             }

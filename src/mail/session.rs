@@ -43,6 +43,11 @@ pub struct Session {
 }
 
 impl Session {
+    /// "LMTP", "UTF8LMTPS" …: the client is a mail server of ours (RFC 2033 §2).
+    pub fn is_lmtp(&self) -> bool {
+        self.protocol.contains("LMTP")
+    }
+
     /// A later EHLO takes the place of the one before.
     pub fn greet(&mut self, hook: Hook, turns: Vec<Turn>) {
         self.greeted.retain(|turn| turn.hook != hook);

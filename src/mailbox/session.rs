@@ -137,7 +137,7 @@ async fn commands(context: &mut Context<'_>) -> End {
             };
         }
         if step.bad {
-            Box::pin(context.ticket.tarpit(bad_commands)).await;
+            Box::pin(context.ticket.tarpit(bad_commands - 1, bad_commands)).await;
         }
         state = step.state;
     }

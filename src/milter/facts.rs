@@ -104,7 +104,7 @@ impl Facts {
     pub fn value(&self, name: &str) -> Option<String> {
         let session = &self.session;
         let text = |text: &str| Some(text.to_owned());
-        let is_lmtp = session.protocol.starts_with("LMTP");
+        let is_lmtp = session.is_lmtp();
         match name {
             "i" => self.id.clone(),
             "j" => text(&session.server_name),

@@ -90,9 +90,8 @@ impl Verifier {
                 ..Sender::default()
             };
         }
-        // An LMTP client is a mail server of ours (RFC 2033 §2): its address says nothing of the sender.
-        let is_relayed = session.protocol.starts_with("LMTP");
-        let Some(client) = session.client_address.filter(|_| !is_relayed) else {
+        // The address of a mail server of ours says nothing of the sender.
+        let Some(client) = session.client_address.filter(|_| !session.is_lmtp()) else {
             return Sender::default();
         };
         // RFC 7208 §2.4: no reverse-path means the identity of HELO.

@@ -120,7 +120,7 @@ impl Connection {
                         self.ticket.tell(limit);
                     }
                     if server.errors() > self.errors {
-                        Box::pin(self.ticket.tarpit(server.errors())).await;
+                        Box::pin(self.ticket.tarpit(self.errors, server.errors())).await;
                     }
                     self.errors = server.errors();
                     match self.exchange(server.output(), idle, message).await? {
@@ -145,7 +145,7 @@ impl Connection {
                     handover::xclient(Arc::make_mut(&mut self.session), told);
                     tracing::debug!(peer = %self.stream.peer(), client = ?self.session.client_address, "XCLIENT");
                     match Box::pin(self.connect_again()).await {
-                        Ok(()) => asked.accept(),
+                        Ok(trust) => asked.accept(trust),
                         Err(reply) => asked.turn_away(&reply),
                     }
                 }
@@ -203,29 +203,33 @@ impl Connection {
             (TlsUse::StartTls(_), false) => Security::StartTls,
             (TlsUse::None | TlsUse::Implicit(_), false) => Security::Plain,
         };
-        let peer = self.stream.peer();
-        let trust = Trust {
-            xclient: self.shared.xclient.contains_peer(peer),
-            xforward: self.shared.xforward.contains_peer(peer),
-        };
         let connect = self.shared.acceptor.connect(&mut self.session).await;
         self.connected = self.session.tags.clone();
         match connect {
-            Ok(()) => Server::new(core, security).trusting(trust),
+            Ok(()) => Server::new(core, security).trusting(self.trust(self.stream.peer())),
             Err(reply) => Server::refused(core, security, &reply),
         }
     }
 
-    /// The connection is another client's now.
-    async fn connect_again(&mut self) -> Result<(), Reply> {
-        if let Some(address) = self.session.client_address {
-            self.ticket = self.shared.guard.connect(Peer::Tcp((address, 0).into()))?;
+    fn trust(&self, peer: Peer) -> Trust {
+        Trust {
+            xclient: self.shared.xclient.contains_peer(peer),
+            xforward: self.shared.xforward.contains_peer(peer),
+        }
+    }
+
+    /// The connection is another client's now. What that one may say of others.
+    async fn connect_again(&mut self) -> Result<Trust, Reply> {
+        let address = self.session.client_address;
+        let peer = address.map(|address| Peer::Tcp((address, 0).into()));
+        if let Some(peer) = peer {
+            self.ticket = self.shared.guard.connect(peer)?;
         }
         let session = Arc::make_mut(&mut self.session);
         (session.tags, session.greeted) = Default::default();
         let connect = Box::pin(self.shared.acceptor.connect(&mut self.session)).await;
         self.connected = self.session.tags.clone();
-        connect
+        connect.map(|()| peer.map_or_else(Trust::default, |peer| self.trust(peer)))
     }
 
     /// Refused, it leaves all as it was (RFC 5321 §4.1.4), the transaction that may be open too.
@@ -271,7 +275,7 @@ impl Connection {
         }
         let queue_id = self
             .forwarded
-            .take()
+            .clone()
             .and_then(|told| handover::xforward(Arc::make_mut(&mut session), *told));
         let envelope = Envelope {
             sender: mail.sender.clone(),
@@ -283,6 +287,8 @@ impl Connection {
             envid: mail.envid.clone(),
         };
         let transaction = Box::pin(self.shared.acceptor.begin(session, envelope)).await?;
+        // Used up by a transaction, not by a MAIL that was refused.
+        self.forwarded = None;
         self.transaction = Some(Box::new(transaction.called(queue_id)));
         Ok(())
     }
@@ -372,6 +378,7 @@ impl Connection {
             helo: String::new(),
             tls: stream.tls(),
             // RFC 3207 §4.2: what the client said before is not to be relied on, nor what filters made of it.
+            authenticated: None,
             tags: self.connected.clone(),
             ..Arc::unwrap_or_clone(self.session)
         };

@@ -312,11 +312,13 @@ impl Ticket {
         banned.is_some()
     }
 
-    /// Lets a client wait for the answer to an error, if it makes many.
-    pub async fn tarpit(&self, errors: u32) {
+    /// Lets a client that makes many errors wait for the answer to each: to those since there were `before` of them, which it may have sent
+    /// in one go.
+    pub async fn tarpit(&self, before: u32, errors: u32) {
         let config = &self.guard.config;
-        if errors > config.tarpit_after && !self.is_exempt() {
-            tokio::time::sleep(config.tarpit).await;
+        let many = errors.saturating_sub(before.max(config.tarpit_after));
+        if many > 0 && !self.is_exempt() {
+            tokio::time::sleep(config.tarpit * many).await;
         }
     }
 }

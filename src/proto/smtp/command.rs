@@ -72,9 +72,12 @@ impl Command {
     }
 
     pub fn parse(line: &[u8], config: &Config) -> Result<Self, Reply> {
-        let line = std::str::from_utf8(line).map_err(|_| match line.get(..4) {
-            Some(verb) if verb.eq_ignore_ascii_case(b"BDAT") => no_chunk_size(),
-            _ => refusal(500, (5, 5, 2), "Syntax error: the command is not UTF-8"),
+        let is_chunk = line
+            .get(..4)
+            .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
+        let line = std::str::from_utf8(line).map_err(|_| match is_chunk {
+            true => no_chunk_size(),
+            false => refusal(500, (5, 5, 2), "Syntax error: the command is not UTF-8"),
         })?;
         // RFC 5321 §4.1.1: white space at the end of a line is borne with.
         let line = line.trim_end_matches([' ', '\t']);
@@ -132,6 +135,9 @@ impl Command {
             .any(|name| is(name))
         {
             Err(refusal(502, (5, 5, 1), "Command not implemented"))
+        } else if is_chunk {
+            // Another server could take it for BDAT.
+            Err(no_chunk_size())
         } else {
             Err(refusal(500, (5, 5, 2), "Command not recognized"))
         }
@@ -182,7 +188,7 @@ fn chunk(arguments: &str) -> Result<Command, Reply> {
 }
 
 /// Where the chunk ends cannot be told, so what follows may be message or command: the connection ends.
-fn no_chunk_size() -> Reply {
+pub(super) fn no_chunk_size() -> Reply {
     refusal(421, (4, 5, 4), "BDAT without a size that can be read")
 }
 

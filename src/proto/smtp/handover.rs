@@ -169,9 +169,10 @@ fn decode(value: &str) -> Option<String> {
 }
 
 impl Asked<Xclient> {
-    /// The session begins anew, with its greeting.
-    pub fn accept(self) -> Server {
-        self.into_server().anew()
+    /// The session begins anew, with its greeting. What the proxy might say is not for the client that it speaks for, whose words it may
+    /// pass on from here: `trust` is that client's.
+    pub fn accept(self, trust: Trust) -> Server {
+        self.into_server().trusting(trust).anew()
     }
 
     /// The client that was told of is turned away.

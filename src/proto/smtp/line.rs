@@ -8,12 +8,28 @@ use std::borrow::Cow;
 /// (DSN's ORCPT alone 500, AUTH's MAIL parameter 500, UTF-8 addresses): this holds all of them together.
 pub(super) const LIMIT: usize = 2048;
 
+/// Octets that are no command follow this one (RFC 3030 §2).
+const VERB: &[u8] = b"BDAT";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
     TooLong,
     /// CR or LF alone: taking it for a line end is how commands are smuggled.
     BareLineEnd,
     Nul,
+    /// A BDAT with one of these in it: how many octets of a chunk follow cannot be told.
+    Chunk,
+}
+
+impl Fault {
+    /// Of a line that begins with these two pieces.
+    fn of(self, line: [&[u8]; 2]) -> Read<'static> {
+        let verb = line.into_iter().flatten().take(VERB.len());
+        match verb.map(u8::to_ascii_uppercase).eq(VERB.iter().copied()) {
+            true => Read::Fault(Self::Chunk),
+            false => Read::Fault(self),
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -69,7 +85,7 @@ impl Lines {
             } else {
                 Fault::BareLineEnd
             };
-            return (used, Read::Fault(fault));
+            return (used, fault.of([&partial, head]));
         }
         let mut line = if partial.is_empty() {
             Cow::Borrowed(head)
@@ -86,8 +102,8 @@ impl Lines {
         }
         let read = match memchr3(b'\r', b'\n', 0, &line).and_then(|at| line.get(at)) {
             None => Read::Line(line),
-            Some(0) => Read::Fault(Fault::Nul),
-            Some(_) => Read::Fault(Fault::BareLineEnd),
+            Some(0) => Fault::Nul.of([&line, b""]),
+            Some(_) => Fault::BareLineEnd.of([&line, b""]),
         };
         (used, read)
     }
@@ -100,8 +116,8 @@ impl Lines {
         if self.partial.len() + octets.len() >= LIMIT {
             let last = octets.last().or(self.partial.last());
             self.skipping = Some(last == Some(&b'\r'));
-            self.partial = Vec::new();
-            return Read::Fault(Fault::TooLong);
+            let partial = std::mem::take(&mut self.partial);
+            return Fault::TooLong.of([&partial, octets]);
         }
         self.partial.extend_from_slice(octets);
         Read::More

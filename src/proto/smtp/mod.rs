@@ -123,8 +123,9 @@ fn given_twice() -> Reply {
     syntax("Syntax error: a parameter is given twice")
 }
 
-/// RFC 5321 §4.1.1.11
+/// RFC 5321 §4.1.1.11. A reply's line is no longer than 512 octets (§4.5.3.1.5), whatever the client said.
 fn unknown_parameter(keyword: &str) -> Reply {
+    let keyword: String = keyword.chars().take(64).collect();
     refusal(
         555,
         (5, 5, 4),

@@ -2,7 +2,7 @@
 //! Does not decide who may send what to whom.
 
 use super::chunk::{Drain, Progress};
-use super::command::{Command, Hello, Mail, needs_utf8};
+use super::command::{Command, Hello, Mail, needs_utf8, no_chunk_size};
 use super::data::Receiving;
 use super::handover::{Trust, Verb, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
@@ -101,7 +101,8 @@ pub enum Step {
     Data(Asked<Data>),
     /// BDAT: a chunk of the message follows, the first or another (RFC 3030 §2).
     Chunk(Receiving),
-    /// The transaction that was open is over: by RSET, or because a chunk of its message cannot be taken.
+    /// The transaction that was open, if one was, is over: by RSET, or because a chunk of its message cannot be taken.
+    /// So is what was said of its client.
     Reset(Server),
     /// Send what is in `output`, do the handshake, call [`Server::secured`]. All octets are used, whatever came behind the
     /// command: those could be an attacker's (RFC 3207 §4.2).
@@ -299,7 +300,13 @@ impl Server {
                         self.drain = Some(left);
                         return (used, Step::Read(self));
                     }
-                    Err(drained) => self = self.drained(drained),
+                    Err(drained) => {
+                        let was_open = self.is_open();
+                        self = self.drained(drained);
+                        if was_open && !self.is_open() {
+                            return (used, Step::Reset(self));
+                        }
+                    }
                 }
                 continue;
             }
@@ -352,12 +359,10 @@ impl Server {
             (_, Phase::Refused) => self.out_of_order("You were turned away; only QUIT is left"),
             (Command::Hello(hello), _) => return self.ask(hello, Step::Hello),
             (Command::Handover(verb, told), _) => return self.handover(verb, told),
-            (Command::Rset, phase) => {
+            (Command::Rset, _) => {
                 self.reset();
                 self.say(b"250 2.0.0 Ok\r\n");
-                if matches!(phase, Phase::Transaction(_)) {
-                    return Next::Step(Step::Reset(self));
-                }
+                return Next::Step(Step::Reset(self));
             }
             (Command::Noop, _) => self.say(b"250 2.0.0 Ok\r\n"),
             // RFC 5321 §3.5.3: neither a yes nor a no, or the list of our users could be read off.
@@ -400,7 +405,8 @@ impl Server {
                     attempted: true,
                     ..open
                 });
-                if recipient.address.needs_utf8() && !open.utf8 {
+                let original = recipient.original.as_deref().unwrap_or_default();
+                if !open.utf8 && (recipient.address.needs_utf8() || !original.is_ascii()) {
                     self.refuse(&needs_utf8());
                 } else if open.accepted >= self.config.recipients {
                     // RFC 5321 §4.5.3.1.10
@@ -462,9 +468,13 @@ impl Server {
         }
     }
 
+    fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Transaction(_))
+    }
+
     /// Ends the transaction that is open, if one is.
     fn reset(&mut self) {
-        if matches!(self.phase, Phase::Transaction(_)) {
+        if self.is_open() {
             self.phase = Phase::Ready;
         }
         self.failed = None;
@@ -585,5 +595,6 @@ fn line_fault(fault: Fault) -> Reply {
             "Lines end in CR LF; neither may stand alone (RFC 5321 2.3.8)",
         ),
         Fault::Nul => syntax("Syntax error: a NUL has no place here"),
+        Fault::Chunk => no_chunk_size(),
     }
 }

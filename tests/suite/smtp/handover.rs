@@ -137,7 +137,11 @@ async fn tls_begins_behind_the_header() {
 
 #[tokio::test]
 async fn xclient_makes_the_session_anothers() {
-    let server = Server::with(|config| config.xclient = loopback()).await;
+    let server = Server::with(|config| {
+        config.xclient = loopback();
+        config.xforward = loopback();
+    })
+    .await;
     let mut client = server.client().await;
     client
         .dialogue(&[
@@ -147,7 +151,9 @@ async fn xclient_makes_the_session_anothers() {
                 "220 ",
             ),
             ("MAIL FROM:<>", "503"),
-            ("XCLIENT HELO=ignored.test", "220 "),
+            // What is said from here on may be that client's own words.
+            ("XCLIENT LOGIN=mallory", "550 5.7.0"),
+            ("XFORWARD ADDR=192.0.2.7", "550 5.7.0"),
         ])
         .await;
     client.send("EHLO client.test").await;
@@ -159,6 +165,58 @@ async fn xclient_makes_the_session_anothers() {
     assert_eq!(session.via, via(How::Xclient, "proxy.test"));
     let from = "Received: from client.test (mail.client.test [IPv6:2001:db8::7])\r\n";
     assert!(received.starts_with(from), "{received}");
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn a_client_told_of_has_nothing_of_the_one_before() {
+    let proxies = Networks::parse(["127.0.0.1", "192.0.2.0/24"]).unwrap();
+    let server = Server::with(|config| config.xclient = proxies).await;
+    let mut client = server.client().await;
+    client
+        .dialogue(&[
+            ("EHLO proxy.test", "250"),
+            (
+                "XCLIENT ADDR=192.0.2.1 NAME=a.test HELO=a.test LOGIN=carol",
+                "220 ",
+            ),
+            ("EHLO proxy.test", "250"),
+            ("XCLIENT ADDR=198.51.100.7", "220 "),
+            ("XCLIENT ADDR=192.0.2.1", "550 5.7.0"),
+        ])
+        .await;
+    client.send("EHLO client.test").await;
+    let (session, _) = last(&server).await;
+    assert_eq!(session.client_address, ip("198.51.100.7"));
+    assert_eq!((session.client_name, session.authenticated), (None, None));
+    server.finish().await;
+}
+
+#[tokio::test]
+async fn xforward_is_for_the_next_transaction() {
+    let server = Server::with(|config| config.xforward = loopback()).await;
+    let mut client = server.client().await;
+    client
+        .dialogue(&[
+            ("EHLO relay.test", "250"),
+            ("XFORWARD ADDR=192.0.2.7", "250"),
+            ("RSET", "250"),
+        ])
+        .await;
+    client.send("EHLO relay.test").await;
+    assert_eq!(last(&server).await.0.client_address, ip("127.0.0.1"));
+    // A MAIL that was refused was none.
+    client
+        .dialogue(&[
+            ("XFORWARD ADDR=192.0.2.7", "250"),
+            ("MAIL FROM:<a@b@c>", "501"),
+            ("MAIL FROM:<sender@client.test>", "250"),
+            ("RCPT TO:<alice@example.test>", "250"),
+            ("DATA", "354"),
+            (MESSAGE, "250"),
+        ])
+        .await;
+    assert_eq!(last(&server).await.0.client_address, ip("192.0.2.7"));
     server.finish().await;
 }
 

@@ -163,6 +163,13 @@ async fn errors_are_answered_late() {
     let began = Instant::now();
     client.dialogue(&[("WHAT", "500")]).await;
     assert!(began.elapsed() >= Duration::from_millis(50));
+    // Nor is the wait shorter for those that come in one packet.
+    let began = Instant::now();
+    client.write(&b"WHAT\r\n".repeat(3)).await;
+    for _ in 0..3 {
+        assert!(client.reply().await.starts_with("500"));
+    }
+    assert!(began.elapsed() >= Duration::from_millis(150));
 }
 
 /// One octet every few milliseconds, until there is an answer.

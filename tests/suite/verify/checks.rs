@@ -295,15 +295,17 @@ async fn mail_by_lmtp_is_not_held_against_its_client() {
         .text("_dmarc.author.test", "v=DMARC1; p=reject");
     let dns = Dns::start(zone).await;
     let verifier = Verifier::new(Config::default(), dns.resolver());
-    let session = Session {
-        protocol: "LMTP".into(),
-        ..session("127.0.0.1", "front.test")
-    };
-    let sender = verifier.sender(&session, &from("a@author.test")).await;
-    assert_eq!(sender.results, []);
-    let content = Content::from_bytes(message("a@author.test"));
-    let found = verifier.message(sender, &content).await.unwrap().results;
-    assert_eq!(outcomes(&found, "dmarc"), ["none"]);
+    for protocol in ["LMTP", "LMTPS", "UTF8LMTP", "UTF8LMTPS"] {
+        let session = Session {
+            protocol: protocol.into(),
+            ..session("127.0.0.1", "front.test")
+        };
+        let sender = verifier.sender(&session, &from("a@author.test")).await;
+        assert_eq!(sender.results, [], "{protocol}");
+        let content = Content::from_bytes(message("a@author.test"));
+        let found = verifier.message(sender, &content).await.unwrap().results;
+        assert_eq!(outcomes(&found, "dmarc"), ["none"], "{protocol}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,6 +89,32 @@ fn nothing_in_a_chunk_is_a_command() {
     }
 }
 
+/// Nor is it where another server could read a length in a line that is no command to us.
+#[test]
+fn a_bdat_that_cannot_be_read_ends_the_connection() {
+    let long = format!("BDAT 30 LAST{}\r\n", " ".repeat(2100));
+    for command in [
+        "BDAT 30 LAST\n",
+        "BDAT 30 LAST\r",
+        "BDAT 30 LAST\0\r\n",
+        "BDAT\t30 LAST\r\n",
+        "bdat\u{a0}30 LAST\r\n",
+        "BDAT\r\n",
+        "BDAT x\r\n",
+        &long,
+    ] {
+        let said = format!("{command}RSET\r\nMAIL FROM:<evil@x.test>\r\n");
+        for packet in [said.len(), 3, 1] {
+            let mut caller = send(BEFORE, b"");
+            for part in said.as_bytes().chunks(packet) {
+                caller.feed(part);
+            }
+            assert_eq!(caller.codes()[3..], ["421 4.5.4"], "{command:?}");
+            assert_eq!(caller.events.last(), Some(&Event::Close), "{command:?}");
+        }
+    }
+}
+
 #[test]
 fn a_cr_or_lf_alone_is_refused_wherever_the_chunks_end() {
     for text in [
@@ -195,6 +221,10 @@ fn a_message_over_the_limit_is_refused_at_the_chunk_that_crosses_it() {
     // The caller is told to let go of the first chunk when the second comes.
     assert!(caller.events.contains(&Event::Reset));
     assert_eq!(message(&caller), None);
+    // And of the whole transaction when the only chunk is refused.
+    let caller = send(BEFORE, format!("BDAT 1200 LAST\r\n{x}{x}").as_bytes());
+    assert_eq!(caller.codes()[3], "552 5.3.4");
+    assert!(caller.events.contains(&Event::Reset));
 
     let said = format!("BDAT 600\r\n{x}BDAT 400 LAST\r\n{}", "y".repeat(400));
     assert_eq!(

@@ -7,6 +7,7 @@ fn trusted(xclient: bool, xforward: bool) -> Caller {
     let trust = Trust { xclient, xforward };
     Caller {
         machine: Machine::Commands(server.trusting(trust)),
+        trust,
         ..Caller::new(Security::Plain)
     }
 }
@@ -94,6 +95,18 @@ fn values_are_read_and_held_to_what_they_can_be() {
     let mut caller = trusted(true, true);
     caller.feed(b"XFORWARD SOURCE=LOCAL IDENT=4Ab+20c\r\nXFORWARD LOGIN=x\r\n");
     assert_eq!(caller.codes(), ["250 2.0.0", "501 5.5.4"]);
+}
+
+/// A proxy passes on what its client says, once it has said whose words these are.
+#[test]
+fn the_client_told_of_may_say_what_is_for_it_to_say() {
+    let mut caller = trusted(true, true);
+    caller.trust = Trust::default();
+    caller.feed(
+        b"XCLIENT ADDR=192.0.2.1\r\nEHLO c.test\r\nXCLIENT ADDR=192.0.2.2\r\nXFORWARD ADDR=192.0.2.2\r\n",
+    );
+    assert_eq!(caller.codes(), ["220", "250", "550 5.7.0", "550 5.7.0"]);
+    assert!(!caller.sent().contains("250-X"));
 }
 
 #[test]
