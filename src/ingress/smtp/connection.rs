@@ -47,6 +47,17 @@ pub struct Connection {
     chunks: Option<ContentBuilder>,
 }
 
+/// What the next octets are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// The first of a command.
+    Command,
+    /// More of one.
+    Line,
+    /// A message's, or taken for one.
+    Message,
+}
+
 /// How waiting for the client ended.
 enum Waited {
     Octets,
@@ -106,16 +117,24 @@ impl Connection {
         }
         let mut server = Box::pin(self.greet()).await;
         loop {
+            let is_draining = server.is_draining();
             let (used, step) = server.next(self.input.octets());
             self.input.consume(used);
+            if is_draining {
+                self.ticket.bytes(used as u64);
+            }
             server = match step {
                 Step::Read(mut server) => {
                     // Octets that are left are no reason to wait: the core only wants its output sent.
-                    let idle = self.transaction.is_none() && !server.in_line();
-                    let message = server.is_draining();
-                    if !server.in_line() {
-                        self.command_pace = Pace::default();
-                    }
+                    let waiting = match server.in_line() {
+                        // A message may as well be sent slowly by many chunks as by one.
+                        _ if server.is_draining() || self.chunks.is_some() => Waiting::Message,
+                        true => Waiting::Line,
+                        false => {
+                            self.command_pace = Pace::default();
+                            Waiting::Command
+                        }
+                    };
                     if let Some(limit) = server.take_hit() {
                         self.ticket.tell(limit);
                     }
@@ -123,7 +142,7 @@ impl Connection {
                         Box::pin(self.ticket.tarpit(self.errors, server.errors())).await;
                     }
                     self.errors = server.errors();
-                    match self.exchange(server.output(), idle, message).await? {
+                    match self.exchange(server.output(), waiting).await? {
                         Waited::Octets => server,
                         Waited::Gone => return Ok(()),
                         Waited::Enough(reply) => {
@@ -295,7 +314,20 @@ impl Connection {
 
     /// From the 354 to the reply to the message, or through one chunk of it; none if the client is gone, and then nothing of the
     /// message is left.
-    async fn receive(&mut self, mut receiving: Receiving) -> io::Result<Option<Server>> {
+    async fn receive(&mut self, receiving: Receiving) -> io::Result<Option<Server>> {
+        let mut octets = 0;
+        let received = self.message(receiving, &mut octets).await;
+        // However it ended: they came.
+        self.ticket.bytes(octets);
+        received
+    }
+
+    /// Counts the `octets` that came.
+    async fn message(
+        &mut self,
+        mut receiving: Receiving,
+        came: &mut u64,
+    ) -> io::Result<Option<Server>> {
         let mut content = match (self.chunks.take(), &self.transaction) {
             (Some(content), _) => Ok(content),
             (None, Some(transaction)) => Ok(transaction.content()),
@@ -303,6 +335,7 @@ impl Connection {
         };
         loop {
             let (used, piece) = receiving.next(self.input.octets());
+            *came += used as u64;
             receiving = match piece {
                 Piece::Content(receiving, octets) => {
                     push(&mut content, octets);
@@ -311,7 +344,7 @@ impl Connection {
                 }
                 Piece::Read(mut receiving) => {
                     self.input.consume(used);
-                    match self.exchange(receiving.output(), false, true).await? {
+                    match self.exchange(receiving.output(), Waiting::Message).await? {
                         Waited::Octets => receiving,
                         Waited::Gone => return Ok(None),
                         Waited::Enough(reply) => {
@@ -346,20 +379,24 @@ impl Connection {
                     let Finished { replies, aftermath } = match (content, transaction) {
                         (Ok(content), Ok(transaction)) => {
                             let size = content.len();
-                            self.ticket.bytes(size);
                             let finished = transaction.finish(content, telling).await;
                             self.shared
                                 .meter
                                 .message(finished.replies.whole().code, size);
                             finished
                         }
-                        (Err(reply), _) | (_, Err(reply)) => Replies::from(reply).into(),
+                        (Err(reply), _) | (_, Err(reply)) => {
+                            self.shared.meter.message(reply.code, 0);
+                            Replies::from(reply).into()
+                        }
                     };
                     self.aftermath = aftermath.map(Box::new);
                     return Ok(Some(ended.reply(&replies)));
                 }
                 Piece::Refused(server) => {
                     self.input.consume(used);
+                    // Whatever is wrong with it, it is for good.
+                    self.shared.meter.message(554, 0);
                     self.forget();
                     return Ok(Some(server));
                 }
@@ -390,22 +427,21 @@ impl Connection {
         })
     }
 
-    /// Sends what there is, then waits for octets if there are none. While `idle`, the stop ends the wait.
-    /// `message`: the octets are a message's, or are taken for one.
-    async fn exchange(
-        &mut self,
-        output: &mut Vec<u8>,
-        idle: bool,
-        message: bool,
-    ) -> io::Result<Waited> {
+    /// Sends what there is, then waits for octets if there are none.
+    async fn exchange(&mut self, output: &mut Vec<u8>, waiting: Waiting) -> io::Result<Waited> {
         self.send(output).await?;
         if !self.input.is_empty() {
             return Ok(Waited::Octets);
         }
         let slowest = self.ticket.guard().config().slowest;
-        let left = match message {
-            true => self.message_pace.of_message(slowest),
-            false => self.command_pace.of_command(slowest),
+        let left = match waiting {
+            Waiting::Command => self.shared.idle,
+            Waiting::Line => self.command_pace.of_command(slowest),
+            Waiting::Message => self.message_pace.of_message(slowest),
+        };
+        let stop = match waiting {
+            Waiting::Command if self.transaction.is_none() => &self.shared.stop,
+            _ => &self.shared.last_call,
         };
         let began = Instant::now();
         let read = timeout(
@@ -417,11 +453,11 @@ impl Connection {
             read = read => match read {
                 Ok(Ok(0)) => Waited::Gone,
                 Ok(Ok(count)) => {
-                    let pace = match message {
-                        true => &mut self.message_pace,
-                        false => &mut self.command_pace,
-                    };
-                    pace.add(count, began.elapsed());
+                    match waiting {
+                        Waiting::Command => {}
+                        Waiting::Line => self.command_pace.add(count, began.elapsed()),
+                        Waiting::Message => self.message_pace.add(count, began.elapsed()),
+                    }
                     Waited::Octets
                 }
                 Ok(Err(error)) => return Err(error),
@@ -431,7 +467,7 @@ impl Connection {
                 }
                 Err(_) => Waited::Enough(parting((4, 4, 2), &self.shared, "Nothing heard for too long")),
             },
-            () = self.shared.stop.cancelled(), if idle => {
+            () = stop.cancelled() => {
                 Waited::Enough(parting((4, 3, 2), &self.shared, "Shutting down; try again soon"))
             }
         };

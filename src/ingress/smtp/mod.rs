@@ -95,9 +95,19 @@ pub async fn serve(
         meter: config.meter,
         acceptor,
         stop: stop.clone(),
+        last_call: CancellationToken::new(),
     });
+    let last_call = async {
+        stop.cancelled().await;
+        tokio::time::sleep(config.drain * 3 / 4).await;
+        shared.last_call.cancel();
+        std::future::pending().await
+    };
     let handler = |stream| converse(Arc::clone(&shared), stream);
-    listener.serve(limits, stop, handler).await;
+    tokio::select! {
+        () = listener.serve(limits, stop.clone(), handler) => {}
+        () = last_call => {}
+    }
 }
 
 /// What all connections of a listener have in common.
@@ -111,7 +121,10 @@ struct Shared {
     guard: Arc<Guard>,
     meter: metrics::Smtp,
     acceptor: Acceptor,
+    /// Who is between two transactions hears that it is over.
     stop: CancellationToken,
+    /// So does who is in one (RFC 5321 §3.8).
+    last_call: CancellationToken,
 }
 
 async fn converse(shared: Arc<Shared>, stream: Stream) {

@@ -109,7 +109,7 @@ impl Lines {
     }
 
     pub fn in_line(&self) -> bool {
-        !self.partial.is_empty()
+        !self.partial.is_empty() || self.skipping.is_some()
     }
 
     fn keep(&mut self, octets: &[u8]) -> Read<'static> {

@@ -200,9 +200,10 @@ impl Server {
         self.trust
     }
 
-    /// From the greeting on.
+    /// From the greeting on, with a client that has done nothing yet.
     pub(super) fn anew(mut self) -> Self {
         self.phase = Phase::Connected;
+        self.counts = Counts::default();
         let Config {
             hostname, dialect, ..
         } = self.config.as_ref();

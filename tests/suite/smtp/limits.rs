@@ -90,6 +90,18 @@ async fn messages_recipients_and_bytes_in_a_minute() {
         ])
         .await;
     assert_eq!(guard.counters().get(Limit::Bytes), 1);
+
+    // Those of a message that is refused came too.
+    let (server, guard) = self::server(|limits| limits.all.hour.bytes = 5).await;
+    let mut client = server.client().await;
+    client.up_to_data().await;
+    client
+        .dialogue(&[
+            ("more\nthan five\r\n.", "554"),
+            ("MAIL FROM:<>", "450 4.7.1"),
+        ])
+        .await;
+    assert_eq!(guard.counters().get(Limit::Bytes), 1);
 }
 
 #[tokio::test]
@@ -174,11 +186,18 @@ async fn errors_are_answered_late() {
 
 /// One octet every few milliseconds, until there is an answer.
 async fn dribble(client: &mut Client) -> String {
+    dribble_by(client, b"x").await
+}
+
+/// Such pieces until the answer is not that all is well.
+async fn dribble_by(client: &mut Client, piece: &[u8]) -> String {
     loop {
-        client.write(b"x").await;
+        client.write(piece).await;
         let answer = tokio::time::timeout(Duration::from_millis(5), client.reply());
-        if let Ok(reply) = answer.await {
-            return reply;
+        match answer.await {
+            Ok(reply) if reply.starts_with("250 ") => {}
+            Ok(reply) => return reply,
+            Err(_) => {}
         }
     }
 }
@@ -209,7 +228,22 @@ async fn slow_clients_are_cut() {
         .await;
     client.write(b"BDAT 100000\r\n").await;
     assert_eq!(dribble(&mut client).await, slow);
-    assert_eq!(guard.counters().get(Limit::Slow), 3);
+    // By chunks of one octet.
+    let mut client = server.client().await;
+    client
+        .dialogue(&[
+            ("EHLO c.test", "250"),
+            ("MAIL FROM:<>", "250"),
+            ("RCPT TO:<bob@example.test>", "250"),
+        ])
+        .await;
+    assert_eq!(dribble_by(&mut client, b"BDAT 1\r\nx").await, slow);
+    // In a line that is no command any more.
+    let mut client = server.client().await;
+    client.write(b"WHAT\n").await;
+    assert!(client.reply().await.starts_with("500 "));
+    assert_eq!(dribble(&mut client).await, slow);
+    assert_eq!(guard.counters().get(Limit::Slow), 5);
     assert!(server.store.delivered().await.is_empty());
 }
 

@@ -233,6 +233,24 @@ async fn the_stop_lets_a_transaction_end_and_sends_idle_clients_away() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_outlasts_the_stop_is_told_so() {
+    let server = Server::with(|config| config.drain = Duration::from_millis(200)).await;
+    let mut between = server.client().await;
+    let mut within = server.client().await;
+    between
+        .dialogue(&[("EHLO c.test", "250"), ("MAIL FROM:<>", "250")])
+        .await;
+    within.up_to_data().await;
+    within.write(b"Subject: x\r\n").await;
+    server.stop.cancel();
+    for client in [&mut between, &mut within] {
+        let last = soon(client.rest()).await;
+        assert!(last.starts_with("421 4.3.2 mx.example.test "), "{last}");
+    }
+    server.running.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_unix_socket_is_as_good() {
     let directory = tempfile::tempdir().unwrap();
     let endpoint = Endpoint::Unix(directory.path().join("smtp.sock"));

@@ -88,6 +88,22 @@ async fn results_are_written_on_top_and_forged_ones_removed() {
     }
 }
 
+/// What is refused for its header costs no more than reading it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_of_too_many_fields_is_not_looked_at() {
+    let dns = Dns::start(Zone::default().text("client.example", GOOD)).await;
+    let config = dns.config("") + "[limits]\nheader-fields = 50\n";
+    let server = Server::with(&config, |_| {}).await;
+    let forged = "Authentication-Results: mx.example.test; spf=fail\r\n".repeat(60);
+    let (code, reply) = send(&server, &format!("{forged}\r\ntext\r\n")).await;
+    assert_eq!(code, 554, "{reply}");
+    let journals = server.app.store().journals_after("", 10).await.unwrap();
+    let [journal] = &journals[..] else {
+        panic!("{journals:?}")
+    };
+    assert!(journal.turns.is_empty(), "{:?}", journal.turns);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn forged_results_are_removed_even_where_nothing_is_checked() {
     let server = Server::start().await;

@@ -26,6 +26,9 @@ fn parameters_of_mail() {
         let code = if fine { "250 2.1.0" } else { "501 5.5.4" };
         assert_eq!(codes(said.as_bytes())[1], code, "{parameters:?}");
     }
+    // RFC 6533 §3: outside ASCII an original recipient needs SMTPUTF8.
+    let said = "EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test> ORCPT=utf-8;b\u{f6}b@x.test\r\n";
+    assert_eq!(codes(said.as_bytes())[2], "553 5.6.7");
     let Ok(Command::Mail(mail)) = Command::parse(b"MAIL FROM:<> ret=hdrs ENVID=a+2Bb", &config())
     else {
         panic!()
@@ -67,7 +70,7 @@ fn parameters_of_rcpt() {
         ("ORCPT=utf-8;b\\x{F6", false),
         (&long, false),
     ] {
-        let said = format!("EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test> {parameters}\r\n");
+        let said = format!("EHLO c.test\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<a@x.test> {parameters}\r\n");
         let code = codes(said.as_bytes())[2].clone();
         if fine {
             assert_eq!(code, "250 2.1.5", "{parameters:?}");

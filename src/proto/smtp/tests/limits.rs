@@ -80,3 +80,13 @@ fn a_client_turned_away_can_only_quit() {
     let (_, step) = Server::refused(config, Security::Plain, &reply).next(b"");
     assert!(matches!(step, Step::Close(text, Farewell::Said) if text == b"421 4.7.0 Later\r\n"));
 }
+
+/// RFC 5321 §4.5.3.1.5
+#[test]
+fn no_reply_is_longer_than_512_octets() {
+    let long = "X".repeat(1900);
+    let mut caller = Caller::new(Security::StartTls);
+    caller.feed(format!("EHLO c.test\r\nMAIL FROM:<> {long}=1\r\n").as_bytes());
+    assert_eq!(caller.codes()[1], "555 5.5.4");
+    assert!(caller.sent().split("\r\n").all(|line| line.len() <= 510));
+}
