@@ -206,7 +206,11 @@ impl Connection {
                 Step::Close(rest, farewell) => {
                     match farewell {
                         Farewell::Said => {}
-                        Farewell::Errors => self.ticket.offence(Limit::Errors),
+                        Farewell::Errors => {
+                            self.ticket.offence(Limit::Errors);
+                            let last = self.shared.core.errors;
+                            Box::pin(self.ticket.tarpit(self.errors, last)).await;
+                        }
                         Farewell::Commands => self.ticket.offence(Limit::Commands),
                     }
                     return Box::pin(self.close(&rest)).await;

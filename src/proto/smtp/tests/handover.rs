@@ -110,6 +110,14 @@ fn the_client_told_of_may_say_what_is_for_it_to_say() {
 }
 
 #[test]
+fn nobody_pays_for_the_errors_of_the_client_before() {
+    let mut caller = trusted(true, false);
+    let errors = "WHAT\r\n".repeat(4);
+    caller.feed(format!("{errors}XCLIENT NAME=a.test\r\n{errors}").as_bytes());
+    assert!(!caller.sent().contains("421"), "{}", caller.sent());
+}
+
+#[test]
 fn the_session_begins_anew_and_the_client_told_of_can_be_turned_away() {
     let mut caller = trusted(true, false);
     caller.feed(
