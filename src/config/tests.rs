@@ -317,7 +317,7 @@ fn messages_do_not_come_back_to_the_listener_that_took_them() {
     }
     parse(&three("")).unwrap();
     // Another machine's.
-    let away = listener("0.0.0.0:25", "x") + &hop("x", "192.0.2.1:25");
+    let away = listener("0.0.0.0:25", "x") + &hop("x", "203.0.113.1:25");
     parse(&format!("{TOP}{away}")).unwrap();
 }
 

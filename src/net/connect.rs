@@ -116,9 +116,20 @@ fn is_taken(to: IpAddr, listener: IpAddr) -> bool {
     to == listener || listener.is_unspecified() && family && is_here(to)
 }
 
-/// Whether it is an address of this machine.
+/// Whether it is an address of this machine: then what is sent there comes from that very address.
 fn is_here(address: IpAddr) -> bool {
-    address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
+    address.is_loopback() || source(address).is_ok_and(|source| source == address)
+}
+
+/// The address that the system would send from. Nothing is sent.
+fn source(to: IpAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match to {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((to, 25))?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// What is needed to speak TLS to one server whose certificate is verified. Cheap to clone.
@@ -214,7 +225,7 @@ mod tests {
             ("0.0.0.0:25", "127.0.0.1:25", true),
             ("[::]:25", "[::1]:25", true),
             // Somebody else's: of RFC 5737 and RFC 3849.
-            ("192.0.2.1:25", "0.0.0.0:25", false),
+            ("203.0.113.1:25", "0.0.0.0:25", false),
             ("[2001:db8::1]:25", "[::]:25", false),
             ("192.0.2.1:25", "192.0.2.1:25", true),
             ("mx.example.test:25", "0.0.0.0:25", false),
@@ -228,6 +239,11 @@ mod tests {
                 reaches,
                 "{remote} {listener}"
             );
+        }
+        // Where there is a way out, an address of this machine's.
+        if let Ok(own) = source("203.0.113.1".parse().unwrap()) {
+            let remote: Remote = format!("{own}:25").parse().unwrap();
+            assert!(remote.reaches(&"[::]:25".parse().unwrap()), "{own}");
         }
     }
 

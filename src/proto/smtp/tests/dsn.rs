@@ -70,7 +70,8 @@ fn parameters_of_rcpt() {
         ("ORCPT=utf-8;b\\x{F6", false),
         (&long, false),
     ] {
-        let said = format!("EHLO c.test\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<a@x.test> {parameters}\r\n");
+        let said =
+            format!("EHLO c.test\r\nMAIL FROM:<> SMTPUTF8\r\nRCPT TO:<a@x.test> {parameters}\r\n");
         let code = codes(said.as_bytes())[2].clone();
         if fine {
             assert_eq!(code, "250 2.1.5", "{parameters:?}");
