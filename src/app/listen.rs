@@ -119,14 +119,9 @@ pub async fn imap(
             async move {
                 let (mailboxes, tls, proxies) = &*shared;
                 if let Some(proxies) = proxies {
-                    let peer = stream.peer();
-                    stream = match Box::pin(proxies.accept(stream)).await {
-                        Ok(stream) => stream,
-                        Err(error) => {
-                            tracing::info!(%peer, %error, "turned away: no PROXY header to be believed");
-                            return;
-                        }
-                    };
+                    let proxied = Box::pin(proxies.accept(stream)).await;
+                    let Some(client) = proxied else { return };
+                    stream = client;
                 }
                 let silent = mode == TlsMode::Implicit;
                 let admitted = Box::pin(mailboxes.admit(&mut stream, silent)).await;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod chains;
+mod descriptors;
 mod listen;
 mod onward;
 
@@ -98,6 +99,7 @@ pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
 impl App {
     /// All of it, or nothing: sockets are bound first and served last. Without a compiler plugins are compiled in this process.
     pub async fn start(config: &Config, compiler: Option<Compiler>) -> Result<Self, ConfigError> {
+        descriptors::raise(config);
         let metrics = Registry::default();
         let workers = Workers::start().map_err(|error| {
             ConfigError::general(format!(

@@ -39,6 +39,7 @@ fn one(config: &Config, hop: &NextHop) -> Result<Hop, ConfigError> {
         },
         telling: hop.telling,
         patience: hop.patience,
+        transactions: hop.transactions,
         hostname: config.hostname.clone(),
     })
 }

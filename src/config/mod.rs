@@ -1,5 +1,5 @@
 //! The configuration file: text, to raw values with their places, to a resolved `Config`; errors point at the line.
-//! Opens no sockets and starts nothing.
+//! Connects to nothing and starts nothing.
 
 mod acme;
 mod bulkheads;

@@ -1,7 +1,7 @@
 //! `[[next-hop]]`: the servers that messages are handed to, and which listeners hand theirs on.
 //! Connects to none.
 
-use super::{ConfigError, Protocol, Source};
+use super::{ConfigError, Listener, Protocol, Source};
 use crate::deliver::Telling;
 use crate::net::Remote;
 use serde::Deserialize;
@@ -12,6 +12,8 @@ use toml::Spanned;
 
 /// Those of RFC 5321 §4.5.3.2 are no longer.
 const LONGEST: u64 = 600;
+/// More than mail servers take at once, and few enough for messages that go in a circle to meet their end.
+const TRANSACTIONS: u64 = 500;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -26,6 +28,7 @@ pub struct Raw {
     #[serde(default)]
     dsn: bool,
     timeout_s: Option<Spanned<u64>>,
+    transactions: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -51,6 +54,8 @@ pub struct NextHop {
     /// Offered to clients of listeners that hand their messages to it.
     pub dsn: bool,
     pub patience: Duration,
+    /// At once.
+    pub transactions: usize,
     /// Where its TLS is spoken of in the file.
     pub span: Range<usize>,
 }
@@ -126,6 +131,17 @@ fn one(source: &Source, base: &Path, raw: Raw) -> Result<NextHop, ConfigError> {
             ));
         }
     };
+    let transactions = match &raw.transactions {
+        None => TRANSACTIONS,
+        Some(value) if (1..=100_000).contains(value.get_ref()) => *value.get_ref(),
+        Some(value) => {
+            return Err(source.error(
+                value.span(),
+                format!("{} is out of range", value.get_ref()),
+                "from 1 to 100000 at once",
+            ));
+        }
+    };
     Ok(NextHop {
         name: raw.name.into_inner(),
         remote,
@@ -140,6 +156,7 @@ fn one(source: &Source, base: &Path, raw: Raw) -> Result<NextHop, ConfigError> {
         },
         dsn: raw.dsn,
         patience: Duration::from_secs(patience),
+        transactions: usize::try_from(transactions).unwrap_or(usize::MAX),
         span,
     })
 }
@@ -170,22 +187,48 @@ pub fn of_listener(
     Err(source.error(name.span(), what, help))
 }
 
-/// A listener that hands messages to itself would take each as a new client, and again, before there is a message whose hops could be counted.
+/// Messages that come back to a listener would be taken as those of a new client, and again, before there is one whose hops could be
+/// counted. Where filters choose the way nobody can tell before: there `transactions` ends it.
 pub fn no_circle(
     source: &Source,
-    listeners: &[super::Listener],
+    listeners: &[Listener],
     next_hops: &[NextHop],
 ) -> Result<(), ConfigError> {
-    for listener in listeners {
-        let mut hops = next_hops.iter();
-        let hop = hops.find(|hop| listener.next_hop.as_ref() == Some(&hop.name));
-        if hop.is_some_and(|hop| hop.remote.to_string() == listener.address) {
-            return Err(source.error(
-                listener.span.clone(),
-                "the next hop of this listener is the listener itself",
-                "the next hop is the server that the messages go on to, such as the one that they come from, on another port",
-            ));
+    let follow = |listener: &Listener| {
+        let name = listener.next_hop.as_ref()?;
+        let hop = next_hops.iter().find(|hop| hop.name == *name)?;
+        let mut listening = listeners.iter().enumerate();
+        let next = listening.find(|(_, next)| reaches(&hop.remote, next));
+        Some((hop, next))
+    };
+    for (start, listener) in listeners.iter().enumerate() {
+        let mut way = Vec::new();
+        let mut at = listener;
+        while let Some((hop, Some((index, next)))) = follow(at)
+            && way.len() < listeners.len()
+        {
+            way.push(hop.name.as_str());
+            if index == start {
+                let what = match way.len() {
+                    1 => "the next hop of this listener is the listener itself".to_owned(),
+                    _ => format!(
+                        "messages of this listener come back to it: {}",
+                        way.join(", ")
+                    ),
+                };
+                return Err(source.error(
+                    listener.span.clone(),
+                    what,
+                    "the next hop is the server that the messages go on to, such as the one that they come from, on another port",
+                ));
+            }
+            at = next;
         }
     }
     Ok(())
+}
+
+fn reaches(remote: &Remote, listener: &Listener) -> bool {
+    let endpoint = listener.address.parse();
+    endpoint.is_ok_and(|endpoint| remote.reaches(&endpoint))
 }

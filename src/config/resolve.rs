@@ -7,7 +7,7 @@ use super::{
 use crate::accept::Expiry;
 use crate::chain::Policy;
 use crate::mail::Address;
-use crate::net::{Access, Asked};
+use crate::net::{Access, Asked, Endpoint};
 use crate::{dns, verify};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -47,6 +47,7 @@ pub fn resolve(raw: raw::Config, source: Source) -> Result<Config, ConfigError> 
         .into_iter()
         .map(|raw_listener| listener(&source, &base, raw_listener, &trusted, &raw.tls, &next_hops))
         .collect::<Result<Vec<_>, _>>()?;
+    all_apart(&source, &listeners)?;
     next_hop::no_circle(&source, &listeners, &next_hops)?;
     if listeners.is_empty() {
         return Err(source.error(
@@ -235,6 +236,30 @@ fn listener(
         span: raw.address.span(),
         address: raw.address.into_inner(),
     })
+}
+
+/// An address has room for one listener.
+fn all_apart(source: &Source, listeners: &[Listener]) -> Result<(), ConfigError> {
+    let endpoint = |listener: &Listener| listener.address.parse::<Endpoint>().ok();
+    for (index, listener) in listeners.iter().enumerate() {
+        let Some(own) = endpoint(listener) else {
+            continue;
+        };
+        let mut before = listeners.iter().take(index);
+        let taken = before.find(|other| endpoint(other).is_some_and(|other| own.overlaps(&other)));
+        if let Some(other) = taken {
+            return Err(source.error(
+                listener.span.clone(),
+                format!(
+                    "the listener of protocol {:?} has this address: {}",
+                    other.protocol.name(),
+                    other.address
+                ),
+                "choose another port or address",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Who may connect to a Unix socket.

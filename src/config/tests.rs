@@ -259,6 +259,11 @@ fn errors_point_at_the_line() {
             "wasmilter.toml:7:13",
         ),
         (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[next-hop]]\nname = \"x\"\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\ntransactions = 0\n",
+            "0 is out of range",
+            "wasmilter.toml:7:16",
+        ),
+        (
             "hostname = \"mx.example.test\"\n[[listener]\n",
             "",
             "wasmilter.toml:2:",
@@ -268,6 +273,79 @@ fn errors_point_at_the_line() {
         let error = parse(text).unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
         assert!(error.contains(place), "{error}");
+    }
+}
+
+const TOP: &str = "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n";
+
+fn listener(address: &str, next_hop: &str) -> String {
+    let listener = format!("[[listener]]\nprotocol = \"smtp\"\naddress = \"{address}\"\n");
+    match next_hop {
+        "" => listener,
+        name => format!("{listener}next-hop = \"{name}\"\n"),
+    }
+}
+
+fn hop(name: &str, address: &str) -> String {
+    format!("[[next-hop]]\nname = \"{name}\"\nprotocol = \"smtp\"\naddress = \"{address}\"\n")
+}
+
+#[test]
+fn messages_do_not_come_back_to_the_listener_that_took_them() {
+    for (at, to) in [
+        ("127.0.0.1:1", "127.0.0.1:1"),
+        ("0.0.0.0:1", "127.0.0.1:1"),
+        ("[::]:1", "127.0.0.1:1"),
+        ("[::1]:1", "localhost:1"),
+        ("unix:/run/m", "unix:/run/m"),
+    ] {
+        let text = format!("{TOP}{}{}", listener(at, "x"), hop("x", to));
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains("is the listener itself"), "{error}");
+        assert!(error.contains("wasmilter.toml:5:11"), "{error}");
+    }
+    let three = |last| {
+        let first = listener("127.0.0.1:1", "to-2") + &listener("0.0.0.0:2", "to-3");
+        let hops = hop("to-1", "localhost:1") + &hop("to-2", "127.0.0.1:2");
+        let third = listener("127.0.0.1:3", last) + &listener("127.0.0.1:4", "to-1");
+        format!("{TOP}{first}{third}{hops}{}", hop("to-3", "127.0.0.1:3"))
+    };
+    // The last one leads into the circle and is not on it.
+    for last in ["to-1", "to-2"] {
+        let error = parse(&three(last)).unwrap_err().to_string();
+        assert!(error.contains("come back to it: to-"), "{error}");
+    }
+    parse(&three("")).unwrap();
+    // Another machine's.
+    let away = listener("0.0.0.0:25", "x") + &hop("x", "203.0.113.1:25");
+    parse(&format!("{TOP}{away}")).unwrap();
+}
+
+#[test]
+fn an_address_has_one_listener() {
+    for (one, other) in [
+        ("127.0.0.1:1", "127.0.0.1:1"),
+        ("127.0.0.1:1", "0.0.0.0:1"),
+        ("[::]:1", "[::1]:1"),
+        ("unix:/run/m", "unix:/run/m"),
+    ] {
+        let text = format!("{TOP}{}{}", listener(one, ""), listener(other, ""));
+        let error = parse(&text).unwrap_err().to_string();
+        assert!(error.contains("has this address"), "{error}");
+        assert!(error.contains("wasmilter.toml:8:11"), "{error}");
+    }
+    for (one, other) in [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:1", "127.0.0.2:1"),
+        ("0.0.0.0:1", "[::]:1"),
+        ("unix:/run/m", "unix:/run/n"),
+    ] {
+        parse(&format!(
+            "{TOP}{}{}",
+            listener(one, ""),
+            listener(other, "")
+        ))
+        .unwrap();
     }
 }
 

@@ -4,10 +4,11 @@
 use super::connection::{Connection, Lost, lost, unreachable};
 use super::{Hop, Known, Telling, TlsUse};
 use crate::accept::Handing;
-use crate::mail::{Content, Envelope, How, Recipient, Reply, Session, TransactionId};
+use crate::mail::{Content, EnhancedCode, Envelope, How, Recipient, Reply, Session, TransactionId};
 use crate::proto::smtp::client::{After, Client, Facts, Open, Ready, Step};
 use async_trait::async_trait;
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Octets of a message that are read at a time.
 const PIECE: usize = 64 * 1024;
@@ -17,6 +18,7 @@ pub struct Handed {
     known: Arc<Known>,
     /// None once the connection is gone.
     talk: Option<(Connection, Open)>,
+    _room: OwnedSemaphorePermit,
 }
 
 /// Why a transaction did not begin.
@@ -47,14 +49,12 @@ pub async fn open(
     size: Option<u64>,
 ) -> Result<Handed, Reply> {
     let hop = &known.hop;
-    let facts = facts(id, session);
-    let begin = async |connection, ready| {
-        let talk = begin(hop, connection, ready, &facts, envelope, size).await?;
-        Ok(Handed {
-            known: Arc::clone(known),
-            talk: Some(talk),
-        })
+    let Ok(room) = Arc::clone(&known.room).try_acquire_owned() else {
+        return Err(full(known));
     };
+    let facts = facts(id, session);
+    let begin =
+        async |connection, ready| begin(hop, connection, ready, &facts, envelope, size).await;
     let first = match known.idle.take().await {
         Some((connection, ready)) => Some(begin(connection, ready).await),
         None => None,
@@ -68,11 +68,31 @@ pub async fn open(
             Err(why) => Err(why),
         },
     };
+    let begun = begun.map(|talk| Handed {
+        known: Arc::clone(known),
+        talk: Some(talk),
+        _room: room,
+    });
     begun.map_err(|why| match why {
         NotBegun::Refused(reply) => passed_on(reply),
         NotBegun::Away(why) => unreachable(&hop.name, &why),
         NotBegun::Silent => unreachable(&hop.name, &Lost::Silent),
     })
+}
+
+fn full(known: &Known) -> Reply {
+    let Hop {
+        name, transactions, ..
+    } = &known.hop;
+    if known.quiet.is_over(()) {
+        tracing::warn!(
+            next_hop = name,
+            transactions,
+            "as many transactions as it may have; if there is not that much mail, it hands its messages back to this server"
+        );
+    }
+    let text = format!("The next hop {name} is busy; please try again later");
+    Reply::new(451, EnhancedCode(4, 3, 2), &text)
 }
 
 async fn begin(

@@ -7,12 +7,13 @@ mod idle;
 
 use crate::accept::{Handing, NextHops};
 use crate::mail::{Envelope, Reply, Session, TransactionId};
-use crate::net::{Remote, TlsClient};
+use crate::net::{Quiet, Remote, TlsClient};
 use crate::proto::smtp::Dialect;
 use async_trait::async_trait;
 use idle::Idle;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 #[derive(Debug, Clone)]
 pub struct Hop {
@@ -23,6 +24,8 @@ pub struct Hop {
     pub telling: Telling,
     /// No wait is longer than this, and none longer than RFC 5321 §4.5.3.2 says.
     pub patience: Duration,
+    /// At once. It ends a circle too, in which each transaction opens the next one before there is a message whose hops could be counted.
+    pub transactions: usize,
     /// What we call ourselves.
     pub hostname: String,
 }
@@ -43,10 +46,13 @@ pub enum Telling {
     Xclient,
 }
 
-/// A next hop and the connections to it that are between two transactions.
+/// A next hop, the connections to it that are between two transactions, and room for further transactions.
 struct Known {
     hop: Hop,
     idle: Arc<Idle>,
+    room: Arc<Semaphore>,
+    /// Of its being full.
+    quiet: Quiet<()>,
 }
 
 /// All that the configuration names.
@@ -62,8 +68,13 @@ impl Hops {
             hops: hops
                 .into_iter()
                 .map(|hop| {
-                    let idle = Arc::default();
-                    Arc::new(Known { hop, idle })
+                    let most = hop.transactions.min(Semaphore::MAX_PERMITS);
+                    Arc::new(Known {
+                        hop,
+                        idle: Arc::default(),
+                        room: Arc::new(Semaphore::new(most)),
+                        quiet: Quiet::default(),
+                    })
                 })
                 .collect(),
         }

@@ -30,13 +30,7 @@ pub async fn admit(
 ) -> Option<Guest> {
     let peer = stream.peer();
     if let Some(proxies) = proxies {
-        stream = match Box::pin(proxies.accept(stream)).await {
-            Ok(stream) => stream,
-            Err(error) => {
-                tracing::info!(%peer, %error, "turned away: no PROXY header to be believed");
-                return None;
-            }
-        };
+        stream = Box::pin(proxies.accept(stream)).await?;
     }
     match guard.connect(stream.peer()) {
         Ok(ticket) => Some(Guest {

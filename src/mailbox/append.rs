@@ -63,6 +63,9 @@ async fn prepare(
         let text = format!("A message has at the most {limit} octets");
         return Err(Reply::no(text).code("TOOBIG"));
     }
+    if !context.ticket.has_disk() {
+        return Err(refusal(&StoreError::Full));
+    }
     let internal_date = match &announced.date {
         None => context.mailboxes.clock.now(),
         Some(date) => Timestamp::from_second(date.as_ref().timestamp())

@@ -27,7 +27,12 @@ pub(super) async fn login(
     if !context.allows_login() {
         return Ok(Attempt::Refused(needs_tls()));
     }
+    if context.ticket.is_banned() {
+        return Err(too_many());
+    }
     match context.mailboxes.directory.login(login, password).await {
+        // Who guesses over many connections at once is told nothing once it was too often.
+        Ok(Some(_)) if context.ticket.is_banned() => Err(too_many()),
         Ok(Some(account)) => {
             context.connection.logged_in();
             context.mailboxes.meter.login(true);
@@ -47,13 +52,17 @@ pub(super) async fn login(
             let banned = context.ticket.failed_login();
             tokio::time::sleep(context.config().failed_login_delay).await;
             if banned {
-                return Err(End::Bye(Reply::bye("Too many failed logins")));
+                return Err(too_many());
             }
             let reply = Reply::no("Login or password are wrong").code("AUTHENTICATIONFAILED");
             Ok(Attempt::Failed(reply))
         }
         Err(error) => Ok(Attempt::Refused(refusal(&error))),
     }
+}
+
+fn too_many() -> End {
+    End::Bye(Reply::bye("Too many failed logins"))
 }
 
 fn needs_tls() -> Reply {

@@ -1,12 +1,13 @@
 //! Connections that this server makes: to an address or a local socket, and the client's side of TLS.
 //! Speaks no protocol.
 
-use super::{Stream, TlsError};
+use super::{Endpoint, Stream, TlsError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -71,6 +72,27 @@ impl Remote {
         }
     }
 
+    /// Whether a connection to it comes to this listener, as far as that can be told without asking for names: of these "localhost" is known.
+    pub fn reaches(&self, listener: &Endpoint) -> bool {
+        let (host, port, listener) = match (self, listener) {
+            (Self::Unix(path), Endpoint::Unix(socket)) => return path == socket,
+            (Self::Tcp { host, port }, Endpoint::Tcp(address)) => (host, *port, address),
+            _ => return false,
+        };
+        // RFC 6761 §6.3
+        let addresses = match host.parse::<IpAddr>() {
+            Ok(address) => vec![address.to_canonical()],
+            Err(_) if host.eq_ignore_ascii_case("localhost") => {
+                vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]
+            }
+            Err(_) => Vec::new(),
+        };
+        port == listener.port()
+            && addresses
+                .into_iter()
+                .any(|address| is_taken(address, listener.ip().to_canonical()))
+    }
+
     /// Takes as long as the system does; names are looked up by the system.
     pub async fn connect(&self) -> io::Result<Stream> {
         match self {
@@ -80,6 +102,34 @@ impl Remote {
             Self::Unix(path) => Ok(Stream::unix(UnixStream::connect(path).await?)),
         }
     }
+}
+
+/// Whether who listens there takes connections to this address. To no address goes to this machine.
+fn is_taken(to: IpAddr, listener: IpAddr) -> bool {
+    let to = match to {
+        IpAddr::V4(to) if to.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(to) if to.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        to => to,
+    };
+    // "[::]" takes those of IPv4 too.
+    let family = listener.is_ipv6() || to.is_ipv4();
+    to == listener || listener.is_unspecified() && family && is_here(to)
+}
+
+/// Whether it is an address of this machine: then what is sent there comes from that very address.
+fn is_here(address: IpAddr) -> bool {
+    address.is_loopback() || source(address).is_ok_and(|source| source == address)
+}
+
+/// The address that the system would send from. Nothing is sent.
+fn source(to: IpAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = match to {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0))?;
+    socket.connect((to, 25))?;
+    Ok(socket.local_addr()?.ip())
 }
 
 /// What is needed to speak TLS to one server whose certificate is verified. Cheap to clone.
@@ -156,6 +206,46 @@ impl TlsClient {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_remote_may_be_a_listener_of_this_machine() {
+        for (remote, listener, reaches) in [
+            ("127.0.0.1:25", "127.0.0.1:25", true),
+            ("127.0.0.1:25", "127.0.0.1:26", false),
+            ("127.0.0.1:25", "127.0.0.2:25", false),
+            ("127.0.0.2:25", "0.0.0.0:25", true),
+            ("127.0.0.1:25", "[::]:25", true),
+            ("[::ffff:127.0.0.1]:25", "127.0.0.1:25", true),
+            ("[::1]:25", "[::]:25", true),
+            ("[::1]:25", "0.0.0.0:25", false),
+            ("localhost:25", "0.0.0.0:25", true),
+            ("LocalHost:25", "127.0.0.1:25", true),
+            ("localhost:25", "[::1]:25", true),
+            ("localhost:25", "192.0.2.1:25", false),
+            ("0.0.0.0:25", "127.0.0.1:25", true),
+            ("[::]:25", "[::1]:25", true),
+            // Somebody else's: of RFC 5737 and RFC 3849.
+            ("203.0.113.1:25", "0.0.0.0:25", false),
+            ("[2001:db8::1]:25", "[::]:25", false),
+            ("192.0.2.1:25", "192.0.2.1:25", true),
+            ("mx.example.test:25", "0.0.0.0:25", false),
+            ("unix:/run/a", "unix:/run/a", true),
+            ("unix:/run/a", "unix:/run/b", false),
+            ("127.0.0.1:25", "unix:/run/b", false),
+        ] {
+            let (to, at) = (remote.parse::<Remote>(), listener.parse());
+            assert_eq!(
+                to.unwrap().reaches(&at.unwrap()),
+                reaches,
+                "{remote} {listener}"
+            );
+        }
+        // Where there is a way out, an address of this machine's.
+        if let Ok(own) = source("203.0.113.1".parse().unwrap()) {
+            let remote: Remote = format!("{own}:25").parse().unwrap();
+            assert!(remote.reaches(&"[::]:25".parse().unwrap()), "{own}");
+        }
+    }
 
     #[test]
     fn remotes_are_written_as_they_are_read() {

@@ -1,5 +1,6 @@
 //! HTTP/1 over a connection: bounded in time, ended in order. Knows no paths.
 
+use super::pressing::Pressing;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
@@ -12,9 +13,22 @@ use tokio_util::sync::CancellationToken;
 
 /// Time for a client to send the header of its request.
 const HEADER: Duration = Duration::from_secs(30);
+/// Time for a client to take anything at all of an answer.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// One connection, until it ends or, after `stop`, its request in flight is answered.
 pub async fn serve<I, S, B>(io: I, service: S, stop: CancellationToken)
+where
+    I: AsyncRead + AsyncWrite + Unpin,
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    converse(Pressing::new(io, STALLED), service, stop).await;
+}
+
+async fn converse<I, S, B>(io: I, service: S, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>>,
@@ -36,5 +50,32 @@ where
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an HTTP connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use std::convert::Infallible;
+    use tokio::io::AsyncWriteExt;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_read_its_answer_is_cut_off() {
+        let (mut client, server) = tokio::io::duplex(1024);
+        let question = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.write_all(question).await.unwrap();
+        let service = service_fn(|_| async {
+            let long = Full::new(Bytes::from(vec![b'x'; 100_000]));
+            Ok::<_, Infallible>(Response::new(long))
+        });
+        let io = Pressing::new(server, Duration::from_millis(50));
+        let serving = converse(io, service, CancellationToken::new());
+        let ended = timeout(Duration::from_secs(30), serving).await;
+        assert!(ended.is_ok(), "it waits for the client");
+        drop(client);
     }
 }

@@ -2,8 +2,9 @@
 //! Hands each connection to a handler and looks no further.
 
 use super::stream::Plain;
-use super::{Access, Place, Stream, Workers};
+use super::{Access, Place, Quiet, Stream, Workers};
 use crate::metrics::Connections;
+use rustix::io::Errno;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -49,6 +50,23 @@ impl FromStr for Endpoint {
                 .parse()
                 .map(Self::Tcp)
                 .map_err(|_| EndpointError(text.to_owned())),
+        }
+    }
+}
+
+impl Endpoint {
+    /// Whether the system would not have both. (Whether it has "0.0.0.0" beside "[::]" is a setting of it.)
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Tcp(one), Self::Tcp(other)) => {
+                let (a, b) = (one.ip(), other.ip());
+                let any = a.is_unspecified() || b.is_unspecified();
+                one.port() != 0
+                    && one.port() == other.port()
+                    && (a == b || any && a.is_ipv4() == b.is_ipv4())
+            }
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            _ => false,
         }
     }
 }
@@ -198,7 +216,7 @@ impl Listener {
         ));
         let refusal: Arc<str> = limits.refusal.into();
         let mut back_off = BACK_OFF_MIN;
-        let mut full = false;
+        let quiet = Quiet::default();
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -212,7 +230,9 @@ impl Listener {
                 }
                 Err(error) if is_about_one_connection(&error) => continue,
                 Err(error) => {
-                    tracing::warn!(listener = %self.endpoint, %error, "cannot accept connections for now");
+                    if quiet.is_over(Line::Stuck) {
+                        tracing::warn!(listener = %self.endpoint, %error, "cannot accept connections for now{}", remedy(&error));
+                    }
                     tokio::select! {
                         () = stop.cancelled() => break,
                         () = tokio::time::sleep(back_off) => {}
@@ -223,7 +243,6 @@ impl Listener {
             };
             match Arc::clone(&room).try_acquire_owned() {
                 Ok(permit) => {
-                    full = false;
                     // On the heap once; moved into the task and its select it would be there twice.
                     let run = Box::pin(handler(stream));
                     let cut = cut.clone();
@@ -240,8 +259,7 @@ impl Listener {
                 }
                 Err(_) => {
                     self.meter.refuse();
-                    if !full {
-                        full = true;
+                    if quiet.is_over(Line::Full) {
                         tracing::warn!(
                             listener = %self.endpoint,
                             limit = limits.connections,
@@ -276,6 +294,25 @@ impl Listener {
             None => connection,
         };
         Ok((Stream::plain(connection)?, place))
+    }
+}
+
+/// What the log is not told twice a minute.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Line {
+    Full,
+    Stuck,
+}
+
+/// What the administrator can do about it.
+fn remedy(error: &io::Error) -> &'static str {
+    let is = |errno: Errno| error.raw_os_error() == Some(errno.raw_os_error());
+    if is(Errno::MFILE) {
+        ": this process has as many files and connections open as it may; raise the limit (LimitNOFILE= of systemd, ulimit -Hn) or lower `connections` in [limits]"
+    } else if is(Errno::NFILE) {
+        ": the whole system has as many files open as it may; raise fs.file-max"
+    } else {
+        ""
     }
 }
 

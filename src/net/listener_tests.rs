@@ -1,4 +1,5 @@
 use super::*;
+use crate::net::logged::Logged;
 use std::os::unix::fs::PermissionsExt;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
@@ -25,6 +26,14 @@ fn endpoints_print_as_they_are_written() {
     ] {
         assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
     }
+}
+
+#[test]
+fn whoever_is_out_of_descriptors_is_told_what_to_do() {
+    let of = |errno: Errno| remedy(&errno.into());
+    assert!(of(Errno::MFILE).contains("LimitNOFILE"));
+    assert!(of(Errno::NFILE).contains("fs.file-max"));
+    assert_eq!(of(Errno::NOMEM), "");
 }
 
 async fn anywhere() -> Listener {
@@ -60,6 +69,7 @@ async fn a_port_in_use_is_an_error_that_says_so() {
 
 #[tokio::test]
 async fn clients_over_the_limit_are_told_and_room_comes_back() {
+    let log = Logged::start();
     let listener = anywhere().await;
     let at = listener.local_address().clone();
     let stop = CancellationToken::new();
@@ -94,6 +104,10 @@ async fn clients_over_the_limit_are_told_and_room_comes_back() {
             break next;
         }
     };
+    let mut fourth = connect(&at).await;
+    fourth.read_to_string(&mut told).await.unwrap();
+    // Once a minute, however often there is room in between.
+    assert_eq!(log.count("turning clients away"), 1);
     third.shutdown().await.unwrap();
     stop.cancel();
     server.await.unwrap();

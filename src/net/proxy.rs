@@ -1,9 +1,11 @@
 //! Reads the PROXY header of a connection that comes over a proxy of ours, before anything else of it.
 //! What the header looks like is in `proto::proxy`.
 
-use super::{Networks, Peer, Stream};
+use super::{Networks, Peer, Quiet, Stream};
 use crate::proto::proxy::{Header, Reader};
 use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
@@ -16,6 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 pub struct Proxies {
     networks: Networks,
     deadline: Duration,
+    quiet: Arc<Quiet<Option<IpAddr>>>,
 }
 
 impl Proxies {
@@ -23,6 +26,7 @@ impl Proxies {
         Self {
             networks,
             deadline: DEADLINE,
+            quiet: Arc::default(),
         }
     }
 
@@ -31,9 +35,22 @@ impl Proxies {
         Self { deadline, ..self }
     }
 
-    /// The same connection, its peer the client that the header names. An error from anybody else than a proxy: whether there is a
+    /// The same connection, its peer the client that the header names. None from anybody else than a proxy: whether there is a
     /// header must not be guessed (proxy-protocol.txt §2), or any client could say that it is another.
-    pub async fn accept(&self, mut stream: Stream) -> io::Result<Stream> {
+    pub async fn accept(&self, stream: Stream) -> Option<Stream> {
+        let peer = stream.peer();
+        match self.read(stream).await {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                if self.quiet.is_over(peer.ip()) {
+                    tracing::info!(%peer, %error, "turned away: no PROXY header to be believed");
+                }
+                None
+            }
+        }
+    }
+
+    async fn read(&self, mut stream: Stream) -> io::Result<Stream> {
         let invalid = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
         if !self.networks.contains_peer(stream.peer()) {
             return Err(invalid(
@@ -67,5 +84,27 @@ async fn header(stream: &mut Stream) -> io::Result<Header> {
         {
             return Ok(header);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::logged::Logged;
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn who_is_no_proxy_is_in_the_log_once_a_minute() {
+        let log = Logged::start();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let proxies = Proxies::new(Networks::parse(["192.0.2.1"]).unwrap());
+        for _ in 0..3 {
+            let address = listener.local_addr().unwrap();
+            let client = TcpStream::connect(address).await.unwrap();
+            let stream = Stream::tcp(listener.accept().await.unwrap().0).unwrap();
+            assert!(proxies.accept(stream).await.is_none());
+            drop(client);
+        }
+        assert_eq!(log.count("turned away"), 1);
     }
 }

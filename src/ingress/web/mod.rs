@@ -10,12 +10,13 @@ pub use whole::{Judged, Whole, greet};
 use crate::accept::{Acceptor, Record, Screen};
 use crate::ingress::staging::cannot_store;
 use crate::mail::{Content, ContentBuilder};
-use crate::net::{Limits, Listener, Peer, Stream, Tls};
+use crate::net::{Limits, Listener, Peer, Quiet, Stream, Tls};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{HeaderMap, Response, StatusCode};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -75,6 +76,8 @@ pub struct Web {
     pub acceptor: Acceptor,
     memory: Arc<Semaphore>,
     journals: Arc<Semaphore>,
+    /// Of clients without credentials.
+    quiet: Quiet<Option<IpAddr>>,
 }
 
 /// A request that is not understood, not allowed, or too much.
@@ -131,6 +134,7 @@ impl Web {
         Self {
             memory: Arc::new(Semaphore::new(shares as usize)),
             journals: Arc::new(Semaphore::new(JOURNALS as usize)),
+            quiet: Quiet::default(),
             config,
             acceptor,
         }
@@ -164,7 +168,9 @@ impl Web {
     pub fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<(), Refusal> {
         match &self.config.secret {
             Some(secret) if !secret.is_in(headers) => {
-                tracing::info!(%peer, "turned away: no or wrong credentials");
+                if self.quiet.is_over(peer.ip()) {
+                    tracing::info!(%peer, "turned away: no or wrong credentials");
+                }
                 Err(Refusal::new(
                     StatusCode::UNAUTHORIZED,
                     "INVALID_CREDENTIALS",

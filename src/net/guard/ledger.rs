@@ -13,8 +13,6 @@ use std::time::Duration;
 const KNOWN_MAX: usize = 65_536;
 /// Time between two looks for those that can be forgotten.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Time between two lines in the log about the same limit and the same who.
-const QUIET: Duration = Duration::from_secs(60);
 
 const WINDOWS: [Duration; 2] = [Duration::from_secs(60), Duration::from_secs(60 * 60)];
 
@@ -87,8 +85,8 @@ impl Scope {
 pub(super) struct Exceeded {
     pub limit: Limit,
     pub scope: Scope,
-    /// The log has not been told for a while.
-    pub told: bool,
+    /// The address or network; none: all.
+    pub who: Option<IpNet>,
 }
 
 #[derive(Debug, Default)]
@@ -98,7 +96,6 @@ struct Entry {
     empty: [[Duration; 2]; What::COUNT],
     offences: Duration,
     banned: Duration,
-    quiet: Option<(Limit, Duration)>,
 }
 
 impl Entry {
@@ -164,6 +161,16 @@ impl Ledger {
         }
     }
 
+    /// Who answers for what comes from there, as bans have it: an address of IPv4; a network of IPv6, of whose addresses anybody has more than
+    /// could be counted.
+    pub fn culprit(&self, address: IpAddr) -> IpNet {
+        let [one, network] = self.keys(address);
+        match address {
+            IpAddr::V4(_) => one,
+            IpAddr::V6(_) => network,
+        }
+    }
+
     fn keys(&self, address: IpAddr) -> [IpNet; 2] {
         let prefix = match address {
             IpAddr::V4(_) => self.prefixes.0,
@@ -215,7 +222,7 @@ impl Ledger {
                 Ok(())
             }
         });
-        checked.map_err(|exceeded| self.exceeded(exceeded, address, now))?;
+        checked.map_err(|exceeded| self.exceeded(exceeded, address))?;
         let _ = self.each(address, |entry, rates, _| {
             entry.connections += 1;
             entry.take(What::Connections, 1, rates, now);
@@ -249,7 +256,7 @@ impl Ledger {
             }
             Ok(())
         });
-        checked.map_err(|exceeded| self.exceeded(exceeded, address, now))?;
+        checked.map_err(|exceeded| self.exceeded(exceeded, address))?;
         self.owe(address, what, count, now);
         Ok(())
     }
@@ -261,6 +268,11 @@ impl Ledger {
         });
     }
 
+    pub fn is_banned(&self, address: IpAddr, now: Duration) -> bool {
+        let known = self.known.get(&self.culprit(address));
+        known.is_some_and(|entry| entry.banned > now)
+    }
+
     /// Whether the address is banned by it.
     pub fn offence(&mut self, address: IpAddr, now: Duration) -> bool {
         let Ban {
@@ -268,8 +280,8 @@ impl Ledger {
             within,
             lasts,
         } = self.ban;
-        let [one, _] = self.keys(address);
-        let Some(entry) = self.known.get_mut(&one).filter(|_| offences > 0) else {
+        let culprit = self.culprit(address);
+        let Some(entry) = self.known.get_mut(&culprit).filter(|_| offences > 0) else {
             return false;
         };
         entry.offences = entry.offences.max(now) + share(within, 1, offences);
@@ -296,23 +308,8 @@ impl Ledger {
         }
     }
 
-    fn exceeded(
-        &mut self,
-        (limit, scope): (Limit, Scope),
-        address: IpAddr,
-        now: Duration,
-    ) -> Exceeded {
-        let mut told = true;
-        let _ = self.each(address, |entry, _, at| {
-            if at == scope {
-                told =
-                    !matches!(entry.quiet, Some((known, until)) if known == limit && until > now);
-                if told {
-                    entry.quiet = Some((limit, now + QUIET));
-                }
-            }
-            Ok(())
-        });
-        Exceeded { limit, scope, told }
+    fn exceeded(&self, (limit, scope): (Limit, Scope), address: IpAddr) -> Exceeded {
+        let who = self.keys(address).get(scope.0).copied();
+        Exceeded { limit, scope, who }
     }
 }

@@ -92,10 +92,9 @@ impl Counters {
         self.own.get(limit as usize).map_or(0, Counter::get)
     }
 
-    /// How often it was hit by now.
-    pub(super) fn count(&self, limit: Limit) -> u64 {
-        self.own
-            .get(limit as usize)
-            .map_or(0, |counter| counter.inc() + 1)
+    pub(super) fn count(&self, limit: Limit) {
+        if let Some(counter) = self.own.get(limit as usize) {
+            counter.inc();
+        }
     }
 }

@@ -14,9 +14,10 @@ pub use pace::{Pace, Slowest};
 use resources::Machine;
 pub use resources::{Resources, Room, System, default_memory};
 
-use super::{Networks, Peer};
+use super::{Networks, Peer, Quiet};
 use crate::mail::{EnhancedCode, Reply};
 use crate::metrics::Registry;
+use ipnet::IpNet;
 use ledger::{Exceeded, Ledger, What};
 use std::fmt;
 use std::net::IpAddr;
@@ -42,7 +43,7 @@ pub struct Config {
     pub room: Room,
 }
 
-/// An address that offends that often within that time is turned away for so long.
+/// An address, or an IPv6 network, that offends that often within that time is turned away for so long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ban {
     /// 0: nobody is banned.
@@ -101,6 +102,9 @@ pub struct Guard {
     ledger: Mutex<Ledger>,
     machine: Machine,
     counters: Counters,
+    /// Of limits by name: those that one address or network reached, and those that hold for all.
+    quiet: Quiet<(IpNet, &'static str)>,
+    quiet_for_all: Quiet<&'static str>,
     ticks: Ticks,
 }
 
@@ -124,6 +128,8 @@ impl Guard {
             machine: Machine::new(config.room, resources),
             config,
             counters: Counters::default(),
+            quiet: Quiet::default(),
+            quiet_for_all: Quiet::default(),
             ticks,
         }
     }
@@ -170,10 +176,19 @@ impl Guard {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the log was not told of it for a while.
+    fn is_news(&self, who: Option<IpNet>, limit: &'static str) -> bool {
+        let now = (self.ticks)();
+        match who {
+            Some(who) => self.quiet.is_over_at((who, limit), now),
+            None => self.quiet_for_all.is_over_at(limit, now),
+        }
+    }
+
     fn exceeded(&self, exceeded: Exceeded, address: IpAddr) -> Reply {
-        let Exceeded { limit, scope, told } = exceeded;
+        let Exceeded { limit, scope, who } = exceeded;
         self.counters.count(limit);
-        if told {
+        if self.is_news(who, limit.name()) {
             tracing::info!(limit = limit.name(), of = scope.name(), client = %address, "limit reached");
         }
         let (code, enhanced, text) = match limit {
@@ -202,9 +217,7 @@ impl Guard {
     }
 
     fn no_room(&self, limit: Limit, client: Option<IpAddr>) -> Reply {
-        if self.counters.count(limit).is_power_of_two() {
-            tracing::warn!(limit = limit.name(), ?client, "no room for new mail");
-        }
+        self.tell_no_room(limit, client);
         match limit {
             Limit::Memory => Reply::new(
                 421,
@@ -216,6 +229,14 @@ impl Guard {
                 EnhancedCode(4, 3, 1),
                 "No room for new mail; try again later",
             ),
+        }
+    }
+
+    fn tell_no_room(&self, limit: Limit, client: Option<IpAddr>) {
+        self.counters.count(limit);
+        if self.is_news(None, limit.name()) {
+            let client = client.map(tracing::field::display);
+            tracing::warn!(limit = limit.name(), client, "no room for new mail");
         }
     }
 }
@@ -276,13 +297,7 @@ impl Ticket {
     /// This session went over a limit of its own. Enough of that, and the address is banned.
     pub fn offence(&self, limit: Limit) {
         self.guard.counters.count(limit);
-        let client = self.peer.map(tracing::field::display);
-        tracing::info!(
-            limit = limit.name(),
-            of = "session",
-            client,
-            "limit reached"
-        );
+        self.log(limit.name());
         if limit.is_offence() {
             self.offend();
         }
@@ -291,8 +306,37 @@ impl Ticket {
     /// What was refused is about a limit that is kept elsewhere: of a message, or a command.
     pub fn tell(&self, limit: &'static str) {
         self.guard.counters.other(limit);
-        let client = self.peer.map(tracing::field::display);
-        tracing::info!(limit, of = "session", client, "limit reached");
+        self.log(limit);
+    }
+
+    fn log(&self, limit: &'static str) {
+        let who = self
+            .peer
+            .map(|address| self.guard.ledger().culprit(address));
+        if self.guard.is_news(who, limit) {
+            let client = self.peer.map(tracing::field::display);
+            tracing::info!(limit, of = "session", client, "limit reached");
+        }
+    }
+
+    /// Whether the disk has room for more: the last of it is for deleting.
+    pub fn has_disk(&self) -> bool {
+        let lacks = self.guard.machine.lacks_disk((self.guard.ticks)());
+        if lacks {
+            self.guard.tell_no_room(Limit::Disk, self.peer);
+        }
+        !lacks
+    }
+
+    /// Whether offences of other connections have got the address banned since this one was let in.
+    pub fn is_banned(&self) -> bool {
+        let now = (self.guard.ticks)();
+        let banned = |address: IpAddr| self.guard.ledger().is_banned(address, now);
+        let banned = self.who.is_some_and(banned);
+        if banned {
+            self.guard.counters.count(Limit::Banned);
+        }
+        banned
     }
 
     /// Somebody did not know a password. Whether the address is banned by that.

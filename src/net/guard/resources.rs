@@ -1,7 +1,7 @@
 //! The machine's room: memory of this process, free space of the disk. Looked at no more than twice a second.
 //! What to do without it is said in `guard`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -63,10 +63,35 @@ fn in_kib(text: &str, name: &str) -> Option<u64> {
 pub fn default_memory() -> u64 {
     let machine = std::fs::read_to_string("/proc/meminfo").ok();
     let machine = machine.and_then(|text| in_kib(&text, "MemTotal:"));
-    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
-    let group = group.and_then(|text| text.trim().parse::<u64>().ok());
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group_memory(Path::new("/sys/fs/cgroup"), &groups);
     let least = machine.into_iter().chain(group).min();
     least.unwrap_or_default() / 4 * 3
+}
+
+/// The least that the control groups allow which this process is in, and those that these are in. `root`: where they are mounted;
+/// `groups`: a line for each hierarchy, `0::/path` of version 2 and `4:memory:/path` of version 1 (cgroups(7)).
+fn group_memory(root: &Path, groups: &str) -> Option<u64> {
+    let limits = groups.lines().filter_map(|line| {
+        let mut fields = line.splitn(3, ':');
+        let (id, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
+        if id == "0" && controllers.is_empty() {
+            return least_upwards(root, path, "memory.max");
+        }
+        controllers.split(',').find(|name| *name == "memory")?;
+        least_upwards(&root.join("memory"), path, "memory.limit_in_bytes")
+    });
+    limits.min()
+}
+
+/// In a container the path may be one that is seen from outside only: what is not there says nothing.
+fn least_upwards(mount: &Path, path: &str, file: &str) -> Option<u64> {
+    let inside = Path::new(path).strip_prefix("/").ok()?;
+    let groups = inside.ancestors().filter_map(|group| {
+        let text = std::fs::read_to_string(mount.join(group).join(file)).ok()?;
+        text.trim().parse().ok()
+    });
+    groups.min()
 }
 
 pub(super) struct Machine {
@@ -118,5 +143,39 @@ impl Machine {
             };
         }
         *known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_of_all_groups_that_this_is_in_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        let memory = |groups: &str| group_memory(root.path(), groups);
+        write("system.slice/memory.max", "3000\n");
+        write("system.slice/mail.service/memory.max", "max\n");
+        write("system.slice/other.service/memory.max", "5\n");
+        assert_eq!(memory("0::/system.slice/mail.service\n"), Some(3000));
+        write("system.slice/mail.service/memory.max", "2000\n");
+        assert_eq!(memory("0::/system.slice/mail.service\n"), Some(2000));
+        assert_eq!(memory("0::/user.slice\n"), None);
+        // A container that sees itself as the root, or its path from outside.
+        write("memory.max", "1000\n");
+        assert_eq!(memory("0::/\n"), Some(1000));
+        assert_eq!(memory("0::/docker/1234\n"), Some(1000));
+        // Version 1.
+        write("memory/memory.limit_in_bytes", "9223372036854771712\n");
+        write("memory/mail/memory.limit_in_bytes", "4000\n");
+        let both = "5:cpu,cpuacct:/mail\n4:memory:/mail/inner\n1:name=systemd:/mail\n";
+        assert_eq!(memory(both), Some(4000));
+        assert_eq!(memory(&format!("{both}0::/\n")), Some(1000));
+        assert_eq!(memory("nonsense\n"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! The limits, with a clock and a machine of the test's own.
 
 use super::*;
+use crate::net::logged::Logged;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Milliseconds.
@@ -180,6 +181,73 @@ fn offences_ban_an_address_for_a_time() {
     assert!(guard.connect(peer("192.0.2.1")).is_ok());
 }
 
+#[test]
+fn an_ipv6_network_is_banned_as_one() {
+    let (guard, _) = guard(|config| {
+        config.prefixes = (24, 56);
+        config.ban.offences = 3;
+    });
+    for address in ["2001:db8::1", "2001:db8::2", "2001:db8:0:ff::3"] {
+        let ticket = guard.connect(peer(address)).unwrap();
+        ticket.offence(Limit::Errors);
+    }
+    for address in ["2001:db8::1", "2001:db8:0:80::4"] {
+        let reply = guard.connect(peer(address)).unwrap_err();
+        assert_eq!(code(&reply), "421 4.7.0");
+    }
+    assert!(guard.connect(peer("2001:db8:0:100::1")).is_ok());
+}
+
+#[test]
+fn a_connection_that_is_open_learns_of_the_ban() {
+    let (guard, time) = guard(|config| config.ban.offences = 2);
+    let [one, other] = ["192.0.2.1"; 2].map(|address| guard.connect(peer(address)).unwrap());
+    let [neighbour, trusted] =
+        ["192.0.2.2", "127.0.0.1"].map(|address| guard.connect(peer(address)).unwrap());
+    assert!(!one.failed_login() && !other.is_banned());
+    assert!(one.failed_login() && other.is_banned());
+    assert!(!neighbour.is_banned() && !trusted.is_banned());
+    assert_eq!(guard.counters().get(Limit::Banned), 1);
+    time.pass(601 * SECOND);
+    assert!(!other.is_banned());
+}
+
+#[test]
+fn the_log_has_each_limit_of_each_client_once_a_minute() {
+    let (guard, time) = guard(|config| {
+        config.address.connections = 2;
+        config.address.hour.messages = 1;
+        config.ban.offences = 0;
+    });
+    let [one, other] =
+        ["192.0.2.1", "192.0.2.2"].map(|address| guard.connect(peer(address)).unwrap());
+    let [trusted, local] = [peer("127.0.0.1"), Peer::Unix].map(|peer| guard.connect(peer).unwrap());
+    for ticket in [&one, &other] {
+        assert!(ticket.mail().is_ok());
+    }
+    let all = || {
+        let _second = guard.connect(peer("192.0.2.1")).unwrap();
+        for _ in 0..9 {
+            // Two of one address by turns.
+            assert!(guard.connect(peer("192.0.2.1")).is_err());
+            assert!(one.mail().is_err() && other.mail().is_err());
+            for ticket in [&one, &other, &trusted, &local] {
+                ticket.tell("message-size");
+                ticket.tell("hops");
+                ticket.offence(Limit::Errors);
+            }
+        }
+    };
+    let log = Logged::start();
+    for _ in 0..2 {
+        all();
+        assert_eq!(log.count("limit reached"), 3 + 4 * 3);
+    }
+    time.pass(60 * SECOND);
+    all();
+    assert_eq!(log.count("limit=\"hops\""), 2 * 4);
+}
+
 struct Fixed {
     resident: u64,
     free: u64,
@@ -211,11 +279,35 @@ fn without_room_new_mail_is_put_off() {
     let ticket = full.connect(peer("127.0.0.1")).unwrap();
     assert_eq!(code(&ticket.mail().unwrap_err()), "452 4.3.1");
     assert_eq!(full.counters().get(Limit::Disk), 1);
+    assert!(!ticket.has_disk());
+    assert_eq!(full.counters().get(Limit::Disk), 2);
     let large = guard(1001, 1000);
     assert_eq!(code(&large.connect(Peer::Unix).unwrap_err()), "421 4.3.2");
     assert_eq!(large.counters().get(Limit::Memory), 1);
     let fine = guard(1000, 1000);
-    assert!(fine.connect(Peer::Unix).unwrap().mail().is_ok());
+    let ticket = fine.connect(Peer::Unix).unwrap();
+    assert!(ticket.mail().is_ok() && ticket.has_disk());
+}
+
+#[test]
+fn the_log_says_once_a_minute_that_there_is_no_room() {
+    let time = Time::default();
+    let ticks = time.clone();
+    let ticks = Arc::new(move || Duration::from_millis(ticks.0.load(Ordering::Relaxed)));
+    let full = Box::new(Fixed {
+        resident: 0,
+        free: 0,
+    });
+    let guard = Arc::new(Guard::with_ticks(Config::default(), Some(full), ticks));
+    let ticket = guard.connect(Peer::Unix).unwrap();
+    let log = Logged::start();
+    for minute in 1..4 {
+        for _ in 0..300 {
+            assert!(ticket.mail().is_err());
+        }
+        assert_eq!(log.count("no room for new mail"), minute);
+        time.pass(60 * SECOND);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod acme;
 mod certificates;
+mod descriptors;
 mod imap;
 mod metrics;
 mod tls;

@@ -4,6 +4,7 @@ mod abuse;
 mod client;
 mod corpus;
 mod fetch;
+mod limits;
 mod mailboxes;
 mod messages;
 mod news;
@@ -23,6 +24,8 @@ use tokio_util::task::TaskTracker;
 use wasmilter::auth::{self, Directory};
 use wasmilter::mail::{Address, SystemClock};
 use wasmilter::mailbox::{Config, Mailboxes};
+use wasmilter::metrics;
+use wasmilter::net::guard::{self, Guard};
 use wasmilter::net::{Stream, Tls};
 use wasmilter::store::{self, AccountId, SqliteStore, Store};
 
@@ -45,6 +48,10 @@ impl Server {
 
     /// Passwords are taken without TLS, if `change` doesn't say otherwise.
     async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::guarded(change, Guard::new(guard::Config::default(), None)).await
+    }
+
+    async fn guarded(change: impl FnOnce(&mut Config), guard: Guard) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = store::Config::new(directory.path().join("data"));
         let store = Arc::new(SqliteStore::open_exclusive(store).unwrap());
@@ -61,12 +68,13 @@ impl Server {
             ..Config::new("mx.example.test", store.staging().to_owned())
         };
         change(&mut config);
-        let mailboxes = Arc::new(Mailboxes::new(
+        let mailboxes = Mailboxes::new(
             config,
             store.clone(),
             Arc::new(Directory::new(users, store.clone())),
             Arc::new(SystemClock),
-        ));
+        );
+        let mailboxes = Arc::new(mailboxes.guarded(Arc::new(guard), metrics::Imap::default()));
         let tls = Tls::self_signed("mx.example.test", directory.path()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

@@ -1,5 +1,6 @@
 //! Messages that go on to a next hop: one that a test scripts, Postfix and Exim in both ways, and Dovecot.
 
+mod circle;
 mod dovecot;
 mod exim;
 pub mod exim_rig;
