@@ -21,6 +21,7 @@ mod kit;
 mod milter;
 mod nexthop;
 mod plugins;
+mod private;
 mod quarantine;
 mod rspamd;
 mod smtp;
