@@ -12,6 +12,7 @@ mod cli;
 mod control;
 mod corpus;
 mod crash;
+mod demo;
 mod front;
 mod grants;
 mod hooks;
