@@ -16,6 +16,7 @@ mod demo;
 mod front;
 mod grants;
 mod hooks;
+mod idn;
 mod imap;
 mod imports;
 mod kit;

@@ -4,6 +4,7 @@ mod abuse;
 mod client;
 mod corpus;
 mod fetch;
+mod listeners;
 mod mailboxes;
 mod messages;
 mod news;
