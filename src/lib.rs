@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod milter;
 pub mod net;
 pub mod plugin;
+mod private;
 pub mod proto;
 pub mod store;
 pub mod verify;

@@ -5,6 +5,7 @@ use crate::config::{Config, ConfigError, Listener, PathAt, TlsFiles, TlsMode};
 use crate::metrics::{self, Registry};
 use crate::net::acme::{Acme, Answers};
 use crate::net::{Asked, Authorities, Certificates, Origin, Pair, Tls, TlsError, acme};
+use crate::private;
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -124,13 +125,16 @@ fn acme(
         return Ok(None);
     };
     let authorities = acme.ca_file.as_ref().map(|path| authorities(config, path));
+    let state = config.data_dir.join(ACME);
+    private::directory(&state)
+        .map_err(|error| ConfigError::general(format!("{}: {error}", state.display())))?;
     let ordering = acme::Config {
         directory_url: acme.directory_url.clone(),
         contact: acme.contact.clone(),
         domains: acme.domains.clone(),
         challenge: acme.challenge,
         authorities: authorities.transpose()?,
-        state: config.data_dir.join(ACME),
+        state,
     };
     let (certificates, answers) = (certificates.clone(), answers.clone());
     Ok(Some(Acme::new(

@@ -7,7 +7,8 @@ use crate::ingress::smtp::TlsUse;
 use crate::mailbox::Mailboxes;
 use crate::metrics::Registry;
 use crate::net::acme::Answers;
-use crate::net::{Access, Endpoint, Limits, Listener, Proxies, Tls, Workers};
+use crate::net::{Access, BindError, Endpoint, Limits, Listener, Proxies, Tls, Workers};
+use std::io::ErrorKind;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -48,11 +49,10 @@ pub async fn bind(
         let socket = Listener::bind_for(&endpoint, &listener.access)
             .await
             .map_err(|error| {
-                config.source.error(
-                    listener.span.clone(),
-                    error.to_string(),
-                    "stop what has it, or choose another address",
-                )
+                let help = help(&error, &endpoint);
+                config
+                    .source
+                    .error(listener.span.clone(), error.to_string(), help)
             })?;
         let socket = socket.counted(metrics.connections(listener.protocol.name()));
         bound.push(Bound {
@@ -64,6 +64,31 @@ pub async fn bind(
         });
     }
     Ok(bound)
+}
+
+/// What to do about a socket that could not be had.
+fn help(error: &BindError, endpoint: &Endpoint) -> String {
+    let directory = match endpoint {
+        Endpoint::Unix(path) => path.parent().unwrap_or(path).display().to_string(),
+        Endpoint::Tcp(_) => String::new(),
+    };
+    match (error, endpoint) {
+        (BindError::InUse(_), _) => "stop what has it, or choose another address".to_owned(),
+        (BindError::NotASocket(_), _) => "remove it, or choose another path".to_owned(),
+        (BindError::Permission(_), Endpoint::Unix(_)) => {
+            format!("let the user that wasmilter runs as write to {directory}, and give the socket to `owner` if there is one")
+        }
+        (BindError::Permission(_), Endpoint::Tcp(_)) => "choose a port from 1024 on, or let the program have those under it: \
+             AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or setcap cap_net_bind_service=+ep"
+            .to_owned(),
+        (BindError::Other(_, error), _) => match error.kind() {
+            ErrorKind::NotFound => format!("make the directory: mkdir -p {directory}"),
+            ErrorKind::AddrNotAvailable => {
+                "choose an address of this machine, or 0.0.0.0 or [::] for all of them".to_owned()
+            }
+            _ => String::new(),
+        },
+    }
 }
 
 /// The socket for commands; in a data directory that no other server has.
@@ -197,4 +222,29 @@ pub async fn serve_http(
             admin::serve(stream, routes.clone(), token.clone())
         })
         .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_has_its_remedy() {
+        let help = |address: &str, error: &dyn Fn(Endpoint) -> BindError| {
+            let endpoint: Endpoint = address.parse().unwrap();
+            help(&error(endpoint.clone()), &endpoint)
+        };
+        let used = help("[::]:25", &BindError::InUse);
+        assert!(used.contains("stop what has it"), "{used}");
+        let port = help("[::]:25", &BindError::Permission);
+        assert!(port.contains("CAP_NET_BIND_SERVICE"), "{port}");
+        let path = help("unix:/run/w/s", &BindError::Permission);
+        assert!(path.contains("write to /run/w,"), "{path}");
+        let missing = |endpoint| BindError::Other(endpoint, ErrorKind::NotFound.into());
+        let missing = help("unix:/run/w/s", &missing);
+        assert_eq!(missing, "make the directory: mkdir -p /run/w");
+        let foreign = |endpoint| BindError::Other(endpoint, ErrorKind::AddrNotAvailable.into());
+        let foreign = help("192.0.2.1:25", &foreign);
+        assert!(foreign.contains("an address of this machine"), "{foreign}");
+    }
 }

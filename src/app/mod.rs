@@ -15,7 +15,7 @@ use crate::dns::Resolver;
 use crate::ingress;
 use crate::kv::Database;
 use crate::mail::{Clock, SystemClock};
-use crate::mailbox::{self, Mailboxes};
+use crate::mailbox::{self, Mailboxes, Recent};
 use crate::metrics::Registry;
 use crate::milter::{Milter, MilterStatus};
 use crate::net::guard::{self, Guard, System};
@@ -91,9 +91,14 @@ pub fn plugin_state(config: &Config) -> std::path::PathBuf {
     config.data_dir.join(PLUGIN_STATE)
 }
 
-/// The store beside a running server, for commands.
+/// The store beside a running server, for commands. Made if it is not there.
 pub fn open_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
     SqliteStore::open(store::Config::new(&config.data_dir))
+}
+
+/// The same for commands that have nothing to say of a new one.
+pub fn existing_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
+    SqliteStore::open_existing(store::Config::new(&config.data_dir))
 }
 
 impl App {
@@ -195,6 +200,7 @@ impl App {
             hops,
             guard: guard(config, &config.limits.guard, &metrics, "smtp"),
             imap_guard: guard(config, &config.limits.imap, &metrics, "imap"),
+            recent: Arc::default(),
             metrics,
         };
         app.serve_commands(config, commands, &services);
@@ -244,11 +250,7 @@ impl App {
                             _ => Dialect::Smtp,
                         },
                         hostname: config.hostname.clone(),
-                        postmaster_domain: config
-                            .domains
-                            .first()
-                            .unwrap_or(&config.hostname)
-                            .clone(),
+                        postmaster_domain: postmaster_domain(config),
                         size: config.limits.message_size,
                         recipients: config.limits.recipients,
                         smuggling: config.limits.smuggling,
@@ -285,6 +287,7 @@ impl App {
                     Arc::clone(&services.clock),
                 )
                 .telling(services.acceptor.moves())
+                .sharing(Arc::clone(&services.recent))
                 .guarded(Arc::clone(&services.imap_guard), services.metrics.imap());
                 let tls = services.tls.of(&bound.config);
                 let proxies = listen::proxies(config, &bound.config);
@@ -401,7 +404,14 @@ struct Services {
     hops: Option<Arc<dyn NextHops>>,
     guard: Arc<Guard>,
     imap_guard: Arc<Guard>,
+    recent: Arc<Recent>,
     metrics: Registry,
+}
+
+/// In A-labels (RFC 5890 §2.3.2.1): `RCPT TO:<Postmaster>` needs no SMTPUTF8.
+fn postmaster_domain(config: &Config) -> String {
+    let domain = config.domains.first().unwrap_or(&config.hostname);
+    idna::domain_to_ascii(domain).unwrap_or_else(|_| domain.clone())
 }
 
 /// Who may take how much of this protocol's listeners.

@@ -56,19 +56,19 @@ impl Account {
                 println!("added {}", one.address);
             }
             Self::List(file) => {
-                let store = app::open_store(&file.load()?)?;
+                let store = app::existing_store(&file.load()?)?;
                 for account in store.accounts().await? {
                     println!("{}", account.login);
                 }
             }
             Self::Passwd(one) => {
-                let store = app::open_store(&one.file.load()?)?;
+                let store = app::existing_store(&one.file.load()?)?;
                 let hash = auth::hash(&password()?)?;
                 store.set_password(&one.address, &hash).await?;
                 println!("changed the password of {}", one.address);
             }
             Self::Remove(one) => {
-                let store = app::open_store(&one.file.load()?)?;
+                let store = app::existing_store(&one.file.load()?)?;
                 store.remove_account(&one.address).await?;
                 println!("removed {} and its mail", one.address);
             }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
-    super::log::start("info");
+    super::log::start("info")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
     let app = App::start(config, Some(Compiler::this_program())).await?;
     let mut out = std::io::stdout().lock();

@@ -112,17 +112,13 @@ pub struct Dns {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Authentication {
-    #[serde(default)]
-    pub enabled: bool,
+    pub enabled: Option<bool>,
     // Moved to [dns]; kept so that the error can say so.
     pub dns_servers: Option<Spanned<toml::Value>>,
     pub dns_timeout_ms: Option<Spanned<toml::Value>>,
-    #[serde(default)]
-    pub spf: Action,
-    #[serde(default)]
-    pub dkim: Action,
-    #[serde(default)]
-    pub dmarc: Action,
+    pub spf: Option<Spanned<Action>>,
+    pub dkim: Option<Spanned<Action>>,
+    pub dmarc: Option<Spanned<Action>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -205,6 +205,18 @@ fn listener(
             "remove the line; it is for imap",
         ));
     }
+    let takes_passwords = tls != TlsMode::None
+        || raw
+            .allow_plaintext_auth
+            .as_ref()
+            .is_some_and(|flag| *flag.get_ref());
+    if protocol == Protocol::Imap && !takes_passwords {
+        return Err(source.error(
+            raw.tls.as_ref().map_or(raw.address.span(), Spanned::span),
+            "nobody could log in: passwords are not taken without TLS",
+            "set tls = \"starttls\" or \"implicit\"; on a loopback address, or behind a proxy that does TLS, allow-plaintext-auth = true",
+        ));
+    }
     if let Some(flag) = raw.proxy_protocol.as_ref().filter(|flag| *flag.get_ref()) {
         if !matches!(protocol, Protocol::Smtp | Protocol::Lmtp | Protocol::Imap) {
             return Err(source.error(
@@ -427,13 +439,27 @@ fn authentication(
             ));
         }
     }
-    Ok(raw.enabled.then_some(Authentication {
-        policy: verify::Policy {
-            spf: raw.spf,
-            dkim: raw.dkim,
-            dmarc: raw.dmarc,
-        },
-    }))
+    let vain = [&raw.spf, &raw.dkim, &raw.dmarc]
+        .into_iter()
+        .flatten()
+        .find(|action| *action.get_ref() != verify::Action::None)
+        .map(Spanned::span);
+    // Where it says `enabled = false` they are for later.
+    if let (Some(span), None) = (vain, raw.enabled) {
+        return Err(source.error(
+            span,
+            "senders are not checked, so this would never happen",
+            "add enabled = true to [authentication]",
+        ));
+    }
+    let action = |written: Option<Spanned<_>>| written.map(Spanned::into_inner).unwrap_or_default();
+    let policy = verify::Policy {
+        spf: action(raw.spf),
+        dkim: action(raw.dkim),
+        dmarc: action(raw.dmarc),
+    };
+    let enabled = raw.enabled.unwrap_or_default();
+    Ok(enabled.then_some(Authentication { policy }))
 }
 
 /// IP or IP:PORT.

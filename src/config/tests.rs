@@ -20,6 +20,8 @@ fn the_least_configuration_has_defaults() {
 #[test]
 fn senders_are_checked_only_where_that_is_asked_for() {
     assert!(parse(LEAST).unwrap().authentication.is_none());
+    let later = format!("{LEAST}[authentication]\nenabled = false\nspf = \"reject\"\n");
+    assert!(parse(&later).unwrap().authentication.is_none());
     let text = format!(
         "{LEAST}[dns]\nservers = [\"192.0.2.53\", \"[::1]:5353\"]\n[authentication]\nenabled = true\ndmarc = \"reject\"\n"
     );
@@ -142,6 +144,16 @@ fn errors_point_at_the_line() {
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\nspf = \"ban\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
             "unknown variant `ban`",
             "wasmilter.toml:4:7",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[authentication]\ndkim = \"none\"\nspf = \"reject\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
+            "add enabled = true to [authentication]",
+            "wasmilter.toml:5:7",
+        ),
+        (
+            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[[listener]]\nprotocol = \"imap\"\naddress = \"127.0.0.1:1\"\ntls = \"none\"\nallow-plaintext-auth = false\n",
+            "nobody could log in",
+            "wasmilter.toml:6:7",
         ),
         (
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[limits]\nmessage-size = \"1 KiB\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",

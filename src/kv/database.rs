@@ -4,6 +4,7 @@
 use super::desk::{Desk, Entry, Range, Wake, connect};
 use super::{Kv, KvError, MAX_SCAN, MAX_SCAN_OCTETS, check_key, check_value};
 use crate::mail::{Clock, SystemClock};
+use crate::private;
 use rusqlite::Connection;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,7 @@ impl Database {
         };
         let failed =
             |error: &dyn std::fmt::Display| KvError::Failed(format!("{}: {error}", path.display()));
+        private::database(path).map_err(|error| failed(&error))?;
         let connection = connect(path).map_err(|error| failed(&error))?;
         let checkpointer = Connection::open(path).map_err(|error| failed(&error))?;
         let mut log = path.as_os_str().to_owned();

@@ -88,9 +88,14 @@ async fn prepare(
 async fn receive(context: &mut Context<'_>) -> Result<Result<Content, Reply>, End> {
     let mut builder = Some(ContentBuilder::new(&context.config().staging, IN_MEMORY));
     let mut failure = None;
+    let mut has_nul = false;
     loop {
         let deadline = context.deadline();
         match context.connection.next(Expect::Command, deadline).await? {
+            Event::Octets(octets) if memchr::memchr(0, &octets).is_some() => {
+                has_nul = true;
+                builder = None;
+            }
             Event::Octets(octets) => {
                 // What follows a failure is still to be read: it is the message, not a command.
                 if let Some(open) = &mut builder
@@ -105,6 +110,10 @@ async fn receive(context: &mut Context<'_>) -> Result<Result<Content, Reply>, En
             Event::Fatal(reason) => return Err(End::Bye(Reply::bye(reason))),
             _ => return Ok(Err(Reply::bad("The message was expected"))),
         }
+    }
+    // RFC 3501 §9 CHAR8: no client can be sent one in a literal.
+    if has_nul {
+        return Ok(Err(Reply::no("A message has no NUL in it").code("CANNOT")));
     }
     let content = match (builder, failure) {
         (Some(builder), None) => builder.finish(),

@@ -12,6 +12,20 @@ pub(super) fn not_now() -> Reply {
     Reply::bad("This command is not for now: log in, or select a mailbox, first")
 }
 
+/// What imap-codec reads of extensions that are not advertised (RFC 3501 §6.5.1).
+fn is_of_no_use(body: &CommandBody<'_>) -> bool {
+    use CommandBody as C;
+    matches!(
+        body,
+        C::Compress { .. }
+            | C::Sort { .. }
+            | C::Thread { .. }
+            | C::GetQuota { .. }
+            | C::GetQuotaRoot { .. }
+            | C::SetQuota { .. }
+    )
+}
+
 /// Commands of any state, and of the state before the login.
 pub(super) async fn command(
     context: &mut Context<'_>,
@@ -21,6 +35,9 @@ pub(super) async fn command(
 ) -> Result<(State, Reply), End> {
     use CommandBody as C;
     Ok(match (state, body) {
+        (state, body) if is_of_no_use(&body) => {
+            (state, Reply::bad("This server has no such command"))
+        }
         (state, C::Capability) => {
             let reply = capability::capability(context, state.is_authenticated());
             (state, reply)

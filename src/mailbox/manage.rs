@@ -13,7 +13,8 @@ pub(super) fn name_of(name: &Named<'_>) -> Result<MailboxName, Reply> {
         Named::Inbox => Ok(MailboxName::inbox()),
         Named::Other(other) => {
             let decoded = decode_mailbox(other.as_ref()).ok_or_else(|| {
-                Reply::no("The name is not in modified UTF-7 (RFC 3501 §5.1.3)").code("CANNOT")
+                Reply::no("The name is not in modified UTF-7 (RFC 3501 section 5.1.3)")
+                    .code("CANNOT")
             })?;
             MailboxName::new(&decoded).map_err(|error| Reply::no(error.to_string()).code("CANNOT"))
         }

@@ -27,6 +27,7 @@ use crate::net::guard::{self, Guard, Ticket};
 use crate::net::{Stream, Tls};
 use crate::proto::imap::Reply;
 use crate::store::{Store, StoreError};
+pub use select::Recent;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,7 +79,7 @@ pub struct Mailboxes {
     store: Arc<dyn Store>,
     directory: Arc<Directory>,
     clock: Arc<dyn Clock>,
-    recent: select::Recent,
+    recent: Arc<Recent>,
     /// Who wants to know what people do with their mail.
     moves: Option<Moves>,
     guard: Arc<Guard>,
@@ -97,7 +98,7 @@ impl Mailboxes {
             store,
             directory,
             clock,
-            recent: select::Recent::default(),
+            recent: Arc::default(),
             moves: None,
             guard: Arc::new(Guard::new(guard::Config::default(), None)),
             meter: metrics::Imap::default(),
@@ -110,6 +111,11 @@ impl Mailboxes {
             moves: Some(moves),
             ..self
         }
+    }
+
+    /// What is recent is so for one session of all those listeners that share this (RFC 3501 §2.3.2).
+    pub fn sharing(self, recent: Arc<Recent>) -> Self {
+        Self { recent, ..self }
     }
 
     /// With limits for its clients, counting.

@@ -16,13 +16,13 @@ use std::sync::{Mutex, PoisonError};
 /// From which UID on messages are recent in each mailbox: those that no session was told of. Kept in memory: after a start all are, as
 /// RFC 3501 §2.3.2 says for a server that can't know.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub struct Recent {
     from: Mutex<HashMap<MailboxId, u32>>,
 }
 
 impl Recent {
     /// From here on messages are recent for who asks. Unless it only looks, they are for nobody else, up to `uid_next`.
-    pub fn from(&self, mailbox: MailboxId, uid_next: u32, only_looks: bool) -> u32 {
+    pub(super) fn from(&self, mailbox: MailboxId, uid_next: u32, only_looks: bool) -> u32 {
         let mut from = self.from.lock().unwrap_or_else(PoisonError::into_inner);
         let known = from.get(&mailbox).copied().unwrap_or(1);
         if !only_looks {

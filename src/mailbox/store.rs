@@ -29,7 +29,9 @@ pub(super) fn flags_of(given: &[Flag<'_>]) -> Result<Flags, Reply> {
         match flag {
             Flag::Extension(_) if text.eq_ignore_ascii_case("\\Recent") => {}
             Flag::Extension(_) => {
-                return Err(Reply::bad("There is no such system flag (RFC 3501 §2.3.2)"));
+                return Err(Reply::bad(
+                    "There is no such system flag (RFC 3501 section 2.3.2)",
+                ));
             }
             Flag::Keyword(_) if text.len() > KEYWORD_LENGTH_MAX => {
                 return Err(Reply::no("The keyword is too long").code("LIMIT"));

@@ -5,9 +5,9 @@ use super::component::LoadError;
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::limits::Limits;
+use crate::private;
 use rustix::process::nice;
 use std::ffi::OsString;
-use std::fs;
 use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
@@ -65,7 +65,7 @@ impl Apart {
             return Err(LoadError::Compile(said.to_owned()));
         }
         // Without the mark it is compiled again at the next start, which finds it in the cache.
-        let marked = fs::create_dir_all(&self.known).and_then(|()| fs::write(&mark, ""));
+        let marked = private::directory(&self.known).and_then(|()| private::write(&mark, b""));
         if let Err(error) = marked {
             tracing::warn!("{}: {error}", mark.display());
         }

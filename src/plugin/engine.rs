@@ -2,6 +2,7 @@
 //! Knows nothing of the contract.
 
 use super::limits::Limits;
+use crate::private;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
@@ -148,7 +149,8 @@ fn pool(engine: &EngineConfig) -> PoolingAllocationConfig {
 }
 
 fn open_cache(directory: &Path) -> Option<Cache> {
-    let opened = std::path::absolute(directory)
+    let opened = private::directory(directory)
+        .and_then(|()| std::path::absolute(directory))
         .map_err(wasmtime::Error::from)
         .and_then(|directory| {
             let mut config = CacheConfig::new();

@@ -3,6 +3,7 @@
 
 use super::digest::Digest;
 use super::loader::{self, Files};
+use crate::private;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -94,9 +95,9 @@ impl History {
             if aside.exists() {
                 fs::remove_dir_all(&aside)?;
             }
-            fs::create_dir_all(&aside)?;
-            fs::write(aside.join(loader::MANIFEST), &files.manifest)?;
-            fs::write(aside.join(WASM), &files.bytes)?;
+            private::directory(&aside)?;
+            private::write(&aside.join(loader::MANIFEST), files.manifest.as_bytes())?;
+            private::write(&aside.join(WASM), &files.bytes)?;
             write_note(&aside, &version)?;
             if folder.exists() {
                 fs::remove_dir_all(&folder)?;

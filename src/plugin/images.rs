@@ -3,6 +3,7 @@
 
 use super::digest::Digest;
 use super::state::Profile;
+use crate::private;
 use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{self, Write};
@@ -69,7 +70,7 @@ impl Images {
     }
 
     pub fn put(&self, key: Digest, kept: &Kept) -> io::Result<()> {
-        fs::create_dir_all(&self.directory)?;
+        private::directory(&self.directory)?;
         let (tag, octets) = match kept {
             Kept::Image(image) => (IMAGE, &image[..]),
             Kept::Each(why) => (EACH, why.as_bytes()),

@@ -2,6 +2,7 @@
 
 use super::digest::Digest;
 use super::loader;
+use crate::private;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,7 +51,7 @@ impl Pins {
 
     pub fn write(&self, pinned: &Pinned) -> io::Result<()> {
         if let Some(directory) = self.path.parent() {
-            std::fs::create_dir_all(directory)?;
+            private::directory(directory)?;
         }
         loader::write_whole(&self.path, &serde_json::to_vec_pretty(pinned)?)
     }

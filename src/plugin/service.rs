@@ -19,6 +19,7 @@ use super::probation::ProbationConfig;
 use super::services::Services;
 use super::{versions, watch};
 use crate::metrics::Versions;
+use crate::private;
 use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -204,6 +205,9 @@ impl Host {
                     path: config.directory.clone(),
                     error: io::Error::other(error),
                 })??;
+        if let Some(state) = &config.state {
+            private::close(state);
+        }
         let state = |name: &str| config.state.as_ref().map(|state| state.join(name));
         runtime.breaker = config.breaker;
         runtime.images = state("images").map(Images::new);

@@ -185,3 +185,57 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     assert_eq!(output.status.code(), Some(141));
     assert_eq!(stderr(&output), "");
 }
+
+#[test]
+fn what_keeps_a_listener_from_its_address_has_a_remedy() {
+    for (address, remedy) in [
+        ("unix:/nonexistent/w.sock", "mkdir -p /nonexistent"),
+        ("192.0.2.1:2525", "an address of this machine"),
+        ("unix:/dev/null", "remove it, or choose another path"),
+    ] {
+        let listener = format!("[[listener]]\nprotocol = \"lmtp\"\naddress = \"{address}\"\n");
+        let expected = ["wasmilter.toml:5:11", remedy];
+        refused(&format!("{HEAD}{listener}"), &["serve"], &expected);
+    }
+}
+
+#[test]
+fn a_mistyped_data_directory_is_no_empty_store() {
+    let home = tempfile::tempdir().unwrap();
+    support::config(home.path(), "");
+    let file = home.path().join("wasmilter.toml");
+    for command in [
+        &["account", "list"][..],
+        &["account", "passwd", ALICE],
+        &["account", "remove", ALICE],
+        &["explain", "1"],
+        &["quarantine", "list"],
+        &["plugin", "diff", "rewrite"],
+    ] {
+        let arguments = [command, &["--config", file.to_str().unwrap()]].concat();
+        let output = run(&arguments, "secret\n");
+        assert_eq!(output.status.code(), Some(1), "{command:?}");
+        let said = stderr(&output);
+        assert!(said.contains("is data-dir right?"), "{command:?}: {said}");
+    }
+    assert!(!home.path().join("data").exists());
+}
+
+#[test]
+fn a_log_level_that_makes_no_sense_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    support::config(home.path(), "");
+    let output = crate::support::process::wasmilter()
+        .args(["serve", "--config"])
+        .arg(home.path().join("wasmilter.toml"))
+        .env("WASMILTER_LOG", "info,wasmilter=loud")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("WASMILTER_LOG"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!home.path().join("data").exists(), "nothing was started");
+}

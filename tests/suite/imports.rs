@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 /// From the bottom up. Modules on one line don't use each other.
 const LAYERS: &[&[&str]] = &[
-    &["allocator", "mail", "metrics"],
+    &["allocator", "mail", "metrics", "private"],
     &["proto"],
     &["net", "dns", "kv", "store", "queue"],
     &["plugin"],

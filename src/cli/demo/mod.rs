@@ -3,6 +3,7 @@
 mod client;
 mod flow;
 mod samples;
+mod signals;
 mod stage;
 
 use crate::mail::{Disposition, Journal};
@@ -10,6 +11,7 @@ use crate::store::Store;
 use clap::Args;
 use client::Client;
 use samples::Sample;
+use signals::Signals;
 use stage::Stage;
 use std::process::ExitCode;
 
@@ -22,8 +24,26 @@ pub struct Demo {
 
 impl Demo {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        super::log::start("error");
+        super::log::start("error")?;
+        let mut signals = Signals::watch()?;
+        // Not cut short: processes that compile would write to the directory when it is gone.
         let stage = Stage::set().await?;
+        let fine = tokio::select! {
+            shown = self.show(&stage) => Some(shown?),
+            () = signals.next() => None,
+        };
+        if fine.is_some() && !self.exit {
+            signals.next().await;
+        }
+        stage.app.stop().await;
+        Ok(match fine {
+            Some(true) => ExitCode::SUCCESS,
+            Some(false) | None => ExitCode::FAILURE,
+        })
+    }
+
+    /// Whether every message ended where it should.
+    async fn show(&self, stage: &Stage) -> anyhow::Result<bool> {
         println!("{}", stage.introduction());
 
         let samples = samples::all()?;
@@ -60,7 +80,7 @@ impl Demo {
             }
         }
 
-        let swap = flow::run(&stage).await?;
+        let swap = flow::run(stage).await?;
         println!("\n{swap}");
         if wrong == 0 {
             println!(
@@ -74,17 +94,9 @@ impl Demo {
             );
         }
         if !self.exit {
-            println!("\n{}", stage.how_to_use(&last_id(&stage, &samples).await));
-            tokio::signal::ctrl_c().await?;
-            println!();
+            println!("\n{}", stage.how_to_use(&last_id(stage, &samples).await));
         }
-        stage.app.stop().await;
-        let fine = wrong == 0 && swap.is_right();
-        Ok(if fine {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        })
+        Ok(wrong == 0 && swap.is_right())
     }
 }
 

@@ -119,7 +119,7 @@ reject = 15.0
   send a message
     swaks --server {smtp} --from {bob} --to {alice} --header "Subject: hello"
   read the mailbox
-    curl --user {alice}:{PASSWORD} imap://{imap}/INBOX -X "FETCH 1:* (FLAGS ENVELOPE)"
+    curl --user {alice}:{PASSWORD} imap://{imap}/INBOX -X "FETCH 1:20 (FLAGS ENVELOPE)"
     mutt -f imap://{user}:{PASSWORD}@{imap}/INBOX
   with Thunderbird
     incoming: IMAP, server 127.0.0.1, port {imap_port}, connection security none, normal password

@@ -30,7 +30,7 @@ pub struct Explain {
 impl Explain {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.file.load()?;
-        let store = app::open_store(&config)?;
+        let store = app::existing_store(&config)?;
         let journal = store.journal(&self.id).await?.with_context(|| {
             format!(
                 "no transaction or message {:?} in {}",

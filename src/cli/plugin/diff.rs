@@ -30,7 +30,7 @@ pub struct Diff {
 impl Diff {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.file.load()?;
-        let store = app::open_store(&config)?;
+        let store = app::existing_store(&config)?;
         let mut last = since::first(since::time(self.since)?).as_str().to_owned();
         let mut diff = Found::default();
         loop {

@@ -121,7 +121,7 @@ impl Replay {
     }
 
     async fn table(&self, config: &Config, replay: &kit::Replay) -> anyhow::Result<Table> {
-        let store = app::open_store(config)?;
+        let store = app::existing_store(config)?;
         let begin = since::time(self.since)?;
         let originals = {
             let _shown = Progress::waiting("looking for the messages that are still there");

@@ -51,7 +51,7 @@ fn since(text: &str) -> Result<Timestamp, String> {
 
 impl List {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let store = app::open_store(&self.file.load()?)?;
+        let store = app::existing_store(&self.file.load()?)?;
         let mut entries = store.quarantined().await?;
         let all = entries.len();
         entries.retain(|entry| self.wants(entry));

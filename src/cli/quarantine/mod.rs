@@ -45,7 +45,7 @@ impl Quarantine {
 
 impl Delete {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let store = app::open_store(&self.file.load()?)?;
+        let store = app::existing_store(&self.file.load()?)?;
         let mut code = ExitCode::SUCCESS;
         for id in self.ids {
             match store.delete_held(id, Timestamp::now()).await {

@@ -28,7 +28,7 @@ pub struct Show {
 
 impl Show {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let store = app::open_store(&self.file.load()?)?;
+        let store = app::existing_store(&self.file.load()?)?;
         let (entry, held, content) = store.held(self.id).await?;
         if self.raw {
             let mut out = std::io::stdout().lock();

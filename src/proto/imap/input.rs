@@ -1,6 +1,7 @@
 //! What a client sends, as events: commands with their literals, and the message of APPEND in pieces, never whole.
 //! Decides nothing about sessions: who may send what, and when, is the caller's part.
 
+use super::nesting;
 use bytes::{Bytes, BytesMut};
 use imap_codec::CommandCodec;
 use imap_codec::decode::Decoder;
@@ -327,6 +328,11 @@ impl Input {
         let command = std::mem::take(&mut self.command);
         match CommandCodec::default().decode_static(&command) {
             Ok(([], command)) => Event::Command(Box::new(command)),
+            _ if nesting::is_too_deep(&command) => Event::Invalid(Invalid {
+                tag: tag(&command),
+                reason: "the search keys are too deeply nested: eight levels of NOT, OR and parentheses are taken",
+                too_large: true,
+            }),
             _ => Event::Invalid(Invalid {
                 tag: tag(&command),
                 reason: complaint(&command),
@@ -369,7 +375,7 @@ fn tag(line: &[u8]) -> Option<String> {
 
 /// What to say of a command that could not be read. Nothing of it is repeated: it may hold a password.
 fn complaint(line: &[u8]) -> &'static str {
-    const KNOWN: [&str; 36] = [
+    const KNOWN: [&str; 31] = [
         "APPEND",
         "AUTHENTICATE",
         "CAPABILITY",
@@ -401,11 +407,6 @@ fn complaint(line: &[u8]) -> &'static str {
         "UID",
         "UNSELECT",
         "UNSUBSCRIBE",
-        "SORT",
-        "THREAD",
-        "GETQUOTA",
-        "GETQUOTAROOT",
-        "SETQUOTA",
     ];
     if !line.ends_with(b"\r\n") {
         return "a line ends with CR and LF";
@@ -423,9 +424,9 @@ fn complaint(line: &[u8]) -> &'static str {
         .iter()
         .any(|known| name.eq_ignore_ascii_case(known.as_bytes()))
     {
-        "the arguments are not right (RFC 3501 §9)"
+        "the arguments are not right (RFC 3501 section 9)"
     } else {
-        "unknown command"
+        "this server has no such command"
     }
 }
 

@@ -5,6 +5,7 @@ mod address;
 mod encode;
 mod envelope;
 mod input;
+mod nesting;
 mod pattern;
 mod response;
 pub mod section;

@@ -9,6 +9,7 @@ use super::shelves::{InFile, Part, Shelves, remove_file};
 use super::sweeper::Sweeper;
 use super::writer::{Change, When};
 use crate::mail::Content;
+use crate::private;
 use crate::store::StoreError;
 use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -136,7 +137,7 @@ impl Blobs {
                 return file.sync_all();
             }
         }
-        let mut copy = File::create_new(path)?;
+        let mut copy = private::create_new(path)?;
         if let Some((from, _)) = content.in_file() {
             io::copy(&mut File::open(from)?, &mut copy)?;
         } else if let Some(octets) = content.in_memory() {

@@ -3,8 +3,9 @@
 
 use super::io_error;
 use super::roster::Roster;
+use crate::private;
 use crate::store::StoreError;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,9 +32,15 @@ pub struct Opening {
 
 impl Directory {
     pub fn open(path: &Path, usage: Use) -> Result<(Self, Opening), StoreError> {
-        for directory in [path, &path.join("blobs"), &path.join("staging")] {
-            fs::create_dir_all(directory).map_err(|error| io_error(directory, &error))?;
+        let made = |directory: &Path| {
+            private::directory(directory).map_err(|error| io_error(directory, &error))
+        };
+        // One that is there may hold what others use too, such as sockets.
+        if !path.is_dir() {
+            made(path)?;
         }
+        made(&path.join("blobs"))?;
+        made(&path.join("staging"))?;
         let opening = lock_file(path, "lock.open")?;
         opening.lock().map_err(|error| io_error(path, &error))?;
         let server = match usage {
@@ -72,12 +79,12 @@ impl Directory {
     }
 
     pub fn index(&self) -> PathBuf {
-        self.path.join("index.sqlite")
+        index_in(&self.path)
     }
 
     pub fn roster(&self) -> Result<Roster, StoreError> {
         let path = self.path.join("accounts.changes");
-        let file = OpenOptions::new().create(true).append(true).open(&path);
+        let file = private::options().create(true).append(true).open(&path);
         let file = file.map_err(|error| io_error(&path, &error))?;
         Ok(Roster::new(file, path))
     }
@@ -91,9 +98,15 @@ impl Directory {
     }
 }
 
+pub fn index_in(directory: &Path) -> PathBuf {
+    directory.join("index.sqlite")
+}
+
 fn lock_file(directory: &Path, name: &str) -> Result<File, StoreError> {
     let path = directory.join(name);
-    OpenOptions::new()
+    // Whoever can read it could hold the lock.
+    private::close(&path);
+    private::options()
         .create(true)
         .truncate(false)
         .write(true)

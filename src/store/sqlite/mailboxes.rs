@@ -45,7 +45,11 @@ pub fn require(
     account: AccountId,
     name: &MailboxName,
 ) -> Result<Mailbox, StoreError> {
-    find(index, account, name)?.ok_or_else(|| StoreError::NotFound(format!("the mailbox {name}")))
+    find(index, account, name)?.ok_or_else(|| missing(name))
+}
+
+fn missing(name: &MailboxName) -> StoreError {
+    StoreError::NotFound(format!("the mailbox {name}"))
 }
 
 /// With the account that it belongs to.
@@ -181,15 +185,15 @@ pub fn rename(
     from: &MailboxName,
     to: &MailboxName,
 ) -> Result<(), StoreError> {
-    let mailbox = require(change.index, account, from)?;
     if find(change.index, account, to)?.is_some() {
         return Err(exists(to));
     }
-    change.touch(account);
     if from.is_inbox() {
         // RFC 3501 §6.3.5: what is below INBOX stays where it is.
+        let inbox = require(change.index, account, from)?;
         let target = create(change, account, to)?;
-        return messages::move_all(change, mailbox.id, target);
+        change.touch(account);
+        return messages::move_all(change, inbox.id, target);
     }
     let below = format!("{from}{}", MailboxName::SEPARATOR);
     if to.as_str().starts_with(&below) {
@@ -197,7 +201,11 @@ pub fn rename(
             "{from} cannot be moved below itself"
         )));
     }
-    let mut renamed = vec![(mailbox.id, to.clone())];
+    // A name that is only a level of the tree is renamed too, by those below it.
+    let mut renamed = Vec::new();
+    if let Some(mailbox) = find(change.index, account, from)? {
+        renamed.push((mailbox.id, to.clone()));
+    }
     for child in list(change.index, account)? {
         if let Some(rest) = child.name.as_str().strip_prefix(&below) {
             let name = format!("{to}{}{rest}", MailboxName::SEPARATOR);
@@ -209,6 +217,10 @@ pub fn rename(
             renamed.push((child.id, name));
         }
     }
+    if renamed.is_empty() {
+        return Err(missing(from));
+    }
+    change.touch(account);
     make_above(change, account, to)?;
     let mut rename = change
         .index

@@ -75,6 +75,17 @@ impl SqliteStore {
         Self::open_as(config, Use::Shared)
     }
 
+    /// The same where there is one: `Refused` if not, and nothing is made.
+    pub fn open_existing(config: Config) -> Result<Self, StoreError> {
+        if !directory::index_in(&config.directory).exists() {
+            return Err(StoreError::Refused(format!(
+                "no store in {}; is data-dir right?",
+                config.directory.display()
+            )));
+        }
+        Self::open(config)
+    }
+
     /// Opens it as the one server of this directory and clears away what an interrupted one left. `Refused` if there is one already.
     pub fn open_exclusive(config: Config) -> Result<Self, StoreError> {
         Self::open_as(config, Use::Server)

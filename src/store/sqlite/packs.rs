@@ -5,6 +5,7 @@
 use super::blobs::Landing;
 use super::io_error;
 use super::shelves::{ALIGNED, InFile, Part, Shelves};
+use crate::private;
 use crate::store::StoreError;
 use bytes::Bytes;
 use std::fs::File;
@@ -146,7 +147,7 @@ impl Pack {
     fn begin(shelves: &Shelves) -> Result<Self, StoreError> {
         let make = || {
             let (name, path) = shelves.fresh()?;
-            let file = File::create_new(&path)?;
+            let file = private::create_new(&path)?;
             shelves.keep(&path)?;
             Ok(Self {
                 name,

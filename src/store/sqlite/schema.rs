@@ -1,7 +1,9 @@
 //! The tables of the index, how they come about, and how a connection to them is set up.
 //! Reads and writes no mail.
 
+use super::io_error;
 use super::log::GATHERING;
+use crate::private;
 use crate::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
@@ -136,6 +138,7 @@ const PAGE: u64 = 4096;
 
 /// The connection that writes, with the schema brought up to date.
 pub fn open(index: &Path, max_bytes: Option<u64>) -> Result<Connection, StoreError> {
+    private::database(index).map_err(|error| io_error(index, &error))?;
     let connection = Connection::open_with_flags_and_vfs(index, OpenFlags::default(), GATHERING)?;
     let mut connection = prepared(connection)?;
     connection.pragma_update(None, "journal_mode", "wal")?;

@@ -1,6 +1,7 @@
 //! The files whose names the index holds: where each stands, and the names of new ones.
 //! Does not know what is in them.
 
+use crate::private;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,7 +51,7 @@ impl Shelves {
         let name = format!("{:032x}", u128::from_be_bytes(random));
         let path = self.path(&name);
         if let Some(shelf) = path.parent().filter(|shelf| !shelf.is_dir()) {
-            fs::create_dir_all(shelf)?;
+            private::directory(shelf)?;
             File::open(&self.directory)?.sync_all()?;
         }
         Ok((name, path))

@@ -66,6 +66,13 @@ async fn mailboxes_are_made_renamed_and_deleted() {
         ("DELETE jobs", "NO [NONEXISTENT]"),
         ("DELETE INBOX", "NO [CANNOT]"),
         ("STATUS INBOX (HIGHESTMODSEQ)", "BAD"),
+        // RFC 3501 §6.3.5
+        ("CREATE foo/bar/baz", "OK"),
+        ("DELETE foo", "OK"),
+        ("RENAME foo qux", "OK"),
+        ("SELECT qux", "NO [NONEXISTENT]"),
+        ("SELECT qux/bar/baz", "OK"),
+        ("RENAME foo qux", "NO [NONEXISTENT]"),
     ] {
         let answer = client.say(command).await;
         assert!(answer.tagged.starts_with(expected), "{command}: {answer:?}");

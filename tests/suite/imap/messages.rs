@@ -136,3 +136,20 @@ async fn deleted_messages_are_expunged() {
     );
     server.finish().await;
 }
+
+/// RFC 3501 §9: a literal has no NUL.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_nul_is_refused() {
+    let server = Server::start().await;
+    let mut client = server.logged_in().await;
+    let long = format!("{MESSAGE}{}\0", "0123456789\r\n".repeat(50_000));
+    for message in ["Subject: a\0b\r\n\r\nc", &long] {
+        client.append("INBOX", message).await.is("NO [CANNOT]");
+    }
+    client.append("INBOX", MESSAGE).await.ok();
+    assert_eq!(
+        client.say("STATUS INBOX (MESSAGES)").await.ok(),
+        ["STATUS \"INBOX\" (MESSAGES 1)"]
+    );
+    server.finish().await;
+}

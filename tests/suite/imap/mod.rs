@@ -5,6 +5,7 @@ mod client;
 mod corpus;
 mod fetch;
 mod limits;
+mod listeners;
 mod mailboxes;
 mod messages;
 mod news;

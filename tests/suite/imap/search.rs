@@ -94,3 +94,14 @@ async fn every_key() {
         .is("NO [BADCHARSET");
     server.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_that_are_too_deeply_nested_are_no_syntax_error() {
+    let server = Server::start().await;
+    let mut client = server.with_mail(&[MESSAGE]).await;
+    let any_of = |most: usize| format!("SEARCH {}FROM alice", "OR FROM nobody ".repeat(most));
+    assert_eq!(client.say(any_of(8)).await.ok(), ["SEARCH 1"]);
+    client.say(any_of(9)).await.is("NO [LIMIT]");
+    client.say("UID SEARCH OR FROM nobody").await.is("BAD");
+    server.finish().await;
+}

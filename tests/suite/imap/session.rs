@@ -180,3 +180,44 @@ async fn who_says_nothing_is_sent_away() {
     assert!(client.response().await.is_none());
     server.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_refused_says_why() {
+    let server = Server::start().await;
+    let mut client = server.selected().await;
+    for (command, expected) in [
+        ("COMPRESS DEFLATE", "BAD This server has no such command"),
+        (
+            "SORT (DATE) UTF-8 ALL",
+            "BAD This server has no such command",
+        ),
+        ("GETQUOTAROOT INBOX", "BAD This server has no such command"),
+        ("SORT", "BAD this server has no such command"),
+        ("XYZZY", "BAD this server has no such command"),
+        (
+            "FETCH",
+            "BAD the arguments are not right (RFC 3501 section 9)",
+        ),
+        (
+            "SELECT \"&Jjo\"",
+            "NO [CANNOT] The name is not in modified UTF-7 (RFC 3501 section 5.1.3)",
+        ),
+        (
+            "STORE 1 FLAGS \\Odd",
+            "BAD There is no such system flag (RFC 3501 section 2.3.2)",
+        ),
+    ] {
+        client.say("NOOP").await.ok();
+        assert_eq!(client.say(command).await.tagged, expected, "{command}");
+    }
+    let mut client = server.client().await;
+    client
+        .say("COMPRESS DEFLATE")
+        .await
+        .is("BAD This server has no such command");
+    client
+        .say("SELECT INBOX")
+        .await
+        .is("BAD This command is not for now");
+    server.finish().await;
+}

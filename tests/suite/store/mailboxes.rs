@@ -106,6 +106,30 @@ pub async fn renaming_takes_along_what_is_below<B: Backend>() {
     assert_eq!(place.text(after.id, 1).await, "x");
 }
 
+/// RFC 3501 §6.3.5
+pub async fn renaming_a_level_without_a_mailbox<B: Backend>() {
+    let place = Place::<B>::new().await;
+    create(&place, &["a/b/c", "ab"]).await;
+    let below = place.mailbox("a/b").await;
+    place.append(below.id, &[("x", "")]).await;
+    place.store.delete(place.alice, &name("a")).await.unwrap();
+    let rename = async |from, to| {
+        place
+            .store
+            .rename(place.alice, &name(from), &name(to))
+            .await
+    };
+    assert_error!(rename("a", "a/x").await, StoreError::Refused(_));
+    assert_error!(rename("a", "ab").await, StoreError::AlreadyExists(_));
+    rename("a", "z/y").await.unwrap();
+    assert_eq!(
+        names(&place).await,
+        ["INBOX", "ab", "z", "z/y/b", "z/y/b/c"]
+    );
+    assert_eq!(place.text(below.id, 1).await, "x");
+    assert_error!(rename("a", "b").await, StoreError::NotFound(_));
+}
+
 pub async fn renaming_to_what_cannot_be<B: Backend>() {
     let place = Place::<B>::new().await;
     create(&place, &["a/b", "c", "d/b"]).await;

@@ -69,6 +69,7 @@ macro_rules! every_case {
                 deleting_leaves_what_is_below
                 a_mailbox_made_again_has_another_uid_validity
                 renaming_takes_along_what_is_below
+                renaming_a_level_without_a_mailbox
                 renaming_to_what_cannot_be
                 renaming_inbox_moves_its_messages
                 subscriptions_are_names

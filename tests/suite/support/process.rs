@@ -33,8 +33,14 @@ pub fn run(arguments: &[&str], input: &str) -> Output {
 impl Process {
     /// Returns when it has said that all listeners are ready.
     pub fn serve(config: &Path, listeners: usize) -> Self {
-        let mut child = wasmilter()
-            .args(["serve", "--config", config.to_str().unwrap()])
+        let mut command = wasmilter();
+        command.args(["serve", "--config", config.to_str().unwrap()]);
+        Self::start(command, listeners)
+    }
+
+    /// The same of a command that ends in `serve`.
+    pub fn start(mut command: Command, listeners: usize) -> Self {
+        let mut child = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
