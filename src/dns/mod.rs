@@ -115,7 +115,8 @@ impl Resolver {
             }
         };
         options.timeout = config.timeout;
-        options.attempts = 2;
+        // After the first.
+        options.attempts = 1;
         options.edns0 = true;
         options.cache_size = CACHE;
         options.use_hosts_file = ResolveHosts::Never;

@@ -2,6 +2,7 @@
 //! No sockets, no storage, no WASM, no configuration.
 
 mod address;
+pub mod address_list;
 mod clock;
 mod content;
 mod edit;

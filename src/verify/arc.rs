@@ -1,5 +1,6 @@
 //! ARC (RFC 8617): what the library lets pass and the standard doesn't. Verifies no signature itself.
 
+use super::dkim::NAMES;
 use mail_auth::AuthenticatedMessage;
 use std::collections::HashMap;
 
@@ -12,6 +13,14 @@ pub fn fault(message: &AuthenticatedMessage<'_>) -> Option<&'static str> {
     let sets = message.ams_headers.len();
     if message.as_headers.len() != sets || message.aar_headers.len() != sets {
         return Some("a set of ARC fields is not complete");
+    }
+    // RFC 8617 §4.2.1
+    if sets > 50 {
+        return Some("the chain is too long");
+    }
+    let mut signatures = message.ams_headers.iter();
+    if signatures.any(|field| field.header.h.len() > NAMES) {
+        return Some("an ARC-Message-Signature names too many fields");
     }
     let seals = message.as_headers.iter().map(|field| (field.value, SEAL));
     let signatures = message

@@ -49,9 +49,19 @@ pub fn removals(header: &Header, server: &str) -> Vec<Scoped> {
     edits
 }
 
-/// Whether the authserv-id of this field is `server`, or something that a careless reader could take for it.
+/// Whether the authserv-id of this field is `server`, or something that a careless reader could take for it: one who knows no quotes and
+/// no comments, too.
 fn names(value: &[u8], server: &str) -> bool {
     let value = String::from_utf8_lossy(value);
+    let plain = value.replace(['"', '(', ')', '\\'], " ");
+    [&*value, &plain].into_iter().any(|value| {
+        let id = identifier(value);
+        id.trim_end_matches('.').eq_ignore_ascii_case(server)
+    })
+}
+
+/// The first word that could be a host's name. What stands before it is skipped, such as the instance of an ARC field (`i=1;`).
+fn identifier(value: &str) -> String {
     let mut depth = 0_u32;
     let mut is_quoted = false;
     let mut id = String::new();
@@ -65,21 +75,20 @@ fn names(value: &[u8], server: &str) -> bool {
                 }
             }
             '"' if depth == 0 => is_quoted = !is_quoted,
-            c if is_quoted => id.push(c),
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
+            '(' if !is_quoted => depth += 1,
+            ')' if !is_quoted => depth = depth.saturating_sub(1),
             _ if depth > 0 => {}
-            ';' => break,
-            c if c.is_whitespace() || c.is_control() => {
-                // What follows the identifier is a version.
-                if !id.is_empty() {
-                    break;
-                }
+            c if c.is_alphanumeric() || "-._".contains(c) => id.push(c),
+            c if c.is_whitespace() && id.eq_ignore_ascii_case("i") => {}
+            '=' if id.eq_ignore_ascii_case("i") => {
+                id.clear();
+                chars.by_ref().take_while(|c| *c != ';').for_each(drop);
             }
-            c => id.push(c),
+            _ if id.is_empty() => {}
+            _ => break,
         }
     }
-    id.trim().trim_end_matches('.').eq_ignore_ascii_case(server)
+    id
 }
 
 #[cfg(test)]
@@ -98,6 +107,18 @@ mod tests {
             (" \"mx.exa\\mple.test\" 1; none", true),
             (" mx.example.test.; none", true),
             (" mx.example.test", true),
+            (" mx.example.test/1; none", true),
+            (" mx.example.test=1; none", true),
+            (" mx.example.test, other.example; none", true),
+            (" \"mx.example.test; spf=pass", true),
+            (" \"mx.example.test; spf=pass\"; none", true),
+            (" (mx.example.test; spf=pass", true),
+            (" mx.example.test (; spf=pass", true),
+            (" ; mx.example.test; spf=pass", true),
+            (" i=1; mx.example.test; spf=pass", true),
+            (" I = 1; mx.example.test; spf=pass", true),
+            (" other.example (mx.example.test); none", false),
+            (" i=1; other.example; note=mx.example.test", false),
             (" other.example; note=mx.example.test", false),
             (" xmx.example.test; none", false),
             (" mx.example.test.evil.example; none", false),

@@ -2,7 +2,11 @@
 //! Signs nothing, and changes no message: it says what it found and, by the policy, what that leads to.
 
 mod arc;
+mod author;
+mod dkim;
+mod dmarc;
 mod header;
+mod keys;
 mod policy;
 mod results;
 mod spf;
@@ -13,19 +17,23 @@ pub use policy::{Action, FILTER, Policy, Ruling};
 
 use crate::dns::Resolver;
 use crate::mail::{AuthenticationResult, Content, Envelope, Header, ReversePath, Session};
-use mail_auth::common::crypto::Algorithm;
+use keys::Keys;
 use mail_auth::common::to_a_label;
+use mail_auth::dmarc::Policy as Published;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::{AuthenticatedMessage, MessageAuthenticator, SpfOutput, SpfResult, dmarc};
+use mail_auth::{AuthenticatedMessage, MessageAuthenticator, Parameters, SpfOutput, SpfResult};
 use results::{property, result, spf_word};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// For all that is looked up at MAIL, and again at the message. RFC 7208 §4.6.4 wants at least 20 seconds for SPF.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Why a result is a temporary failure.
+const LATE: &str = "no answer in time";
 
 /// Signatures that are looked at. Each can cost a lookup and a verification, and who sends more is not helped by them.
 const SIGNATURES: usize = 10;
@@ -123,7 +131,7 @@ impl Verifier {
         }));
         let (iprev, spf) = match checks.await {
             Ok(Ok(checked)) => checked,
-            Ok(Err(_)) => late(client, &domain, "no answer in time"),
+            Ok(Err(_)) => late(client, &domain, LATE),
             Err(error) => {
                 tracing::error!(%error, "checking a sender failed");
                 late(client, &domain, "it could not be checked")
@@ -152,27 +160,32 @@ impl Verifier {
         let content = content.received();
         let this = Arc::clone(&self.0);
         let copy = sender.clone();
-        let checks = timeout(DEADLINE, async move {
-            if content.len() <= SHORT {
-                let work = async move { this.message(copy, &content).await };
-                return tokio::spawn(work).await;
-            }
+        let deadline = Instant::now() + DEADLINE;
+        // Given up from within, so that what is too late keeps neither octets nor memory.
+        let checks = if content.len() <= SHORT {
+            let work = async move { this.message(copy, &content).await };
+            tokio::spawn(timeout_at(deadline, work))
+        } else {
             let share = u32::try_from(content.len()).unwrap_or(u32::MAX).min(MEMORY) >> 10;
-            let permit = Arc::clone(&this.memory).acquire_many_owned(share).await;
-            let runtime = tokio::runtime::Handle::current();
-            let work = move || {
-                let _permit = permit;
-                runtime.block_on(this.message(copy, &content))
+            let memory = Arc::clone(&this.memory).acquire_many_owned(share);
+            let Ok(permit) = timeout_at(deadline, memory).await else {
+                return Ok(self.0.unchecked(sender, LATE));
             };
-            tokio::task::spawn_blocking(work).await
-        });
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::spawn_blocking(move || {
+                let _permit = permit;
+                runtime.block_on(
+                    async move { timeout_at(deadline, this.message(copy, &content)).await },
+                )
+            })
+        };
         match checks.await {
             Ok(Ok(checked)) => checked,
-            Ok(Err(error)) => {
+            Ok(Err(_)) => Ok(self.0.unchecked(sender, LATE)),
+            Err(error) => {
                 tracing::error!(%error, "checking a message failed");
                 Ok(self.0.unchecked(sender, "it could not be checked"))
             }
-            Err(_) => Ok(self.0.unchecked(sender, "no answer in time")),
         }
     }
 }
@@ -180,46 +193,58 @@ impl Verifier {
 impl Inner {
     async fn message(&self, sender: Sender, content: &Content) -> io::Result<Checked> {
         let octets = content.bytes()?;
-        let Some(mut message) = AuthenticatedMessage::parse(&octets) else {
-            return Ok(self.without_header(sender));
+        let header = Header::read(content)?;
+        let message = AuthenticatedMessage::parse(&octets);
+        let message = message.filter(|message| author::is_read_alike(message, &header));
+        let Some(mut message) = message else {
+            return Ok(self.unread(sender, &header));
         };
-        message.dkim_headers.truncate(SIGNATURES);
-        // RFC 8301 §3.1: rsa-sha1 is not to be verified.
-        let all = message.dkim_headers.len();
-        message
-            .dkim_headers
-            .retain(|signature| signature.header.a != Algorithm::RsaSha1);
-        let ended = all - message.dkim_headers.len();
         message.errors.truncate(SIGNATURES);
+        message.dkim_headers.truncate(SIGNATURES);
+        let mut refused = Vec::new();
+        message.dkim_headers.retain_mut(|field| {
+            // RFC 6541 lets others sign, which DMARC knows nothing of.
+            field.header.atps = None;
+            let fault = dkim::fault(&field.header);
+            refused.extend(fault.map(|fault| AuthenticationResult {
+                reason: Some(fault.to_owned()),
+                ..result("dkim", "permerror", results::signature(&field.header))
+            }));
+            fault.is_none()
+        });
+        let broken = arc::fault(&message);
+        if broken.is_some() {
+            message.as_headers.clear();
+            message.ams_headers.clear();
+            message.aar_headers.clear();
+        }
+        let keys = Keys::fetch(&self.resolver, &message).await;
         let (dkim, chain) = tokio::join!(
-            self.library.verify_dkim(&message),
-            self.library.verify_arc(&message)
+            self.library
+                .verify_dkim(Parameters::new(&message).with_txt_cache(&keys)),
+            self.library
+                .verify_arc(Parameters::new(&message).with_txt_cache(&keys))
         );
         let none = SpfOutput::new(sender.domain.clone());
-        let dmarc = self
-            .library
-            .verify_dmarc(DmarcParameters {
-                message: &message,
-                dkim_output: &dkim,
-                dkim2_output: None,
-                rfc5321_mail_from_domain: &sender.domain,
-                spf_output: sender.spf.as_ref().unwrap_or(&none),
-            })
-            .await;
+        let dmarc = dmarc::check(&self.library, &self.resolver, || DmarcParameters {
+            message: &message,
+            dkim_output: &dkim,
+            dkim2_output: None,
+            rfc5321_mail_from_domain: &sender.domain,
+            spf_output: sender.spf.as_ref().unwrap_or(&none),
+        })
+        .await;
 
         let mut signatures: Vec<_> = dkim.iter().map(results::dkim).collect();
-        signatures.extend((0..ended).map(|_| AuthenticationResult {
-            reason: Some("rsa-sha1 is not to be used (RFC 8301)".to_owned()),
-            ..result("dkim", "permerror", String::new())
-        }));
+        signatures.extend(refused);
         if signatures.is_empty() {
             signatures.push(result("dkim", "none", String::new()));
         }
         let mut by_author = results::dmarc(&dmarc);
         let mut asked = match dmarc.policy() {
-            dmarc::Policy::Reject => Action::Reject,
-            dmarc::Policy::Quarantine => Action::Junk,
-            dmarc::Policy::None | dmarc::Policy::Unspecified => Action::Tag,
+            Published::Reject => Action::Reject,
+            Published::Quarantine => Action::Junk,
+            Published::None | Published::Unspecified => Action::Tag,
         };
         // Half of what could make it pass was out of reach.
         if sender.spf.is_none() && by_author.outcome == "fail" {
@@ -228,11 +253,9 @@ impl Inner {
                 ..result("dmarc", "none", by_author.property)
             };
         }
-        // RFC 5322 §3.6 has exactly one. With two, a reader may show another author than the one that was checked.
-        let authors = Header::read(content)?.get("From").count();
-        if authors > 1 {
+        if let Some(doubt) = author::doubt(&header, dmarc.domain()) {
             by_author = AuthenticationResult {
-                reason: Some(format!("{authors} From fields")),
+                reason: Some(doubt),
                 ..result("dmarc", "permerror", by_author.property)
             };
             asked = Action::Reject;
@@ -252,7 +275,7 @@ impl Inner {
             ));
         let mut results = sender.results;
         results.extend(signatures);
-        results.push(match arc::fault(&message) {
+        results.push(match broken {
             Some(fault) => AuthenticationResult {
                 reason: Some(fault.to_owned()),
                 ..result("arc", "fail", String::new())
@@ -263,14 +286,30 @@ impl Inner {
         Ok(Checked { results, ruling })
     }
 
-    fn without_header(&self, sender: Sender) -> Checked {
-        let none = ["dkim", "arc", "dmarc"].map(|method| result(method, "none", String::new()));
+    /// There is no header, or the library reads another than we do: then nobody can say what was checked.
+    fn unread(&self, sender: Sender, header: &Header) -> Checked {
+        let mut fields = header.fields().iter();
+        let has_fields = fields.any(|field| !field.name().is_empty());
+        let has = |name| header.get(name).next().is_some();
         let mut results = sender.results;
-        results.extend(none);
-        Checked {
-            results,
-            ruling: sender.ruling,
+        let mut ruling = sender.ruling;
+        for (method, is_bad, outcome) in [
+            ("dkim", has("DKIM-Signature"), "permerror"),
+            ("arc", has("ARC-Seal"), "fail"),
+            ("dmarc", has_fields, "permerror"),
+        ] {
+            let found = result(method, if is_bad { outcome } else { "none" }, String::new());
+            ruling = ruling.and(match method {
+                "dkim" => policy::dkim(self.policy.dkim, &[&found.outcome]),
+                "dmarc" => policy::dmarc(self.policy.dmarc, &found.outcome, Action::Reject, ""),
+                _ => Ruling::default(),
+            });
+            results.push(AuthenticationResult {
+                reason: is_bad.then(|| "its header can be read in two ways".to_owned()),
+                ..found
+            });
         }
+        Checked { results, ruling }
     }
 
     /// A temporary failure, for a reason of ours or of the DNS.

@@ -157,24 +157,23 @@ pub fn dkim(action: Action, outcomes: &[&str]) -> Ruling {
     }
 }
 
+fn failed(action: Action, reason: String, told: &str) -> Ruling {
+    Ruling::tagged(action, "DMARC_FAIL", 4.0, reason)
+        .or_refused(action, Reply::new(550, EnhancedCode(5, 7, 26), told))
+}
+
 /// `published` is what the domain of the author asks for.
 pub fn dmarc(action: Action, outcome: &str, published: Action, domain: &str) -> Ruling {
     match outcome {
-        "fail" | "permerror" => Ruling::tagged(
+        "fail" => failed(
             action.min(published),
-            "DMARC_FAIL",
-            4.0,
             format!("the message is not from {domain}, going by DMARC"),
-        )
-        .or_refused(
+            &format!("DMARC: not authenticated as from {domain}, which asks to refuse such mail"),
+        ),
+        "permerror" => failed(
             action.min(published),
-            Reply::new(
-                550,
-                EnhancedCode(5, 7, 26),
-                &format!(
-                    "DMARC: not authenticated as from {domain}, which asks to refuse such mail"
-                ),
-            ),
+            "the author's domain is not clear, going by DMARC".to_owned(),
+            "DMARC: the author's domain is not clear",
         ),
         "temperror" => Ruling::later(
             action,

@@ -6,7 +6,7 @@ use mail_auth::{DkimOutput, dkim::Signature};
 use mail_auth::{DkimResult, DmarcOutput, DmarcResult, Error, IprevOutput, IprevResult, SpfResult};
 use std::net::IpAddr;
 
-/// Octets of a value that a client chose; a domain name has at most 255.
+/// Octets of a value that a client chose, as it is written; a domain name has at most 255. Lines have at most 998 (RFC 5322 §2.1.1).
 const VALUE_MAX: usize = 256;
 
 pub fn result(method: &str, outcome: &str, property: String) -> AuthenticationResult {
@@ -30,7 +30,10 @@ pub fn property(name: &str, value: &str) -> String {
 /// As a quoted-string (RFC 5322 §3.2.4).
 pub fn quoted(value: &str) -> String {
     let mut quoted = String::new();
-    for c in value.chars().take(VALUE_MAX) {
+    for c in value.chars() {
+        if quoted.len() + 4 > VALUE_MAX {
+            break;
+        }
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
             ' '..='~' => quoted.push(c),
@@ -93,7 +96,7 @@ pub fn dkim(output: &DkimOutput<'_>) -> AuthenticationResult {
 }
 
 /// RFC 8601 §2.7.1, RFC 6008
-fn signature(signature: &Signature) -> String {
+pub fn signature(signature: &Signature) -> String {
     use base64::Engine;
     let octets = signature.b.get(..6).unwrap_or(&signature.b);
     let start = base64::engine::general_purpose::STANDARD.encode(octets);
@@ -152,6 +155,8 @@ mod tests {
         ] {
             assert_eq!(property("p", value), written);
         }
-        assert!(property("p", &"x".repeat(10_000)).len() < 300);
+        for long in ["x", "\"", "\u{1f600}"] {
+            assert!(property("p", &long.repeat(10_000)).len() < 300);
+        }
     }
 }

@@ -1,10 +1,11 @@
-//! The account with the ACME server: made once, and kept with its key.
+//! The account with the ACME server: made once for each, and kept with its key.
 //! Orders nothing.
 
 use super::client::Https;
 use super::{Acme, AcmeError, write};
 use instant_acme::{Account, AccountCredentials, NewAccount};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -18,15 +19,11 @@ impl Acme {
         let http = Https::new(self.config.authorities.as_ref())?;
         let builder = Account::builder_with_http(Box::new(http));
         let path = self.account();
-        if path.exists() {
-            let unusable = |why: String| AcmeError::Account {
-                path: path.clone(),
-                why,
-            };
-            let text = std::fs::read(&path).map_err(|error| unusable(error.to_string()))?;
-            let kept: Kept =
-                serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
-            if kept.directory_url == self.config.directory_url {
+        // Once there was one file for whatever directory it was.
+        for path in [&path, &self.state().join("account.json")] {
+            if let Some(kept) = read(path)?
+                && kept.directory_url == self.config.directory_url
+            {
                 return Ok(builder.from_credentials(kept.credentials).await?);
             }
         }
@@ -57,4 +54,17 @@ impl Acme {
         tracing::info!(state = %self.state().display(), "an ACME account was made");
         Ok(account)
     }
+}
+
+fn read(path: &Path) -> Result<Option<Kept>, AcmeError> {
+    let unusable = |why: String| AcmeError::Account {
+        path: path.to_owned(),
+        why,
+    };
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read(path).map_err(|error| unusable(error.to_string()))?;
+    let kept = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
+    Ok(Some(kept))
 }

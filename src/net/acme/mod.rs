@@ -11,6 +11,7 @@ use super::tls::{Authorities, Certificates, Origin, Pair, TlsError, write};
 use crate::metrics;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,6 +25,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(12 * 60 * 60);
 const ORDER: Duration = Duration::from_secs(10 * 60);
 /// Longest sleep between two looks at the clock: it may be set, and machines are put to sleep.
 const LOOK: Duration = Duration::from_secs(60 * 60);
+/// What the first line of a kept certificate starts with; its directory follows.
+const DIRECTORY: &str = "Directory: ";
 
 /// How it is shown that a name is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
@@ -68,6 +71,8 @@ pub enum AcmeError {
     },
     #[error("the certificate that came cannot be used: {0}")]
     Certificate(String),
+    #[error("the certificate that came expires at {0} and is to be renewed already")]
+    Expires(Timestamp),
     #[error("the order was not done in {} minutes", ORDER.as_secs() / 60)]
     Late,
 }
@@ -145,27 +150,24 @@ impl Acme {
                         ordered = order => ordered.unwrap_or(Err(AcmeError::Late)),
                     };
                     self.meter.ordered(ordered.is_ok());
-                    match ordered {
-                        Ok(pair) => {
-                            let expires = pair.not_after();
-                            tracing::info!(names = ?pair.names(), %expires, "a certificate came by ACME");
-                            self.certificates.set(Origin::Acme, vec![pair]);
-                            changed();
-                            retry = RETRY_FIRST;
-                            continue;
-                        }
-                        Err(error) => {
-                            tracing::warn!(
-                                directory = self.config.directory_url,
-                                domains = ?self.config.domains,
-                                retry_in_seconds = retry.as_secs(),
-                                "no certificate by ACME: {error}"
-                            );
-                            let wait = retry;
-                            retry = (retry * 2).min(RETRY_LONGEST);
-                            wait
-                        }
-                    }
+                    let done = ordered.and_then(|pair| {
+                        let taken = self.take(pair);
+                        changed();
+                        taken
+                    });
+                    let Err(error) = done else {
+                        retry = RETRY_FIRST;
+                        continue;
+                    };
+                    tracing::warn!(
+                        directory = self.config.directory_url,
+                        domains = ?self.config.domains,
+                        retry_in_seconds = retry.as_secs(),
+                        "no certificate by ACME: {error}"
+                    );
+                    let wait = retry;
+                    retry = (retry * 2).min(RETRY_LONGEST);
+                    wait
                 }
             };
             tokio::select! {
@@ -175,19 +177,37 @@ impl Acme {
         }
     }
 
-    /// How long the certificate in force is still good enough; none if there is none, or not for all names.
+    /// Puts a certificate that came in force. An error if it is to be renewed at once, for the next one would be no better.
+    fn take(&self, pair: Pair) -> Result<(), AcmeError> {
+        let expires = pair.not_after();
+        tracing::info!(names = ?pair.names(), %expires, "a certificate came by ACME");
+        self.certificates.set(Origin::Acme, vec![pair]);
+        let due = self.due(Timestamp::now()).unwrap_or_default();
+        if due.is_zero() {
+            return Err(AcmeError::Expires(expires));
+        }
+        Ok(())
+    }
+
+    /// How long the certificate in force is still good enough; none if there is none, or not for all names, or another server's.
     fn due(&self, now: Timestamp) -> Option<Duration> {
         let all = self.certificates.all();
         let covers = |pair: &&Pair| self.config.domains.iter().all(|name| pair.is_for(name));
         let path = self.certificate();
         // Another source's certificate for these names is none of ours.
-        let ours = path.exists().then(|| Pair::from_pem(&path, &path).ok())?;
+        let kept = std::fs::read_to_string(&path).ok()?;
+        let mut lines = kept.lines();
+        let directory = lines.next().and_then(|line| line.strip_prefix(DIRECTORY));
+        if directory.is_some_and(|directory| directory != self.config.directory_url) {
+            return None;
+        }
+        let ours = Pair::from_pem(&path, &path).ok();
         let ours = ours.filter(|ours| all.iter().any(|pair| pair.not_after() == ours.not_after()));
         let pair = ours.as_ref().filter(covers)?;
         Some(until_renewal(pair.not_before(), pair.not_after(), now))
     }
 
-    /// Chain and key in one file, so that neither is ever there without the other.
+    /// Chain and key in one file, so that neither is ever there without the other, below a line about who gave it.
     fn certificate(&self) -> PathBuf {
         self.config.state.join("certificate.pem")
     }
@@ -196,7 +216,8 @@ impl Acme {
         let path = self.certificate();
         // Tried before it takes the place of one that works.
         let fresh = self.config.state.join("fresh.pem");
-        write(&fresh, format!("{key}{chain}").as_bytes(), 0o600)?;
+        let text = format!("{DIRECTORY}{}\n{key}{chain}", self.config.directory_url);
+        write(&fresh, text.as_bytes(), 0o600)?;
         let pair = Pair::from_pem(&fresh, &fresh)
             .map_err(|error| AcmeError::Certificate(error.to_string()))?;
         if let Some(name) = self.config.domains.iter().find(|name| !pair.is_for(name)) {
@@ -206,8 +227,10 @@ impl Acme {
         Ok(pair)
     }
 
+    /// One for each directory, so that whoever goes back to it finds it again.
     fn account(&self) -> PathBuf {
-        self.config.state.join("account.json")
+        let digest = Sha256::digest(&self.config.directory_url);
+        self.config.state.join(format!("account-{digest:x}.json"))
     }
 
     fn state(&self) -> &Path {

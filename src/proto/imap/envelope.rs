@@ -1,9 +1,9 @@
 //! ENVELOPE of a header (RFC 3501 §7.4.2). Nothing in it is decoded: that is the client's part.
 //! Reads no message beyond its header.
 
-use super::address::{Entry, parse};
 use super::encode::{nstring, string};
 use crate::mail::Header;
+use crate::mail::address_list::{Entry, parse};
 
 /// More addresses than this of one field are left out: no client shows them, and each costs memory there.
 const ADDRESSES_MAX: usize = 2000;

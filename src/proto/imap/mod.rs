@@ -1,7 +1,6 @@
 //! IMAP4rev1 (RFC 3501) without I/O: octets to commands, answers to octets, and the views of a message that FETCH shows.
 //! Holds no session and no mail: `mailbox` drives it.
 
-mod address;
 mod encode;
 mod envelope;
 mod input;

@@ -5,7 +5,7 @@ use crate::support::dns::{Dns, Zone};
 use crate::support::{Server, program};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 use wasmilter::config::Protocol;
@@ -103,7 +103,10 @@ async fn obtained(challenge: &str, ours: &str, theirs: &str) {
         until(tls, "imap.example.test", |seen| seen != own),
     );
     let first = first.await.unwrap_or_else(|_| panic!("{}", log()));
-    let account = data.join("acme/account.json");
+    let kept = std::fs::read_dir(data.join("acme")).unwrap();
+    let mut kept = kept.map(|entry| entry.unwrap().path());
+    let is_account = |path: &PathBuf| path.extension().is_some_and(|end| end == "json");
+    let account = kept.find(is_account).unwrap();
     let before = std::fs::read(&account).unwrap();
     for file in [&account, &data.join("acme/certificate.pem")] {
         let mode = std::fs::metadata(file).unwrap().permissions().mode();

@@ -1,6 +1,6 @@
 //! Through SMTP: what a client is told, and what its message looks like afterwards. The client is 127.0.0.1 and sends for client.example.
 
-use super::checks::{Keys, message};
+use super::checks::{Keys, TWO_FACED, message};
 use crate::support::dns::{Dns, Otherwise, Zone};
 use crate::support::imap::Reader;
 use crate::support::process::{Sender, run};
@@ -228,5 +228,21 @@ async fn what_fails_is_treated_as_configured() {
             assert_eq!(symbols.join(" "), symbol, "{policy}");
         }
         server.app.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_author_behind_a_line_that_is_no_field_is_not_let_in() {
+    let zone = Zone::default()
+        .text("client.example", GOOD)
+        .text("_dmarc.author.test", "v=DMARC1; p=reject");
+    let dns = Dns::start(zone).await;
+    let server = Server::with(&dns.config("dmarc = \"reject\""), |_| {}).await;
+    for text in TWO_FACED {
+        let (code, reply) = send(&server, text).await;
+        assert!(
+            code == 550 && reply.contains("5.7.26"),
+            "{text}: {code} {reply}"
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Address lists of header fields for ENVELOPE: raw, encoded words left alone, groups kept (RFC 5322 §3.4, RFC 3501 §7.4.2).
+//! Address lists of header fields as IMAP's ENVELOPE shows them: raw, encoded words left alone, groups kept (RFC 5322 §3.4, RFC 3501 §7.4.2).
 //! Accepts what arrives in life rather than what is valid, and judges nothing.
 
 /// One entry of a list.
