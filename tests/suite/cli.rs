@@ -213,7 +213,7 @@ fn a_mistyped_data_directory_is_no_empty_store() {
         &["plugin", "diff", "rewrite"],
     ] {
         let arguments = [command, &["--config", file.to_str().unwrap()]].concat();
-        let output = run(&arguments, "secret\n");
+        let output = run(&arguments, "");
         assert_eq!(output.status.code(), Some(1), "{command:?}");
         let said = stderr(&output);
         assert!(said.contains("is data-dir right?"), "{command:?}: {said}");

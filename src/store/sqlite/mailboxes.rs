@@ -185,28 +185,33 @@ pub fn rename(
     from: &MailboxName,
     to: &MailboxName,
 ) -> Result<(), StoreError> {
+    let mailbox = find(change.index, account, from)?;
+    let below = format!("{from}{}", MailboxName::SEPARATOR);
+    let mut children = list(change.index, account)?;
+    children.retain(|child| child.name.as_str().starts_with(&below));
+    // RFC 3501 §6.3.5: a name that is only a level of the tree is renamed with what is below it.
+    if mailbox.is_none() && children.is_empty() {
+        return Err(missing(from));
+    }
     if find(change.index, account, to)?.is_some() {
         return Err(exists(to));
     }
-    if from.is_inbox() {
+    change.touch(account);
+    if let Some(inbox) = mailbox.as_ref().filter(|_| from.is_inbox()) {
         // RFC 3501 §6.3.5: what is below INBOX stays where it is.
-        let inbox = require(change.index, account, from)?;
         let target = create(change, account, to)?;
-        change.touch(account);
         return messages::move_all(change, inbox.id, target);
     }
-    let below = format!("{from}{}", MailboxName::SEPARATOR);
     if to.as_str().starts_with(&below) {
         return Err(StoreError::Refused(format!(
             "{from} cannot be moved below itself"
         )));
     }
-    // A name that is only a level of the tree is renamed too, by those below it.
-    let mut renamed = Vec::new();
-    if let Some(mailbox) = find(change.index, account, from)? {
-        renamed.push((mailbox.id, to.clone()));
-    }
-    for child in list(change.index, account)? {
+    let mut renamed: Vec<_> = mailbox
+        .map(|mailbox| (mailbox.id, to.clone()))
+        .into_iter()
+        .collect();
+    for child in children {
         if let Some(rest) = child.name.as_str().strip_prefix(&below) {
             let name = format!("{to}{}{rest}", MailboxName::SEPARATOR);
             let name = MailboxName::new(&name)
@@ -217,10 +222,6 @@ pub fn rename(
             renamed.push((child.id, name));
         }
     }
-    if renamed.is_empty() {
-        return Err(missing(from));
-    }
-    change.touch(account);
     make_above(change, account, to)?;
     let mut rename = change
         .index

@@ -199,12 +199,12 @@ async fn what_is_refused_says_why() {
             "BAD the arguments are not right (RFC 3501 section 9)",
         ),
         (
-            "SELECT \"&Jjo\"",
-            "NO [CANNOT] The name is not in modified UTF-7 (RFC 3501 section 5.1.3)",
-        ),
-        (
             "STORE 1 FLAGS \\Odd",
             "BAD There is no such system flag (RFC 3501 section 2.3.2)",
+        ),
+        (
+            "SELECT \"&Jjo\"",
+            "NO [CANNOT] The name is not in modified UTF-7 (RFC 3501 section 5.1.3)",
         ),
     ] {
         client.say("NOOP").await.ok();
