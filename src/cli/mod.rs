@@ -19,6 +19,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tempfile::TempDir;
 
 /// A mail pipeline whose filters are sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -75,7 +76,9 @@ impl ConfigFile {
 pub fn run() -> ExitCode {
     end_with_the_reader();
     let cli = Cli::parse();
-    match runtime().and_then(|runtime| runtime.block_on(dispatch(cli.command))) {
+    // Removed after the runtime, and so after all that may still write to it.
+    let mut home = None;
+    match runtime().and_then(|runtime| runtime.block_on(dispatch(cli.command, &mut home))) {
         Ok(code) => code,
         Err(error) if error.is::<crate::config::ConfigError>() => {
             eprintln!("{error}");
@@ -108,12 +111,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
         .context("the runtime could not be started")
 }
 
-async fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
+async fn dispatch(command: Command, home: &mut Option<TempDir>) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(file) => serve::run(&file.load()?).await,
         Command::Status(status) => status.run().await,
         Command::Check(file) => check::run(&file.load()?),
-        Command::Demo(demo) => demo.run().await,
+        Command::Demo(demo) => demo.run(home).await,
         Command::Account(account) => account.run().await,
         Command::Explain(explain) => explain.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,

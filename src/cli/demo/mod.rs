@@ -14,6 +14,7 @@ use samples::Sample;
 use signals::Signals;
 use stage::Stage;
 use std::process::ExitCode;
+use tempfile::TempDir;
 
 #[derive(Debug, Args)]
 pub struct Demo {
@@ -23,11 +24,15 @@ pub struct Demo {
 }
 
 impl Demo {
-    pub async fn run(self) -> anyhow::Result<ExitCode> {
+    /// Its directory is the caller's to remove.
+    pub async fn run(self, home: &mut Option<TempDir>) -> anyhow::Result<ExitCode> {
         super::log::start("error")?;
         let mut signals = Signals::watch()?;
-        // Not cut short: processes that compile would write to the directory when it is gone.
-        let stage = Stage::set().await?;
+        let home = home.insert(stage::directory()?).path();
+        let stage = tokio::select! {
+            stage = Stage::set(home) => stage?,
+            () = signals.next() => return Ok(ExitCode::FAILURE),
+        };
         let fine = tokio::select! {
             shown = self.show(&stage) => Some(shown?),
             () = signals.next() => None,

@@ -9,7 +9,8 @@ use crate::plugin::{Compiler, embedded};
 use crate::store::Store;
 use anyhow::Context;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 const ACCOUNTS: [&str; 2] = ["alice@example.test", "bob@example.test"];
 const PASSWORD: &str = "demo";
@@ -21,17 +22,18 @@ pub struct Stage {
     http: SocketAddr,
     config: PathBuf,
     pub plugins: PathBuf,
-    /// Removed when the demo ends.
-    _home: tempfile::TempDir,
+}
+
+pub fn directory() -> anyhow::Result<TempDir> {
+    tempfile::Builder::new()
+        .prefix("wasmilter-demo-")
+        .tempdir()
+        .context("no temporary directory")
 }
 
 impl Stage {
-    pub async fn set() -> anyhow::Result<Self> {
-        let home = tempfile::Builder::new()
-            .prefix("wasmilter-demo-")
-            .tempdir()
-            .context("no temporary directory")?;
-        let plugins = home.path().join("plugins");
+    pub async fn set(home: &Path) -> anyhow::Result<Self> {
+        let plugins = home.join("plugins");
         std::fs::create_dir_all(&plugins)?;
         embedded::write_to(&plugins)?;
         let [smtp, imap, http] = [2525, 1143, 8025].map(port);
@@ -61,7 +63,7 @@ junk = 5.0
 reject = 15.0
 "#
         );
-        let file = home.path().join("wasmilter.toml");
+        let file = home.join("wasmilter.toml");
         std::fs::write(&file, text)?;
         let config = Config::load(&file)?;
         {
@@ -87,7 +89,6 @@ reject = 15.0
             config: file,
             plugins,
             app,
-            _home: home,
         })
     }
 
