@@ -2,6 +2,7 @@
 //! Knows no command.
 
 use crate::mail::{EnhancedCode, Reply};
+use crate::metrics;
 use crate::net::guard::{Guard, Limit, Ticket};
 use crate::net::{Input, Peer, Proxies, Stream};
 use std::io;
@@ -26,6 +27,7 @@ pub async fn admit(
     mut stream: Stream,
     proxies: Option<&Proxies>,
     guard: &Arc<Guard>,
+    meter: &metrics::Smtp,
     silent: bool,
 ) -> Option<Guest> {
     let peer = stream.peer();
@@ -42,6 +44,7 @@ pub async fn admit(
             if !silent {
                 let mut text = Vec::new();
                 reply.write_to(&mut text);
+                meter.replies(&text);
                 // The client may be gone or not reading; either way it was told what could be told.
                 let _ = timeout(REFUSAL, async {
                     stream.write_all(&text).await?;

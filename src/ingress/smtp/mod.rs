@@ -139,7 +139,13 @@ async fn converse(shared: Arc<Shared>, stream: Stream) {
 
 async fn open(shared: Arc<Shared>, stream: Stream) -> Option<(Peer, Connection)> {
     let silent = matches!(shared.tls, TlsUse::Implicit(_));
-    let guest = door::admit(stream, shared.proxies.as_ref(), &shared.guard, silent).await?;
+    let Shared {
+        proxies,
+        guard,
+        meter,
+        ..
+    } = shared.as_ref();
+    let guest = door::admit(stream, proxies.as_ref(), guard, meter, silent).await?;
     let (peer, proxy) = (guest.stream.peer(), guest.proxy);
     tracing::debug!(%peer, proxy = proxy.map(tracing::field::display), "connected");
     match Connection::open(shared, guest).await {

@@ -188,3 +188,35 @@ async fn what_clients_do_is_counted() {
     }
     server.app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_never_gets_to_filters_is_counted_too() {
+    let limits =
+        "[trusted]\nnetworks = []\n[limits.address]\nconnections = 1\nconnections-per-minute = 0\n";
+    let server = Server::with(limits, |_| {}).await;
+    let greeting = || async {
+        let mut client = TcpStream::connect(server.smtp()).await.unwrap();
+        let mut octets = [0; 4];
+        client.read_exact(&mut octets).await.unwrap();
+        (client, String::from_utf8(octets.to_vec()).unwrap())
+    };
+    let (first, served) = greeting().await;
+    let (_second, turned_away) = greeting().await;
+    assert_eq!((&*served, &*turned_away), ("220 ", "421 "));
+    drop(first);
+    let lines = [
+        "EHLO client.test",
+        "MAIL FROM:<a@b.test>",
+        "RCPT TO:<alice@example.test>",
+        "DATA",
+        "a bare\nline end\r\n.",
+    ];
+    // Until the first is gone.
+    while say(server.smtp(), &lines).await.len() <= 1 {}
+    let text = scrape(server.address(Protocol::Http)).await;
+    let refused = "wasmilter_messages_total{protocol=\"smtp\",result=\"refused\"}";
+    assert_eq!(value(&text, refused), 1.0, "{text}");
+    let replies = "wasmilter_smtp_replies_total{protocol=\"smtp\",code=\"421\"}";
+    assert!(value(&text, replies) >= 1.0, "{text}");
+    server.app.stop().await;
+}
