@@ -44,9 +44,7 @@ impl Directory {
                 .into_iter()
                 .map(|domain| domain_in_unicode(&domain.to_lowercase()).into_owned())
                 .collect(),
-            postmaster: config
-                .postmaster
-                .map(|address| address.in_unicode().into_owned()),
+            postmaster: config.postmaster,
             store,
             checks: Semaphore::new(CHECKS_AT_ONCE),
         }
@@ -58,7 +56,6 @@ impl Directory {
 
     /// By the full local part first, then without its `+detail` (RFC 5233).
     pub async fn find(&self, address: &Address) -> Result<Found, StoreError> {
-        let address = &*address.in_unicode();
         if !self.is_ours(address) {
             return Ok(Found::NotOurs);
         }
@@ -71,17 +68,25 @@ impl Directory {
                 .filter(|_| base.local().eq_ignore_ascii_case("postmaster")),
         ];
         for candidate in candidates.into_iter().flatten() {
-            if let Some(account) = self.store.account(candidate).await? {
+            if let Some(account) = self.account(candidate).await? {
                 return Ok(Found::Account(account.id));
             }
         }
         Ok(Found::NoSuchUser)
     }
 
+    /// Accounts are added in Unicode. One that was added before may have its domain in A-labels.
+    async fn account(&self, address: &Address) -> Result<Option<Account>, StoreError> {
+        match self.store.account(&address.in_unicode()).await? {
+            None => self.store.account(address).await,
+            found => Ok(found),
+        }
+    }
+
     /// None if there is no such account or the password is another; both take as long.
     pub async fn login(&self, login: &str, password: &str) -> Result<Option<Account>, StoreError> {
         let account = match Address::parse(login) {
-            Ok(address) => self.store.account(&address.in_unicode()).await?,
+            Ok(address) => self.account(&address).await?,
             Err(_) => None,
         };
         let Ok(_permit) = self.checks.acquire().await else {

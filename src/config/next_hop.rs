@@ -13,7 +13,7 @@ use toml::Spanned;
 /// Those of RFC 5321 §4.5.3.2 are no longer.
 const LONGEST: u64 = 600;
 /// More than mail servers take at once, and few enough for messages that go in a circle to meet their end.
-const TRANSACTIONS: u64 = 500;
+const TRANSACTIONS: u64 = 2000;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -9,6 +9,7 @@ use crate::proto::smtp::client::{After, Client, Facts, Open, Ready, Step};
 use async_trait::async_trait;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 /// Octets of a message that are read at a time.
 const PIECE: usize = 64 * 1024;
@@ -49,7 +50,16 @@ pub async fn open(
     size: Option<u64>,
 ) -> Result<Handed, Reply> {
     let hop = &known.hop;
-    let Ok(room) = Arc::clone(&known.room).try_acquire_owned() else {
+    let room = Arc::clone(&known.room);
+    let room = match size {
+        None => room.try_acquire_owned().ok(),
+        // The message is here, and may have gone on to others already: it goes in no circle, and is not to be sent again for want of room.
+        Some(_) => match timeout(hop.patience, room.acquire_owned()).await {
+            Ok(room) => room.ok(),
+            Err(_) => None,
+        },
+    };
+    let Some(room) = room else {
         return Err(full(known));
     };
     let facts = facts(id, session);

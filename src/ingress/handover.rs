@@ -15,16 +15,19 @@ pub fn proxied(session: &mut Session, proxy: Peer) {
     });
 }
 
-/// The whole session is another's from here on: what the one before said of itself is not.
+/// The whole session is another's from here on: what the one before said of itself is not. All that is told of one client may come in
+/// several commands, its address in the last (XCLIENT_README).
 pub fn xclient(session: &mut Session, told: Told) {
-    if session
-        .via
-        .as_ref()
-        .is_none_or(|via| via.how != How::Xclient)
-    {
-        session.via = Some(this(session, How::Xclient));
+    let more = match &session.via {
+        Some(via) if via.how == How::Xclient => via.address == session.client_address,
+        _ => {
+            session.via = Some(this(session, How::Xclient));
+            false
+        }
+    };
+    if !more {
+        (session.helo, session.authenticated) = Default::default();
     }
-    (session.helo, session.authenticated) = Default::default();
     set(session, told);
 }
 

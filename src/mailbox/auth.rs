@@ -28,11 +28,11 @@ pub(super) async fn login(
         return Ok(Attempt::Refused(needs_tls()));
     }
     if context.ticket.is_banned() {
-        return Err(too_many());
+        return Err(banned(context));
     }
     match context.mailboxes.directory.login(login, password).await {
         // Who guesses over many connections at once is told nothing once it was too often.
-        Ok(Some(_)) if context.ticket.is_banned() => Err(too_many()),
+        Ok(Some(_)) if context.ticket.is_banned() => Err(banned(context)),
         Ok(Some(account)) => {
             context.connection.logged_in();
             context.mailboxes.meter.login(true);
@@ -59,6 +59,12 @@ pub(super) async fn login(
         }
         Err(error) => Ok(Attempt::Refused(refusal(&error))),
     }
+}
+
+fn banned(context: &Context<'_>) -> End {
+    tracing::info!(peer = %context.connection.peer(), "imap: login turned away: too many failed before");
+    context.mailboxes.meter.login(false);
+    too_many()
 }
 
 fn too_many() -> End {

@@ -49,10 +49,6 @@ pub(super) async fn copy(
     if uids.is_empty() {
         return Reply::ok(done);
     }
-    // What is moved is not more by that, and may be on its way to the trash.
-    if !kind.moves && !context.ticket.has_disk() {
-        return refusal(&StoreError::Full);
-    }
     let copying = Copying {
         from: selected.id,
         uids: &uids,

@@ -42,7 +42,7 @@ impl Proxies {
         match self.read(stream).await {
             Ok(stream) => Some(stream),
             Err(error) => {
-                if self.quiet.is_over(peer.ip()) {
+                if self.quiet.is_over_for(peer) {
                     tracing::info!(%peer, %error, "turned away: no PROXY header to be believed");
                 }
                 None

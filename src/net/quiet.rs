@@ -1,8 +1,10 @@
 //! Lines of the log that others can provoke as often as they like: the same one comes once a minute.
 //! Writes none.
 
+use super::Peer;
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -34,6 +36,16 @@ impl<K> Default for Quiet<K> {
                 swept: Duration::ZERO,
             }),
         }
+    }
+}
+
+impl Quiet<Option<IpAddr>> {
+    /// Of a client, or of its network where anybody has as many addresses as they like.
+    pub fn is_over_for(&self, peer: Peer) -> bool {
+        self.is_over(peer.ip().map(|address| match address.to_canonical() {
+            IpAddr::V6(six) => Ipv6Addr::from_bits(six.to_bits() >> 64 << 64).into(),
+            four => four,
+        }))
     }
 }
 

@@ -49,10 +49,14 @@ impl Records {
             .collect();
         let is_mended = !broken.is_empty();
         for name in broken {
-            let records = resolver.txt(&name).await.unwrap_or_default();
-            let read = records.iter().find_map(|record| read(record));
-            let none = || Txt::Error(Error::Dns(DnsError::InvalidRecordType));
-            self.lock().insert(name, read.map_or_else(none, Txt::from));
+            let found = match resolver.txt(&name).await {
+                Ok(records) => records.iter().find_map(|record| read(record)).map_or_else(
+                    || Txt::Error(Error::Dns(DnsError::InvalidRecordType)),
+                    Txt::from,
+                ),
+                Err(error) => Txt::Error(Error::Dns(DnsError::Resolver(error.to_string()))),
+            };
+            self.lock().insert(name, found);
         }
         is_mended
     }

@@ -20,14 +20,25 @@ pub struct Keys(HashMap<Box<str>, Txt>);
 
 impl Keys {
     pub async fn fetch(resolver: &Resolver, message: &AuthenticatedMessage<'_>) -> Self {
-        let signatures = message.dkim_headers.iter();
-        let signatures = signatures.map(|field| field.header.domain_key());
-        let seals = message.as_headers.iter();
-        let seals = seals.map(|field| field.header.domain_key());
-        // Of a chain only the last is verified.
-        let last = message.ams_headers.last();
-        let last = last.map(|field| field.header.domain_key());
-        let names: HashSet<_> = signatures.chain(seals).chain(last).collect();
+        // The key of a signature over another body makes no difference.
+        let is_over = |l: u64, bh: &[u8]| {
+            let mut bodies = message.body_hashes.iter();
+            bodies.any(|(_, _, length, hash)| *length == l && hash == bh)
+        };
+        let signatures = message.dkim_headers.iter().map(|field| &field.header);
+        let signatures = signatures.filter(|signature| is_over(signature.l, &signature.bh));
+        let mut names: HashSet<_> = signatures.map(VerifySignature::domain_key).collect();
+        // Of a chain only the last signature is verified, and the seals if that one stands.
+        let last = message.ams_headers.last().map(|field| &field.header);
+        if let Some(last) = last.filter(|last| is_over(last.l, &last.bh)) {
+            names.insert(last.domain_key());
+            names.extend(
+                message
+                    .as_headers
+                    .iter()
+                    .map(|field| field.header.domain_key()),
+            );
+        }
         let mut lookups = JoinSet::new();
         for name in names {
             let resolver = resolver.clone();

@@ -42,7 +42,7 @@ fn its_directory_goes_whenever_it_is_ended() {
     for (signal, after) in [("-TERM", "wasmilter demo: SMTP on"), ("-INT", "seo-offer")] {
         let (mut child, mut lines) = start(home.path());
         until(&mut lines, after);
-        assert_eq!(end(&mut child, signal), Some(1), "it was not through");
+        assert!(end(&mut child, signal).is_some(), "{signal}");
         assert!(is_empty(home.path()), "{signal}");
     }
 }

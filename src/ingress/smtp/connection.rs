@@ -8,7 +8,7 @@ use crate::ingress::handover;
 use crate::ingress::staging::{cannot_store, local_error, push};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Hook, Replies, Reply, Session, Tags};
 use crate::net::guard::{Limit, Pace, Ticket};
-use crate::net::{Input, Peer, Stream};
+use crate::net::{Input, Networks, Peer, Stream};
 use crate::proto::smtp::{
     Dialect, Farewell, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
 };
@@ -29,6 +29,8 @@ pub struct Connection {
     stream: Stream,
     input: Input,
     session: Arc<Session>,
+    /// Whose words they are: the peer's, or the client's that XCLIENT told of; none if that one is not known.
+    speaker: Option<Peer>,
     ticket: Ticket,
     /// As the core has counted them.
     errors: u32,
@@ -92,6 +94,7 @@ impl Connection {
         }
         Ok(Self {
             shared,
+            speaker: Some(stream.peer()),
             stream,
             input: Input::new(),
             session: Arc::new(session),
@@ -161,10 +164,13 @@ impl Connection {
                 Step::Xclient(asked) => {
                     self.forget();
                     let told = Told::clone(&asked.command.0);
+                    if let Some(address) = told.address {
+                        self.speaker = address.map(|address| Peer::Tcp((address, 0).into()));
+                    }
                     handover::xclient(Arc::make_mut(&mut self.session), told);
                     tracing::debug!(peer = %self.stream.peer(), client = ?self.session.client_address, "XCLIENT");
                     match Box::pin(self.connect_again()).await {
-                        Ok(trust) => asked.accept(trust),
+                        Ok(()) => asked.accept(self.trust()),
                         Err(reply) => asked.turn_away(&reply),
                     }
                 }
@@ -229,30 +235,33 @@ impl Connection {
         let connect = self.shared.acceptor.connect(&mut self.session).await;
         self.connected = self.session.tags.clone();
         match connect {
-            Ok(()) => Server::new(core, security).trusting(self.trust(self.stream.peer())),
+            Ok(()) => Server::new(core, security).trusting(self.trust()),
             Err(reply) => Server::refused(core, security, &reply),
         }
     }
 
-    fn trust(&self, peer: Peer) -> Trust {
+    fn trust(&self) -> Trust {
+        let Shared {
+            xclient, xforward, ..
+        } = self.shared.as_ref();
+        let is_in =
+            |networks: &Networks| self.speaker.is_some_and(|who| networks.contains_peer(who));
         Trust {
-            xclient: self.shared.xclient.contains_peer(peer),
-            xforward: self.shared.xforward.contains_peer(peer),
+            xclient: is_in(xclient),
+            xforward: is_in(xforward),
         }
     }
 
-    /// The connection is another client's now. What that one may say of others.
-    async fn connect_again(&mut self) -> Result<Trust, Reply> {
-        let address = self.session.client_address;
-        let peer = address.map(|address| Peer::Tcp((address, 0).into()));
-        if let Some(peer) = peer {
-            self.ticket = self.shared.guard.connect(peer)?;
+    /// The connection is another client's now.
+    async fn connect_again(&mut self) -> Result<(), Reply> {
+        if let Some(address) = self.session.client_address {
+            self.ticket = self.shared.guard.connect(Peer::Tcp((address, 0).into()))?;
         }
         let session = Arc::make_mut(&mut self.session);
         (session.tags, session.greeted) = Default::default();
         let connect = Box::pin(self.shared.acceptor.connect(&mut self.session)).await;
         self.connected = self.session.tags.clone();
-        connect.map(|()| peer.map_or_else(Trust::default, |peer| self.trust(peer)))
+        connect
     }
 
     /// Refused, it leaves all as it was (RFC 5321 §4.1.4), the transaction that may be open too.

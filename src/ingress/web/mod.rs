@@ -168,7 +168,7 @@ impl Web {
     pub fn authenticate(&self, headers: &HeaderMap, peer: Peer) -> Result<(), Refusal> {
         match &self.config.secret {
             Some(secret) if !secret.is_in(headers) => {
-                if self.quiet.is_over(peer.ip()) {
+                if self.quiet.is_over_for(peer) {
                     tracing::info!(%peer, "turned away: no or wrong credentials");
                 }
                 Err(Refusal::new(

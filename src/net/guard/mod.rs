@@ -24,6 +24,9 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+/// For errors that came together; a client that waits for minutes gives up, and comes again.
+const TARPIT_MAX: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Who is not counted. The machine's room and the slowest pace hold for them too.
@@ -362,7 +365,7 @@ impl Ticket {
         let config = &self.guard.config;
         let many = errors.saturating_sub(before.max(config.tarpit_after));
         if many > 0 && !self.is_exempt() {
-            tokio::time::sleep(config.tarpit * many).await;
+            tokio::time::sleep((config.tarpit * many).min(TARPIT_MAX.max(config.tarpit))).await;
         }
     }
 }

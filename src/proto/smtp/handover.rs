@@ -5,7 +5,7 @@ use super::command::is_name;
 use super::server::{Asked, Next, Phase, Server, Step};
 use super::{refusal, syntax};
 use crate::mail::Reply;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Longer values are nothing that a client could have said.
 const VALUE_MAX: usize = 255;
@@ -138,16 +138,17 @@ pub(super) fn attributes(verb: Verb, arguments: &str) -> Result<Box<Told>, Reply
     Ok(told)
 }
 
-/// "192.0.2.1", "IPV6:2001:db8::1".
+/// "192.0.2.1", "IPV6:2001:db8::1"; Dovecot says "2001:db8::1".
 fn address(value: &str) -> Option<IpAddr> {
     let tagged = value
         .get(..5)
         .filter(|tag| tag.eq_ignore_ascii_case("IPV6:"))
         .and_then(|tag| value.get(tag.len()..));
-    match tagged {
-        Some(six) => six.parse::<Ipv6Addr>().ok().map(|six| six.to_canonical()),
-        None => value.parse::<Ipv4Addr>().ok().map(IpAddr::from),
-    }
+    let address = match tagged {
+        Some(six) => six.parse::<Ipv6Addr>().ok().map(IpAddr::from),
+        None => value.parse().ok(),
+    };
+    address.map(|address: IpAddr| address.to_canonical())
 }
 
 /// xtext (RFC 3461 §4) into printable text.

@@ -192,6 +192,25 @@ async fn a_client_told_of_has_nothing_of_the_one_before() {
     server.finish().await;
 }
 
+/// As Dovecot does when a line would be too long: the address comes last.
+#[tokio::test]
+async fn a_client_is_told_of_in_several_commands() {
+    let server = Server::with(|config| config.xclient = loopback()).await;
+    let mut client = server.client().await;
+    client
+        .dialogue(&[
+            ("EHLO proxy.test", "250"),
+            ("XCLIENT HELO=client.test LOGIN=carol", "220 "),
+            ("XCLIENT ADDR=2001:db8::7", "220 "),
+        ])
+        .await;
+    client.send("EHLO client.test").await;
+    let (session, _) = last(&server).await;
+    assert_eq!(session.client_address, ip("2001:db8::7"));
+    assert_eq!(session.authenticated.as_deref(), Some("carol"));
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn xforward_is_for_the_next_transaction() {
     let server = Server::with(|config| config.xforward = loopback()).await;

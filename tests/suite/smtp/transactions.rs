@@ -234,7 +234,7 @@ async fn the_stop_lets_a_transaction_end_and_sends_idle_clients_away() {
 
 #[tokio::test]
 async fn a_transaction_that_outlasts_the_stop_is_told_so() {
-    let server = Server::with(|config| config.drain = Duration::from_millis(200)).await;
+    let server = Server::with(|config| config.drain = Duration::from_secs(4)).await;
     let mut between = server.client().await;
     let mut within = server.client().await;
     between

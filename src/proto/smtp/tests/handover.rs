@@ -72,7 +72,14 @@ fn values_are_read_and_held_to_what_they_can_be() {
         ("", None),
         ("ADDR", None),
         ("ADDR=", None),
-        ("ADDR=2001:db8::1", None),
+        (
+            "ADDR=2001:db8::1",
+            Some(Told {
+                address: Some(Some(v6)),
+                ..Told::default()
+            }),
+        ),
+        ("ADDR=IPV6:192.0.2.1", None),
         ("ADDR=192.0.2.1 ADDR=192.0.2.1", None),
         ("ADDR=[TEMPUNAVAIL]", None),
         ("PORT=65536", None),
