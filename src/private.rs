@@ -92,8 +92,8 @@ mod tests {
         }
         database(&at("i")).unwrap();
         database(&at("new")).unwrap();
-        let modes = ["d", "d/e", "d/e/f", "i", "i-wal", "new"].map(|name| mode(&at(name)));
-        assert_eq!(modes, [0o700, 0o700, 0o700, 0o600, 0o600, 0o600]);
+        let modes = ["d", "d/e/f", "i", "i-wal", "new"].map(|name| mode(&at(name)));
+        assert_eq!(modes, [0o700, 0o700, 0o600, 0o600, 0o600]);
         assert_eq!(fs::read(at("i")).unwrap(), b"octets");
     }
 }

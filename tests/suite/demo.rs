@@ -35,7 +35,13 @@ fn is_empty(directory: &Path) -> bool {
     std::fs::read_dir(directory).unwrap().next().is_none()
 }
 
+/// One after the other: two that start at once could want the same ports.
 #[test]
+fn it_does_what_it_says_and_leaves_nothing_behind() {
+    its_directory_goes_whenever_it_is_ended();
+    what_it_says_to_do_works();
+}
+
 fn its_directory_goes_whenever_it_is_ended() {
     let home = tempfile::tempdir().unwrap();
     // At the last of them a new version of a plugin is compiled.
@@ -47,7 +53,6 @@ fn its_directory_goes_whenever_it_is_ended() {
     }
 }
 
-#[test]
 fn what_it_says_to_do_works() {
     let Some(_) = program("curl") else { return };
     let home = tempfile::tempdir().unwrap();
