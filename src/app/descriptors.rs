@@ -31,16 +31,14 @@ pub fn raise(config: &Config) {
     }
 }
 
-/// Who hands messages on has a connection to the next hop for each client's.
+/// Beside each client's connection there may be one to the next hop, and one to each milter.
 fn wanted(config: &Config) -> u64 {
     let each = u64::try_from(config.limits.connections).unwrap_or(u64::MAX);
+    let milters = u64::try_from(config.milters.len()).unwrap_or(u64::MAX);
     let sides = config
         .listeners
         .iter()
-        .map(|listener| match listener.next_hop {
-            Some(_) => 2,
-            None => 1,
-        });
+        .map(|listener| 1 + u64::from(listener.next_hop.is_some()) + milters);
     each.saturating_mul(sides.sum::<u64>())
         .saturating_add(RESERVE)
 }

@@ -3,6 +3,7 @@
 use super::password::{hash, verify};
 use crate::mail::{Address, domain_in_unicode};
 use crate::store::{Account, AccountId, Store, StoreError};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 use tokio::sync::Semaphore;
@@ -77,10 +78,12 @@ impl Directory {
 
     /// Accounts are added in Unicode. One that was added before may have its domain in A-labels.
     async fn account(&self, address: &Address) -> Result<Option<Account>, StoreError> {
-        match self.store.account(&address.in_unicode()).await? {
-            None => self.store.account(address).await,
-            found => Ok(found),
+        if let Cow::Owned(unicode) = address.in_unicode()
+            && let Some(account) = self.store.account(&unicode).await?
+        {
+            return Ok(Some(account));
         }
+        self.store.account(address).await
     }
 
     /// None if there is no such account or the password is another; both take as long.
@@ -108,4 +111,34 @@ fn nobody() -> String {
     static HASH: OnceLock<String> = OnceLock::new();
     HASH.get_or_init(|| hash("nobody's").unwrap_or_default())
         .clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::SqliteStore;
+
+    #[tokio::test]
+    async fn an_account_is_found_by_either_spelling_of_its_domain() {
+        let home = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(crate::store::Config::new(home.path())).unwrap();
+        let address = |text| Address::parse(text).unwrap();
+        for account in ["new@почта.test", "old@xn--80a1acny.test"] {
+            store.add_account(&address(account), "").await.unwrap();
+        }
+        let config = Config {
+            domains: vec!["xn--80a1acny.test".to_owned()],
+            postmaster: None,
+        };
+        let directory = Directory::new(config, Arc::new(store));
+        for (given, is_there) in [
+            ("new@почта.test", true),
+            ("new@xn--80a1acny.test", true),
+            ("old@xn--80a1acny.test", true),
+            ("nobody@xn--80a1acny.test", false),
+        ] {
+            let found = directory.find(&address(given)).await.unwrap();
+            assert_eq!(matches!(found, Found::Account(_)), is_there, "{given}");
+        }
+    }
 }

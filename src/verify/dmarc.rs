@@ -1,65 +1,45 @@
 //! DMARC (RFC 9989) by the library, which gives a record up for any tag that it cannot read. Doesn't say what a result leads to.
 
+use super::answers::{Answers, Records};
 use crate::dns::Resolver;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::dmarc::Dmarc;
 use mail_auth::dmarc::verify::DmarcParameters;
-use mail_auth::{
-    DmarcOutput, DnsError, Error, MessageAuthenticator, Parameters, ResolverCache, Txt,
-};
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use mail_auth::{DmarcOutput, DnsError, Error, MessageAuthenticator, Parameters, Txt};
 
 pub async fn check<'a>(
     library: &MessageAuthenticator,
     resolver: &Resolver,
     parameters: impl Fn() -> DmarcParameters<'a>,
 ) -> DmarcOutput {
-    let records = Records::default();
+    let answers = Answers::default();
     loop {
-        let parameters = Parameters::new(parameters()).with_txt_cache(&records);
+        let parameters = Parameters::new(parameters()).with_txt_cache(&answers);
         let output = library.verify_dmarc(parameters).await;
-        if !records.mend(resolver).await {
+        if !answers.correct(resolver, is_doubtful, mended).await {
             return output;
         }
     }
 }
 
-/// What was found under the names that one check asked for.
-#[derive(Default)]
-struct Records(Mutex<HashMap<Box<str>, Txt>>);
+/// The library says of the last record that it can't read why not: a broken one may stand before one of something else.
+fn is_doubtful(found: &Txt) -> bool {
+    is_broken(found) || matches!(found, Txt::Error(Error::Dns(DnsError::InvalidRecordType)))
+}
 
-impl Records {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Txt>> {
-        // Nothing is half done in there.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn is_broken(found: &Txt) -> bool {
+    matches!(found, Txt::Error(Error::ParseError))
+}
 
-    /// True if a record can be read now that could not, and the check has to be done again.
-    async fn mend(&self, resolver: &Resolver) -> bool {
-        let is_broken = |found: &Txt| matches!(found, Txt::Error(Error::ParseError));
-        let broken: Vec<_> = self
-            .lock()
-            .iter()
-            .filter(|(_, found)| is_broken(found))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let is_mended = !broken.is_empty();
-        for name in broken {
-            let found = match resolver.txt(&name).await {
-                Ok(records) => records.iter().find_map(|record| read(record)).map_or_else(
-                    || Txt::Error(Error::Dns(DnsError::InvalidRecordType)),
-                    Txt::from,
-                ),
-                Err(error) => Txt::Error(Error::Dns(DnsError::Resolver(error.to_string()))),
-            };
-            self.lock().insert(name, found);
-        }
-        is_mended
-    }
+fn mended(found: &Txt, records: Records) -> Option<Txt> {
+    let error = match records {
+        Ok(records) => match records.iter().find_map(|record| read(record)) {
+            Some(record) => return Some(record.into()),
+            None => DnsError::InvalidRecordType,
+        },
+        Err(error) => DnsError::Resolver(error.to_string()),
+    };
+    is_broken(found).then_some(Txt::Error(Error::Dns(error)))
 }
 
 /// RFC 9989 §4.7: a tag that is malformed counts as absent.
@@ -74,29 +54,6 @@ fn read(record: &[u8]) -> Option<Dmarc> {
         }
     }
     Dmarc::parse(&whole).ok()
-}
-
-impl ResolverCache<Box<str>, Txt> for Records {
-    fn get<Q>(&self, name: &Q) -> Option<Txt>
-    where
-        Box<str>: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.lock().get(name).cloned()
-    }
-
-    fn remove<Q>(&self, name: &Q) -> Option<Txt>
-    where
-        Box<str>: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        self.lock().remove(name)
-    }
-
-    /// Only for as long as this check.
-    fn insert(&self, name: Box<str>, value: Txt, _: Instant) {
-        self.lock().insert(name, value);
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Sender authentication: iprev and SPF at MAIL, DKIM, ARC and DMARC at the message, as a built-in filter of the chain.
 //! Signs nothing, and changes no message: it says what it found and, by the policy, what that leads to.
 
+mod answers;
 mod arc;
 mod author;
 mod dkim;

@@ -421,7 +421,11 @@ async fn a_malformed_tag_turns_no_policy_off() {
         "v=DMARC1; adkim=relaxed; p=reject",
         "v=DMARC1; p=reject; sp=",
     ] {
-        let dns = Dns::start(Zone::default().text("_dmarc.author.test", record)).await;
+        // With something else that stands there.
+        let zone = Zone::default()
+            .text("_dmarc.author.test", record)
+            .text("_dmarc.author.test", "other=1");
+        let dns = Dns::start(zone).await;
         let found = checked(&dns, "192.0.2.1", "a@x.test", &message("a@author.test")).await;
         let dmarc = found.iter().find(|found| found.method == "dmarc").unwrap();
         assert_eq!(dmarc.outcome, "fail", "{record}");
