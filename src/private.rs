@@ -9,11 +9,8 @@ use std::path::Path;
 /// The bits of a mode that are for the group and for all others.
 const OTHERS: u32 = 0o077;
 
-/// With those above it that are missing, which are as others are. One that is there becomes private too.
+/// With those above it that are missing. One that is there becomes private too.
 pub fn directory(path: &Path) -> io::Result<()> {
-    if let Some(above) = path.parent() {
-        fs::create_dir_all(above)?;
-    }
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
     close(path);
     Ok(())
@@ -92,8 +89,8 @@ mod tests {
         }
         database(&at("i")).unwrap();
         database(&at("new")).unwrap();
-        let modes = ["d", "d/e/f", "i", "i-wal", "new"].map(|name| mode(&at(name)));
-        assert_eq!(modes, [0o700, 0o700, 0o600, 0o600, 0o600]);
+        let modes = ["d", "d/e", "d/e/f", "i", "i-wal", "new"].map(|name| mode(&at(name)));
+        assert_eq!(modes, [0o700, 0o700, 0o700, 0o600, 0o600, 0o600]);
         assert_eq!(fs::read(at("i")).unwrap(), b"octets");
     }
 }

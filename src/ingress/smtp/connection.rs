@@ -8,7 +8,7 @@ use crate::ingress::handover;
 use crate::ingress::staging::{cannot_store, local_error, push};
 use crate::mail::{ContentBuilder, EnhancedCode, Envelope, Hook, Replies, Reply, Session, Tags};
 use crate::net::guard::{Limit, Pace, Ticket};
-use crate::net::{Input, Networks, Peer, Stream};
+use crate::net::{Input, Peer, Stream};
 use crate::proto::smtp::{
     Dialect, Farewell, Hello, Mail, Piece, Receiving, Security, Server, Step, Told, Trust,
 };
@@ -29,8 +29,8 @@ pub struct Connection {
     stream: Stream,
     input: Input,
     session: Arc<Session>,
-    /// Whose words they are: the peer's, or the client's that XCLIENT told of; none if that one is not known.
-    speaker: Option<Peer>,
+    /// The peer's, or the client's that XCLIENT told of.
+    trust: Trust,
     ticket: Ticket,
     /// As the core has counted them.
     errors: u32,
@@ -93,8 +93,8 @@ impl Connection {
             handover::proxied(&mut session, proxy);
         }
         Ok(Self {
+            trust: shared.trust(stream.peer()),
             shared,
-            speaker: Some(stream.peer()),
             stream,
             input: Input::new(),
             session: Arc::new(session),
@@ -165,12 +165,14 @@ impl Connection {
                     self.forget();
                     let told = Told::clone(&asked.command.0);
                     if let Some(address) = told.address {
-                        self.speaker = address.map(|address| Peer::Tcp((address, 0).into()));
+                        let peer = address.map(|address| Peer::Tcp((address, 0).into()));
+                        self.trust =
+                            peer.map_or_else(Trust::default, |peer| self.shared.trust(peer));
                     }
                     handover::xclient(Arc::make_mut(&mut self.session), told);
                     tracing::debug!(peer = %self.stream.peer(), client = ?self.session.client_address, "XCLIENT");
                     match Box::pin(self.connect_again()).await {
-                        Ok(()) => asked.accept(self.trust()),
+                        Ok(()) => asked.accept(self.trust),
                         Err(reply) => asked.turn_away(&reply),
                     }
                 }
@@ -235,20 +237,8 @@ impl Connection {
         let connect = self.shared.acceptor.connect(&mut self.session).await;
         self.connected = self.session.tags.clone();
         match connect {
-            Ok(()) => Server::new(core, security).trusting(self.trust()),
+            Ok(()) => Server::new(core, security).trusting(self.trust),
             Err(reply) => Server::refused(core, security, &reply),
-        }
-    }
-
-    fn trust(&self) -> Trust {
-        let Shared {
-            xclient, xforward, ..
-        } = self.shared.as_ref();
-        let is_in =
-            |networks: &Networks| self.speaker.is_some_and(|who| networks.contains_peer(who));
-        Trust {
-            xclient: is_in(xclient),
-            xforward: is_in(xforward),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::accept::Acceptor;
 use crate::metrics;
 use crate::net::guard::{self, Guard};
 use crate::net::{Limits, Listener, Networks, Peer, Proxies, Stream, Tls};
-use crate::proto::smtp;
+use crate::proto::smtp::{self, Trust};
 use connection::Connection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -125,6 +125,16 @@ struct Shared {
     stop: CancellationToken,
     /// So does who is in one (RFC 5321 §3.8).
     last_call: CancellationToken,
+}
+
+impl Shared {
+    /// Which of others' words are taken from there.
+    fn trust(&self, peer: Peer) -> Trust {
+        Trust {
+            xclient: self.xclient.contains_peer(peer),
+            xforward: self.xforward.contains_peer(peer),
+        }
+    }
 }
 
 async fn converse(shared: Arc<Shared>, stream: Stream) {

@@ -5,7 +5,7 @@ use super::io_error;
 use super::roster::Roster;
 use crate::private;
 use crate::store::StoreError;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,9 @@ impl Directory {
         };
         // One that is there may hold what others use too, such as sockets.
         if !path.is_dir() {
+            if let Some(above) = path.parent() {
+                fs::create_dir_all(above).map_err(|error| io_error(above, &error))?;
+            }
             made(path)?;
         }
         made(&path.join("blobs"))?;
