@@ -25,17 +25,7 @@ where
     B: Body + 'static,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    converse(Pressing::new(io, STALLED), service, stop).await;
-}
-
-async fn converse<I, S, B>(io: I, service: S, stop: CancellationToken)
-where
-    I: AsyncRead + AsyncWrite + Unpin,
-    S: Service<Request<Incoming>, Response = Response<B>>,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + 'static,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
-{
+    let io = Pressing::new(io, STALLED);
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
@@ -73,7 +63,7 @@ mod tests {
             Ok::<_, Infallible>(Response::new(long))
         });
         let io = Pressing::new(server, Duration::from_millis(50));
-        let serving = converse(io, service, CancellationToken::new());
+        let serving = serve(io, service, CancellationToken::new());
         let ended = timeout(Duration::from_secs(30), serving).await;
         assert!(ended.is_ok(), "it waits for the client");
         drop(client);

@@ -17,6 +17,7 @@ mod data;
 mod dsn;
 mod handover;
 mod line;
+mod offer;
 mod path;
 mod server;
 

@@ -4,11 +4,10 @@
 use super::chunk::{Drain, Progress};
 use super::command::{Command, Hello, Mail, needs_utf8, no_chunk_size};
 use super::data::Receiving;
-use super::handover::{Trust, Verb, Xclient, Xforward};
+use super::handover::{Trust, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
 use super::{Config, Dialect, refusal, syntax, unknown_parameter};
 use crate::mail::{Body, Recipient, Replies, Reply};
-use std::io::Write;
 use std::sync::Arc;
 
 /// Replies of more octets than this are sent before more commands are looked at, or a client that pipelines commands
@@ -19,7 +18,7 @@ const OUTPUT_MAX: usize = 8 * 1024;
 #[derive(Debug)]
 pub struct Server {
     config: Arc<Config>,
-    security: Security,
+    pub(super) security: Security,
     trust: Trust,
     pub(super) phase: Phase,
     lines: Lines,
@@ -544,46 +543,6 @@ impl Server {
 
     pub(super) fn say(&mut self, octets: &[u8]) {
         self.output.extend_from_slice(octets);
-    }
-
-    fn hello(&mut self, extended: bool) {
-        let Config {
-            hostname,
-            size,
-            recipients,
-            ..
-        } = self.config.as_ref();
-        // RFC 9422 §4.2: six digits at most.
-        let recipients = recipients.min(&999_999);
-        // Writing to memory doesn't fail.
-        let _ = if extended {
-            // What depends on the client.
-            let mut offered = match self.security {
-                Security::StartTls => "250-STARTTLS\r\n".to_owned(),
-                // RFC 8689 §2
-                Security::Tls => "250-REQUIRETLS\r\n".to_owned(),
-                Security::Plain => String::new(),
-            };
-            if self.config.dsn {
-                offered.push_str("250-DSN\r\n");
-            }
-            for (verb, trusted) in [
-                (Verb::Xclient, self.trust.xclient),
-                (Verb::Xforward, self.trust.xforward),
-            ] {
-                if trusted {
-                    offered.push_str(&format!("250-{}\r\n", verb.keyword()));
-                }
-            }
-            write!(
-                self.output,
-                "250-{hostname}\r\n250-PIPELINING\r\n250-SIZE {size}\r\n{offered}250-8BITMIME\r\n\
-                 250-SMTPUTF8\r\n250-CHUNKING\r\n250-BINARYMIME\r\n\
-                 250-LIMITS RCPTMAX={recipients}\r\n250 ENHANCEDSTATUSCODES\r\n"
-            )
-        } else {
-            write!(self.output, "250 {hostname}\r\n")
-        };
     }
 }
 

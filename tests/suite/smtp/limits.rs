@@ -80,28 +80,19 @@ async fn messages_recipients_and_bytes_in_a_minute() {
         .await;
     assert_eq!(guard.counters().get(Limit::Recipients), 1);
 
-    let (server, guard) = self::server(|limits| limits.all.hour.bytes = 5).await;
-    let mut client = server.client().await;
-    client.up_to_data().await;
-    client
-        .dialogue(&[
-            ("Subject: more than five\r\n.", "250"),
-            ("MAIL FROM:<>", "450 4.7.1"),
-        ])
-        .await;
-    assert_eq!(guard.counters().get(Limit::Bytes), 1);
-
     // Those of a message that is refused came too.
-    let (server, guard) = self::server(|limits| limits.all.hour.bytes = 5).await;
-    let mut client = server.client().await;
-    client.up_to_data().await;
-    client
-        .dialogue(&[
-            ("more\nthan five\r\n.", "554"),
-            ("MAIL FROM:<>", "450 4.7.1"),
-        ])
-        .await;
-    assert_eq!(guard.counters().get(Limit::Bytes), 1);
+    for (message, code) in [
+        ("Subject: more than five\r\n.", "250"),
+        ("more\nthan five\r\n.", "554"),
+    ] {
+        let (server, guard) = self::server(|limits| limits.all.hour.bytes = 5).await;
+        let mut client = server.client().await;
+        client.up_to_data().await;
+        client
+            .dialogue(&[(message, code), ("MAIL FROM:<>", "450 4.7.1")])
+            .await;
+        assert_eq!(guard.counters().get(Limit::Bytes), 1, "{code}");
+    }
 }
 
 #[tokio::test]

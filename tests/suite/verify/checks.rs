@@ -300,19 +300,19 @@ async fn dmarc_wants_an_aligned_pass() {
 
 /// Its author is another for the library than for those who read the message.
 pub const TWO_FACED: &[&str] = &[
-    "From: ceo@(c)author.test\r\n\r\n",
-    "From: ceo @ author.test\r\n\r\n",
-    "From: \"a\" <ceo@author.test> <x@evil.test>\r\n\r\n",
-    "From: ceo@author.test.\r\n\r\n",
-    "From: x@evil.test, ceo@author.test\r\n\r\n",
-    "From: x@evil.test; ceo@author.test\r\n\r\n",
-    "From: \"ceo@author.test\"\r\n\r\n",
-    "From: x@evil.test\r\nfrom: ceo@author.test\r\n\r\n",
-    "Subject: s\r\nthis line is no field\r\nFrom: ceo@author.test\r\n\r\n",
+    "From: anna@(c)author.test\r\n\r\n",
+    "From: anna @ author.test\r\n\r\n",
+    "From: \"a\" <anna@author.test> <x@evil.test>\r\n\r\n",
+    "From: anna@author.test.\r\n\r\n",
+    "From: x@evil.test, anna@author.test\r\n\r\n",
+    "From: x@evil.test; anna@author.test\r\n\r\n",
+    "From: \"anna@author.test\"\r\n\r\n",
+    "From: x@evil.test\r\nfrom: anna@author.test\r\n\r\n",
+    "Subject: s\r\nthis line is no field\r\nFrom: anna@author.test\r\n\r\n",
     "From: x@evil.test\r\nthis line is no field\r\nSubject: s\r\n\r\n",
-    "From ceo@evil.test\r\nFrom: ceo@author.test\r\n\r\n",
-    "this line is no field\r\nFrom: ceo@author.test\r\n\r\n",
-    "Subject: s\r\nFrom\r\n : x@evil.test\r\nFrom: ceo@author.test\r\n\r\n",
+    "From anna@evil.test\r\nFrom: anna@author.test\r\n\r\n",
+    "this line is no field\r\nFrom: anna@author.test\r\n\r\n",
+    "Subject: s\r\nFrom\r\n : x@evil.test\r\nFrom: anna@author.test\r\n\r\n",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -328,9 +328,9 @@ async fn an_author_that_can_be_read_in_two_ways_is_none() {
     };
     let verifier = Verifier::new(Config { policy: only_dmarc }, dns.resolver());
     let by_bdat = [
-        "From: ceo@author.test",
-        "Subject: s\r\nFrom: ceo@author.test",
-        "From: x@evil.test\r\nFrom\n : ceo@author.test\r\n\r\n",
+        "From: anna@author.test",
+        "Subject: s\r\nFrom: anna@author.test",
+        "From: x@evil.test\r\nFrom\n : anna@author.test\r\n\r\n",
     ];
     for text in TWO_FACED.iter().chain(&by_bdat) {
         let session = session("192.0.2.1", "client.test");
