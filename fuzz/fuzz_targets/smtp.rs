@@ -24,10 +24,11 @@ fn converse<'a>(
         ..Config::default()
     });
     let yes = Replies::All(Reply::new(250, EnhancedCode(2, 0, 0), "Taken"));
-    let mut machine = Machine::Commands(Server::new(config, Security::Plain).trusting(Trust {
+    let trust = Trust {
         xclient: true,
         xforward: true,
-    }));
+    };
+    let mut machine = Machine::Commands(Server::new(config, Security::Plain).trusting(trust));
     let (mut sent, mut content, mut messages) = (Vec::new(), Vec::new(), Vec::new());
     for mut input in pieces {
         loop {
@@ -46,7 +47,7 @@ fn converse<'a>(
                             content.clear();
                             Machine::Commands(asked.accept())
                         }
-                        Step::Xclient(asked) => Machine::Commands(asked.accept()),
+                        Step::Xclient(asked) => Machine::Commands(asked.accept(trust)),
                         Step::Xforward(asked) => Machine::Commands(asked.accept()),
                         Step::Mail(asked) => Machine::Commands(asked.accept()),
                         Step::Rcpt(asked) => Machine::Commands(asked.accept()),
