@@ -10,7 +10,11 @@ fuzz_target!(|input: &[u8]| {
     let Some((&choice, mut rest)) = input.split_first() else {
         return;
     };
-    let dialect = if choice & 1 == 0 { Dialect::Smtp } else { Dialect::Lmtp };
+    let dialect = if choice & 1 == 0 {
+        Dialect::Smtp
+    } else {
+        Dialect::Lmtp
+    };
     let recipient = Address::parse("b@example.test").unwrap().into();
     let facts = Facts::default();
     let mut step = Step::Read(Client::new(dialect, "mx.example.test", false));
