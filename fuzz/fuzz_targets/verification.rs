@@ -4,12 +4,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use wasmilter::mail::{Content, Edit, Message};
-use wasmilter::verify::{field, removals, spf_record};
+use wasmilter::verify::{SpfRecord, field, removals};
 
 const SERVER: &str = "mx.example.test";
 
 fuzz_target!(|octets: &[u8]| {
-    spf_record::is_valid(octets);
+    let _ = SpfRecord::parse(octets);
     let Ok(mut message) = Message::new(Content::from_bytes(octets.to_vec())) else {
         return;
     };

@@ -132,9 +132,8 @@ impl Resolver {
 
     /// The TXT records of a name, the strings of each joined (RFC 7208 §3.3).
     pub async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, LookupError> {
-        let mut name = Name::from_str_relaxed(name).map_err(|_| LookupError::NotFound)?;
-        name.set_fqdn(true);
-        let lookup = self.0.txt_lookup(name).await.map_err(lookup_error)?;
+        let lookup = self.0.txt_lookup(complete(name)?).await;
+        let lookup = lookup.map_err(lookup_error)?;
         let records = lookup
             .answers()
             .iter()
@@ -152,10 +151,8 @@ impl Resolver {
                 let address: IpAddr = name.parse().map_err(|_| LookupError::NotFound)?;
                 Name::from(address.to_canonical())
             }
-            _ => Name::from_utf8(name).map_err(|_| LookupError::NotFound)?,
+            _ => complete(name)?,
         };
-        let mut name = name;
-        name.set_fqdn(true);
         let lookup = match self.0.lookup(name, kind.record_type()).await {
             Ok(lookup) => lookup,
             Err(error) => {
@@ -179,12 +176,37 @@ impl Resolver {
     }
 }
 
-fn text(data: &RData) -> Option<String> {
-    let plain = |name: &Name| {
-        let mut name = name.clone();
-        name.set_fqdn(false);
-        name.to_ascii()
+/// A name as it stands in mail: it is complete, and its labels hold whatever they hold.
+fn complete(text: &str) -> Result<Name, LookupError> {
+    let name = if text.is_ascii() {
+        let text = text.strip_suffix('.').unwrap_or(text);
+        Name::from_labels(text.split('.').map(str::as_bytes))
+    } else {
+        Name::from_utf8(text)
     };
+    let mut name = name.map_err(|_| LookupError::NotFound)?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// Without its final dot, and without escapes where none are needed: `complete` reads none.
+fn plain(name: &Name) -> String {
+    let is_plain = |octet: &u8| octet.is_ascii_graphic() && !b".\\".contains(octet);
+    let labels: Option<Vec<_>> = name
+        .iter()
+        .map(|label| std::str::from_utf8(label).ok())
+        .collect();
+    match labels {
+        Some(labels) if name.iter().flatten().all(is_plain) => labels.join("."),
+        _ => {
+            let mut name = name.clone();
+            name.set_fqdn(false);
+            name.to_ascii()
+        }
+    }
+}
+
+fn text(data: &RData) -> Option<String> {
     Some(match data {
         RData::A(address) => address.0.to_string(),
         RData::AAAA(address) => address.0.to_string(),

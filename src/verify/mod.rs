@@ -11,10 +11,10 @@ mod keys;
 mod policy;
 mod results;
 mod spf;
-pub mod spf_record;
 
 pub use header::{field, removals};
 pub use policy::{Action, FILTER, Policy, Ruling};
+pub use spf::Record as SpfRecord;
 
 use crate::dns::Resolver;
 use crate::mail::{AuthenticationResult, Content, Envelope, Header, ReversePath, Session};
@@ -104,47 +104,41 @@ impl Verifier {
             return Sender::default();
         };
         // RFC 7208 §2.4: no reverse-path means the identity of HELO.
-        let (sender, domain, name) = match &envelope.sender {
-            ReversePath::Address(address) => {
-                let domain = to_a_label(address.domain()).into_owned();
-                let sender = format!("{}@{domain}", address.local());
-                (sender, domain, "smtp.mailfrom")
-            }
-            ReversePath::Null => {
-                let domain = to_a_label(&session.helo).into_owned();
-                (format!("postmaster@{domain}"), domain, "smtp.helo")
-            }
+        let (local, domain, name) = match &envelope.sender {
+            ReversePath::Address(address) => (address.local(), address.domain(), "smtp.mailfrom"),
+            ReversePath::Null => ("postmaster", session.helo.as_str(), "smtp.helo"),
         };
+        let domain = to_a_label(domain).into_owned();
         let query = spf::Query {
             client: client.to_canonical(),
             helo: session.helo.clone(),
-            server: session.server_name.clone(),
-            sender,
+            sender_local: local.to_owned(),
+            sender_domain: domain.clone(),
         };
         let this = Arc::clone(&self.0);
         // In a task of its own, so that a panic of the library ends with it.
         let checks = tokio::spawn(timeout(DEADLINE, async move {
             let client = query.client;
             let iprev = this.library.verify_iprev(client);
-            let spf = spf::check(&this.library, &this.resolver, &query);
+            let spf = spf::check(&this.resolver, &query);
             let (iprev, spf) = tokio::join!(iprev, spf);
             (results::iprev(&iprev, client), spf)
         }));
         let (iprev, spf) = match checks.await {
             Ok(Ok(checked)) => checked,
-            Ok(Err(_)) => late(client, &domain, LATE),
+            Ok(Err(_)) => late(client, LATE),
             Err(error) => {
                 tracing::error!(%error, "checking a sender failed");
-                late(client, &domain, "it could not be checked")
+                late(client, "it could not be checked")
             }
         };
-        let outcome = spf_word(spf.result());
+        let outcome = spf_word(spf);
         let ruling = policy::spf(self.0.policy.spf, outcome, &plain(&domain));
         let spf_result = result("spf", outcome, property(name, &domain));
         Sender {
             results: vec![iprev, spf_result],
             ruling,
-            spf: Some(spf),
+            spf: Some(SpfOutput::new(domain.clone()).with_result(spf)),
             is_ours: false,
             domain,
         }
@@ -335,7 +329,7 @@ impl Inner {
     }
 }
 
-fn late(client: std::net::IpAddr, domain: &str, reason: &str) -> (AuthenticationResult, SpfOutput) {
+fn late(client: std::net::IpAddr, reason: &str) -> (AuthenticationResult, SpfResult) {
     let iprev = AuthenticationResult {
         reason: Some(reason.to_owned()),
         ..result(
@@ -344,8 +338,7 @@ fn late(client: std::net::IpAddr, domain: &str, reason: &str) -> (Authentication
             property("policy.iprev", &client.to_string()),
         )
     };
-    let spf = SpfOutput::new(domain.to_owned()).with_result(SpfResult::TempError);
-    (iprev, spf)
+    (iprev, SpfResult::TempError)
 }
 
 /// A domain that goes into a reply, which a client without SMTPUTF8 has to understand.

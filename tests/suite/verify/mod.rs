@@ -3,3 +3,4 @@
 pub mod checks;
 mod pipeline;
 mod published;
+mod spf;
