@@ -4,7 +4,10 @@
 
    What was gathered is written before anything else is done with the file, its sync before all: so the connection must be one that syncs the
    log with each commit (PRAGMA synchronous = FULL), for others learn of a commit only after that. A log that was written in part is
-   what a crash leaves behind without this too: SQLite knows by checksums how far it holds. */
+   what a crash leaves behind without this too: SQLite knows by checksums how far it holds.
+
+   What is still here when no transaction is open is of one that was given up, and must not be written any more: once the lock is gone,
+   another process's commit can be in its place. */
 #include <sqlite3.h>
 #include <string.h>
 
@@ -53,11 +56,8 @@ static int log_write(sqlite3_file *file, const void *octets, int count, sqlite3_
 }
 
 static int log_close(sqlite3_file *file) {
-    int written = write_out(file);
-    int closed = real(file)->pMethods->xClose(real(file));
-
     sqlite3_free(log_of(file)->octets);
-    return written != SQLITE_OK ? written : closed;
+    return real(file)->pMethods->xClose(real(file));
 }
 
 /* Everything else: first what was gathered, then the platform's. */
@@ -124,6 +124,22 @@ static int open_file(sqlite3_vfs *vfs, sqlite3_filename name, sqlite3_file *file
     return result;
 }
 
+static void forget(void *connection) {
+    sqlite3_file *file = NULL;
+    int result = sqlite3_file_control(connection, "main", SQLITE_FCNTL_JOURNAL_POINTER, &file);
+
+    if (result == SQLITE_OK && file != NULL && file->pMethods == &methods)
+        log_of(file)->count = 0;
+}
+
+/* For each new connection. SQLite calls back however a transaction ends but by its commit, before anything else is done. */
+static int forget_at_rollback(sqlite3 *connection, char **error, const struct sqlite3_api_routines *api) {
+    (void)error;
+    (void)api;
+    sqlite3_rollback_hook(connection, forget, connection);
+    return SQLITE_OK;
+}
+
 static sqlite3_vfs gathering;
 
 __attribute__((constructor)) static void start(void) {
@@ -136,5 +152,6 @@ __attribute__((constructor)) static void start(void) {
     gathering.zName = "gathering";
     gathering.szOsFile += (int)sizeof(Log);
     gathering.xOpen = open_file;
-    sqlite3_vfs_register(&gathering, 0);
+    if (sqlite3_auto_extension((void (*)(void))forget_at_rollback) == SQLITE_OK)
+        sqlite3_vfs_register(&gathering, 0);
 }

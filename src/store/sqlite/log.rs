@@ -60,4 +60,35 @@ mod tests {
         drop(writer);
         assert_eq!(blobs(&schema::connect(&index).unwrap()), expected);
     }
+
+    /// The log begins anew, so that what was given up and what another connection commits have the same place in it.
+    #[test]
+    fn what_was_given_up_is_not_written_over_the_commit_of_another() {
+        for pages in 1..40 {
+            let directory = tempfile::tempdir().unwrap();
+            let index = directory.path().join("index.sqlite");
+            let mut first = schema::open(&index, None).unwrap();
+            let second = schema::open(&index, None).unwrap();
+            let fill = |connection: &Connection, id: i64| {
+                let sql = "INSERT OR REPLACE INTO blob (id, octets) VALUES (?1, ?2)";
+                connection.execute(sql, (id, vec![1; 3000])).unwrap();
+            };
+            (0..20).for_each(|id| fill(&first, id));
+            first.pragma_update(None, "cache_size", 10).unwrap();
+            let checkpoint = "PRAGMA wal_checkpoint(RESTART)";
+            first.query_row(checkpoint, [], |_| Ok(())).unwrap();
+
+            let given_up = first.transaction().unwrap();
+            (100..100 + pages).for_each(|id| fill(&given_up, id));
+            given_up.rollback().unwrap();
+            let sql = "UPDATE blob SET octets = zeroblob(3000)";
+            assert_eq!(second.execute(sql, []).unwrap(), 20);
+
+            let expected: Vec<_> = (0..20).map(|id| (id, vec![0; 3000])).collect();
+            assert!(blobs(&first) == expected, "{pages} pages");
+            drop(first);
+            assert!(blobs(&second) == expected, "{pages} pages");
+            assert!(is_sound(&second));
+        }
+    }
 }
