@@ -101,6 +101,11 @@ pub fn existing_store(config: &Config) -> Result<SqliteStore, store::StoreError>
     SqliteStore::open_existing(store::Config::new(&config.data_dir))
 }
 
+/// The same, and no server may use it.
+pub fn idle_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
+    SqliteStore::open_idle(store::Config::new(&config.data_dir))
+}
+
 impl App {
     /// All of it, or nothing: sockets are bound first and served last. Without a compiler plugins are compiled in this process.
     pub async fn start(config: &Config, compiler: Option<Compiler>) -> Result<Self, ConfigError> {

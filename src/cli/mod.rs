@@ -10,6 +10,7 @@ mod log;
 mod plugin;
 mod progress;
 mod quarantine;
+mod restored;
 mod serve;
 mod status;
 mod terminal;
@@ -46,6 +47,8 @@ enum Command {
     /// Add, list, change and remove accounts
     #[command(subcommand)]
     Account(account::Account),
+    /// Say that data-dir comes from a backup, before the server starts on it: mail clients will fetch all mail anew
+    Restored(ConfigFile),
     /// Say what happened to a message: each filter's edits, symbols, verdict, time and memory, and where it went
     Explain(explain::Explain),
     /// List, show, release and delete the messages that filters set aside
@@ -118,6 +121,7 @@ async fn dispatch(command: Command, home: &mut Option<TempDir>) -> anyhow::Resul
         Command::Check(file) => check::run(&file.load()?),
         Command::Demo(demo) => demo.run(home).await,
         Command::Account(account) => account.run().await,
+        Command::Restored(file) => restored::run(&file.load()?).await,
         Command::Explain(explain) => explain.run().await,
         Command::Quarantine(quarantine) => quarantine.run().await,
         Command::Plugin(plugin) => plugin.run().await,

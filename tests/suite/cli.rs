@@ -4,7 +4,9 @@ use crate::support::process::{Process, run};
 use crate::support::{self, ALICE};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Output;
+use std::process::{Command, Output};
+use wasmilter::mail::Address;
+use wasmilter::store::{self, SqliteStore, Store};
 
 fn config(home: &Path, text: &str) -> String {
     let path = home.join("wasmilter.toml");
@@ -208,6 +210,7 @@ fn a_mistyped_data_directory_is_no_empty_store() {
         &["account", "list"][..],
         &["account", "passwd", ALICE],
         &["account", "remove", ALICE],
+        &["restored"],
         &["explain", "1"],
         &["quarantine", "list"],
         &["plugin", "diff", "rewrite"],
@@ -219,6 +222,42 @@ fn a_mistyped_data_directory_is_no_empty_store() {
         assert!(said.contains("is data-dir right?"), "{command:?}: {said}");
     }
     assert!(!home.path().join("data").exists());
+}
+
+/// A client that knows UIDs of after the backup would take new messages for those.
+#[tokio::test]
+async fn mailboxes_that_come_from_a_backup_have_another_uidvalidity() {
+    let home = tempfile::tempdir().unwrap();
+    support::config(home.path(), "");
+    let file = home.path().join("wasmilter.toml");
+    let say = |words: &[&str], input: &str| {
+        let arguments = [words, &["--config", file.to_str().unwrap()]].concat();
+        run(&arguments, input)
+    };
+    assert!(say(&["account", "add", ALICE], "secret\n").status.success());
+    let (data, backup) = (home.path().join("data"), home.path().join("backup"));
+    let copied = Command::new("cp").arg("-a").args([&data, &backup]).status();
+    assert!(copied.unwrap().success());
+    let open = || SqliteStore::open_exclusive(store::Config::new(&data)).unwrap();
+    let known = async |store: &SqliteStore| {
+        let alice = Address::parse(ALICE).unwrap();
+        let alice = store.account(&alice).await.unwrap().unwrap();
+        let mailboxes = store.mailboxes(alice.id).await.unwrap();
+        let all = mailboxes.iter().map(|mailbox| mailbox.uid_validity);
+        all.collect::<Vec<_>>()
+    };
+    let server = open();
+    let before = known(&server).await;
+    let refused = say(&["restored"], "");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("stop it"), "{refused:?}");
+    drop(server);
+
+    std::fs::remove_dir_all(&data).unwrap();
+    std::fs::rename(&backup, &data).unwrap();
+    assert!(say(&["restored"], "").status.success());
+    let newest = before.iter().max().unwrap();
+    assert!(known(&open()).await.iter().all(|after| after > newest));
 }
 
 #[test]

@@ -73,13 +73,7 @@ pub fn make(
     name: &MailboxName,
 ) -> Result<MailboxId, StoreError> {
     accounts::require(change.index, account)?;
-    // Ascending over all mailboxes, and over data directories made one after the other (RFC 3501 §2.3.1.1).
-    let uid_validity: i64 = change
-        .index
-        .prepare_cached(
-            "UPDATE counter SET value = max(value + 1, unixepoch()) WHERE name = 'uid_validity' RETURNING value",
-        )?
-        .query_row([], |row| row.get(0))?;
+    let uid_validity = next_uid_validity(change.index)?;
     // A mailbox made again under such a name is for the same use again, unless another one has taken it over by a renaming.
     let special_use = SpecialUse::ALL
         .iter()
@@ -94,6 +88,21 @@ pub fn make(
         .execute((account.0, name.as_str(), uid_validity, special_use))?;
     change.touch(account);
     Ok(MailboxId(change.index.last_insert_rowid()))
+}
+
+/// Ascending over all mailboxes, and over data directories made one after the other (RFC 3501 §2.3.1.1).
+fn next_uid_validity(index: &Connection) -> Result<i64, StoreError> {
+    let sql = "UPDATE counter SET value = max(value + 1, unixepoch()) WHERE name = 'uid_validity' RETURNING value";
+    Ok(index.prepare_cached(sql)?.query_row([], |row| row.get(0))?)
+}
+
+/// All mailboxes get another UIDVALIDITY.
+pub fn renew_uid_validity(change: &mut Change<'_>) -> Result<(), StoreError> {
+    let uid_validity = next_uid_validity(change.index)?;
+    change
+        .index
+        .execute("UPDATE mailbox SET uid_validity = ?1", [uid_validity])?;
+    Ok(())
 }
 
 pub fn create(

@@ -77,13 +77,14 @@ impl SqliteStore {
 
     /// The same where there is one: `Refused` if not, and nothing is made.
     pub fn open_existing(config: Config) -> Result<Self, StoreError> {
-        if !directory::index_in(&config.directory).exists() {
-            return Err(StoreError::Refused(format!(
-                "no store in {}; is data-dir right?",
-                config.directory.display()
-            )));
-        }
+        exists(&config)?;
         Self::open(config)
+    }
+
+    /// The same where no server runs: `Refused` if one does.
+    pub fn open_idle(config: Config) -> Result<Self, StoreError> {
+        exists(&config)?;
+        Self::open_exclusive(config)
     }
 
     /// Opens it as the one server of this directory and clears away what an interrupted one left. `Refused` if there is one already.
@@ -120,6 +121,12 @@ impl SqliteStore {
         })
     }
 
+    /// For a directory that was restored from a backup: UIDs that were given out since may be given out again, for other messages, and
+    /// clients that know them must not take one for the other (RFC 3501 §2.3.1.1).
+    pub async fn renew_uid_validity(&self) -> Result<(), StoreError> {
+        self.writer.change(mailboxes::renew_uid_validity).await
+    }
+
     /// Where messages are staged as they come in: on the same file system, so that taking them over copies nothing.
     pub fn staging(&self) -> &Path {
         self.blobs.staging()
@@ -127,6 +134,16 @@ impl SqliteStore {
 
     pub fn stats(&self) -> Stats {
         self.writer.stats()
+    }
+}
+
+fn exists(config: &Config) -> Result<(), StoreError> {
+    match directory::index_in(&config.directory).exists() {
+        true => Ok(()),
+        false => Err(StoreError::Refused(format!(
+            "no store in {}; is data-dir right?",
+            config.directory.display()
+        ))),
     }
 }
 
