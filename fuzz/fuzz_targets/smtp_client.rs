@@ -45,7 +45,7 @@ fuzz_target!(|input: &[u8]| {
                     Err(_) => return,
                 }
             }
-            Step::Sender(open) => Step::Read(open.rcpt(&recipient)),
+            Step::Sender(open) => open.rcpt(&recipient),
             Step::Recipient(open, reply) => {
                 assert!((200..600).contains(&reply.code));
                 open.message(3)

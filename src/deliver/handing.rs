@@ -2,6 +2,7 @@
 //! Says what the next hop answered, and decides nothing by it.
 
 use super::connection::{Connection, Lost, lost, unreachable};
+use super::fit;
 use super::{Hop, Known, Telling, TlsUse};
 use crate::accept::Handing;
 use crate::mail::{Content, EnhancedCode, Envelope, How, Recipient, Reply, Session, TransactionId};
@@ -210,7 +211,7 @@ impl Handing for Handed {
         let Some((mut connection, open)) = self.talk.take() else {
             return Err(lost(name, &Lost::Closed));
         };
-        match connection.hear(Step::Read(open.rcpt(recipient))).await {
+        match connection.hear(open.rcpt(recipient)).await {
             Ok(Step::Recipient(open, reply)) => {
                 self.talk = Some((connection, open));
                 match reply.is_positive() {
@@ -255,6 +256,11 @@ async fn send(
     replies: &mut Vec<Reply>,
 ) -> Result<(), Lost> {
     let accepted = open.accepted();
+    if let Some(reply) = fit::refusal(open.unsaid(), content)? {
+        replies.resize(accepted.max(1), reply);
+        tokio::spawn(connection.part(open.quit()));
+        return Ok(());
+    }
     let mut sending = match connection.hear(open.message(content.len())).await? {
         Step::Go(sending) => sending,
         Step::Refused(reply) => {

@@ -2,6 +2,7 @@
 //! Keeps no queue: what a next hop doesn't take stays with whoever gave it to us.
 
 mod connection;
+mod fit;
 mod handing;
 mod idle;
 

@@ -132,6 +132,16 @@ pub enum ReversePath {
     Address(Address),
 }
 
+impl ReversePath {
+    /// See [`Address::needs_utf8`].
+    pub fn needs_utf8(&self) -> bool {
+        match self {
+            Self::Null => false,
+            Self::Address(address) => address.needs_utf8(),
+        }
+    }
+}
+
 impl fmt::Display for ReversePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

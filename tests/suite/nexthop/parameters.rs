@@ -42,21 +42,79 @@ async fn parameters_go_on() {
 
 #[tokio::test]
 async fn what_the_next_hop_cannot_take_is_refused_at_mail() {
-    let bare: Vec<_> = (0..4)
+    let bare: Vec<_> = (0..5)
         .map(|_| ("EHLO", Say::Text("250 next.test\r\n")))
         .collect();
     let hop = Hop::start(&bare).await;
     let relay = Relay::start("smtp", hop.address, "", "").await;
-    for (parameter, code) in [
-        ("BODY=8BITMIME", "554 5.6.3"),
-        ("BODY=BINARYMIME", "554 5.6.3"),
-        ("SMTPUTF8", "553 5.6.7"),
-        ("BODY=7BIT", "250"),
+    for (mail, code) in [
+        ("<a@client.test> BODY=BINARYMIME", "554 5.6.3"),
+        ("<j\u{fc}rgen@client.test> SMTPUTF8", "553 5.6.7"),
+        // The message may do without.
+        ("<a@client.test> BODY=8BITMIME", "250"),
+        ("<a@client.test> SMTPUTF8", "250"),
+        ("<a@client.test> BODY=7BIT", "250"),
     ] {
         let mut client = relay.client().await;
         client
-            .dialogue(&[(&format!("MAIL FROM:<a@client.test> {parameter}"), code)])
+            .dialogue(&[(&format!("MAIL FROM:{mail}"), code)])
             .await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_next_hop_lacks_is_left_out_where_the_message_does_without() {
+    let ascii = "Subject: x\r\n\r\nHello.\r\n";
+    let subject = "Subject: \u{fc}\r\n\r\nHello.\r\n";
+    let body = "Subject: x\r\n\r\n\u{fc}\r\n";
+    // As Dovecot's LMTP; as a server that knows nothing.
+    let (dovecot, bare) = (
+        "250-next.test\r\n250-8BITMIME\r\n250 CHUNKING\r\n",
+        "250 next.test\r\n",
+    );
+    for (offered, message, reply, told) in [
+        (dovecot, ascii, "250 2.0.0 taken as 17", " BODY=8BITMIME"),
+        (dovecot, body, "250 2.0.0 taken as 17", " BODY=8BITMIME"),
+        (
+            dovecot,
+            subject,
+            "554 5.6.7 The next hop takes no internationalised mail (SMTPUTF8)",
+            " BODY=8BITMIME",
+        ),
+        (bare, ascii, "250 2.0.0 taken as 17", ""),
+        (
+            bare,
+            body,
+            "554 5.6.3 The next hop takes no 8-bit messages (8BITMIME)",
+            "",
+        ),
+    ] {
+        for protocol in ["smtp", "lmtp"] {
+            let hop =
+                Hop::start(&[("EHLO", Say::Text(offered)), ("LHLO", Say::Text(offered))]).await;
+            let relay = Relay::start(protocol, hop.address, "", "").await;
+            let mut client = relay.client().await;
+            client
+                .dialogue(&[
+                    ("MAIL FROM:<a@client.test> BODY=8BITMIME SMTPUTF8", "250"),
+                    ("RCPT TO:<j\u{fc}rgen@example.test>", "553 5.6.7"),
+                    ("RCPT TO:<alice@example.test>", "250"),
+                    ("DATA", "354"),
+                ])
+                .await;
+            client.write(stuffed(message).as_bytes()).await;
+            assert_eq!(soon(client.reply()).await, reply, "{message:?}");
+            let seen = hop.seen();
+            assert!(
+                hop.told(&format!("MAIL FROM:<a@client.test>{told}")),
+                "{seen:?}"
+            );
+            assert_eq!(
+                seen.messages.len(),
+                usize::from(reply.starts_with("250")),
+                "{seen:?}"
+            );
+        }
     }
 }
 

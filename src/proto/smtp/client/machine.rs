@@ -2,9 +2,11 @@
 
 use super::reply::Reader;
 use super::stuffing::Stuffing;
-use super::{Extensions, Facts, Fault};
+use super::unsaid::no_utf8;
+use super::{Extensions, Facts, Fault, Unsaid};
 use crate::mail::{Body, EnhancedCode, Envelope, Recipient, Reply, Ret};
 use crate::proto::smtp::Dialect;
+use std::borrow::Cow;
 use std::fmt::Write;
 
 /// What is awaited; how long is for the caller to know (RFC 5321 §4.5.3.2).
@@ -39,6 +41,10 @@ struct Core {
     /// What we call ourselves.
     name: String,
     extensions: Extensions,
+    /// Of the transaction.
+    unsaid: Unsaid,
+    /// The transaction is one of SMTPUTF8.
+    utf8: bool,
     secure: bool,
     replies: Reader,
     output: Vec<u8>,
@@ -103,6 +109,18 @@ impl Core {
         self.awaits(Awaiting::Hello)
     }
 
+    /// ORCPT without SMTPUTF8 is ASCII (RFC 6533 §3: utf-8-addr-xtext).
+    fn spelt<'a>(&self, original: &'a str) -> Cow<'a, str> {
+        if self.utf8 || original.is_ascii() {
+            return original.into();
+        }
+        let spell = |c: char| match c.is_ascii() {
+            true => c.to_string(),
+            false => format!("\\x{{{:X}}}", u32::from(c)),
+        };
+        original.chars().map(spell).collect()
+    }
+
     fn awaits(self, awaiting: Awaiting) -> Client {
         Client {
             core: self,
@@ -119,6 +137,8 @@ impl Client {
             dialect,
             name: name.to_owned(),
             extensions: Extensions::default(),
+            unsaid: Unsaid::default(),
+            utf8: false,
             secure,
             replies: Reader::default(),
             output: Vec::new(),
@@ -250,8 +270,10 @@ impl Ready {
     /// Begins a transaction; the recipients of the envelope are left to [`Open::rcpt`]. `size` in octets, where it is known. An error is
     /// why this server cannot be given the message.
     pub fn mail(mut self, envelope: &Envelope, size: Option<u64>) -> Result<Client, Reply> {
-        let line = mail(&self.0, envelope, size)?;
+        let (line, unsaid) = mail(&self.0, envelope, size)?;
         self.0.command(&line);
+        self.0.unsaid = unsaid;
+        self.0.utf8 = envelope.utf8 && !unsaid.utf8;
         Ok(self.0.awaits(Awaiting::Mail))
     }
 
@@ -261,7 +283,7 @@ impl Ready {
     }
 }
 
-fn mail(core: &Core, envelope: &Envelope, size: Option<u64>) -> Result<String, Reply> {
+fn mail(core: &Core, envelope: &Envelope, size: Option<u64>) -> Result<(String, Unsaid), Reply> {
     let Extensions {
         size: limit,
         eight_bit,
@@ -274,6 +296,7 @@ fn mail(core: &Core, envelope: &Envelope, size: Option<u64>) -> Result<String, R
     } = core.extensions;
     let refuse = |code, enhanced, text: &str| Err(Reply::new(code, enhanced, text));
     let mut line = format!("MAIL FROM:<{}>", envelope.sender);
+    let mut unsaid = Unsaid::default();
     // Writing to a String cannot fail.
     match (limit, size) {
         (Some(limit), Some(size)) if limit > 0 && size > limit => {
@@ -289,24 +312,18 @@ fn mail(core: &Core, envelope: &Envelope, size: Option<u64>) -> Result<String, R
         Body::SevenBit => {}
         Body::EightBit if eight_bit => line.push_str(" BODY=8BITMIME"),
         Body::Binary if binary && chunking => line.push_str(" BODY=BINARYMIME"),
-        // RFC 6152 §3, RFC 3030 §3: not converted here.
-        Body::EightBit => {
-            let text = "The next hop takes no 8-bit messages (8BITMIME)";
-            return refuse(554, EnhancedCode(5, 6, 3), text);
-        }
+        Body::EightBit => unsaid.eight_bit = true,
+        // RFC 3030 §3: not converted here.
         Body::Binary => {
             let text = "The next hop takes no binary messages (BINARYMIME)";
             return refuse(554, EnhancedCode(5, 6, 3), text);
         }
     }
     match (envelope.utf8, utf8) {
-        (false, _) => {}
         (true, true) => line.push_str(" SMTPUTF8"),
-        // RFC 6531 §3.2
-        (true, false) => {
-            let text = "The next hop takes no internationalised mail (SMTPUTF8)";
-            return refuse(553, EnhancedCode(5, 6, 7), text);
-        }
+        _ if envelope.sender.needs_utf8() => return Err(no_utf8(553)),
+        (false, _) => {}
+        (true, false) => unsaid.utf8 = true,
     }
     match (envelope.require_tls, require_tls && core.secure) {
         (false, _) => {}
@@ -328,7 +345,7 @@ fn mail(core: &Core, envelope: &Envelope, size: Option<u64>) -> Result<String, R
             let _ = write!(line, " ENVID={envid}");
         }
     }
-    Ok(line)
+    Ok((line, unsaid))
 }
 
 impl Open {
@@ -337,18 +354,27 @@ impl Open {
         self.accepted
     }
 
-    pub fn rcpt(mut self, recipient: &Recipient) -> Client {
+    /// What MAIL did not say of the message.
+    pub fn unsaid(&self) -> Unsaid {
+        self.core.unsaid
+    }
+
+    /// The server is not asked about whom it cannot be told of.
+    pub fn rcpt(mut self, recipient: &Recipient) -> Step {
+        if recipient.address.needs_utf8() && !self.core.utf8 {
+            return Step::Recipient(self, no_utf8(553));
+        }
         let mut line = format!("RCPT TO:<{}>", recipient.address);
         if self.core.extensions.dsn {
             if let Some(notify) = &recipient.notify {
                 let _ = write!(line, " NOTIFY={notify}");
             }
             if let Some(original) = &recipient.original {
-                let _ = write!(line, " ORCPT={original}");
+                let _ = write!(line, " ORCPT={}", self.core.spelt(original));
             }
         }
         self.core.command(&line);
-        self.awaits(Awaiting::Rcpt)
+        Step::Read(self.awaits(Awaiting::Rcpt))
     }
 
     /// The message is next, of so many octets: by BDAT where that is offered, which leaves it as it is, else by DATA.

@@ -14,10 +14,12 @@ mod reply;
 mod stuffing;
 #[cfg(test)]
 mod tests;
+mod unsaid;
 
 pub use extensions::Extensions;
 pub use facts::Facts;
 pub use machine::{After, Awaiting, Client, Open, Ready, Sending, Step};
+pub use unsaid::Unsaid;
 
 /// What no server says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -55,7 +55,9 @@ fn open(dialect: Dialect, hello: &str) -> Open {
 
 fn with_recipients(mut open: Open, replies: &[&str]) -> Open {
     for reply in replies {
-        let client = open.rcpt(&address("b@example.test").into());
+        let Step::Read(client) = open.rcpt(&address("b@example.test").into()) else {
+            panic!()
+        };
         open = match feed(client, reply.as_bytes()) {
             (Step::Recipient(open, _), _) => open,
             other => panic!("{other:?}"),
@@ -79,7 +81,10 @@ fn a_message_goes_as_the_rfc_says() {
     let Step::Sender(open) = step else {
         panic!("{step:?}")
     };
-    let (step, sent) = feed(open.rcpt(&address("b@example.test").into()), b"250 ok\r\n");
+    let Step::Read(client) = open.rcpt(&address("b@example.test").into()) else {
+        panic!()
+    };
+    let (step, sent) = feed(client, b"250 ok\r\n");
     assert_eq!(sent, "RCPT TO:<b@example.test>\r\n");
     let Step::Recipient(open, reply) = step else {
         panic!("{step:?}")
@@ -166,6 +171,14 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
         envid: Some("a+2Bb".into()),
         ..plain.clone()
     };
+    let foreign = Envelope {
+        sender: ReversePath::Address(address("j\u{fc}rgen@client.test")),
+        ..utf8.clone()
+    };
+    let unannounced = Envelope {
+        utf8: false,
+        ..foreign.clone()
+    };
     let bounce = Envelope {
         sender: ReversePath::Null,
         ..plain.clone()
@@ -173,7 +186,8 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
     for (envelope, offered, said) in [
         (&plain, none, Ok("")),
         (&bounce, none, Ok("")),
-        (&eight, none, Err((554, EnhancedCode(5, 6, 3)))),
+        // Whether the message needs it is not known yet.
+        (&eight, none, Ok("")),
         (&eight, all, Ok(" BODY=8BITMIME")),
         (&binary, none, Err((554, EnhancedCode(5, 6, 3)))),
         (
@@ -182,8 +196,11 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
             Err((554, EnhancedCode(5, 6, 3))),
         ),
         (&binary, all, Ok(" BODY=BINARYMIME")),
-        (&utf8, none, Err((553, EnhancedCode(5, 6, 7)))),
+        (&utf8, none, Ok("")),
         (&utf8, all, Ok(" SMTPUTF8")),
+        (&foreign, none, Err((553, EnhancedCode(5, 6, 7)))),
+        (&foreign, all, Ok(" SMTPUTF8")),
+        (&unannounced, all, Err((553, EnhancedCode(5, 6, 7)))),
         // Not under TLS.
         (&tls, all, Err((550, EnhancedCode(5, 7, 30)))),
         (&dsn, none, Ok("")),
@@ -220,9 +237,54 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
             "RCPT TO:<b@example.test> NOTIFY=NEVER ORCPT=rfc822;b@example.test\r\n",
         ),
     ] {
-        let mut client = open(Dialect::Smtp, offered).rcpt(&recipient);
+        let Step::Read(mut client) = open(Dialect::Smtp, offered).rcpt(&recipient) else {
+            panic!()
+        };
         assert_eq!(String::from_utf8_lossy(client.output()), line);
     }
+}
+
+#[test]
+fn what_was_left_out_of_mail_is_not_said_in_another_way() {
+    let offered = "250-next.test\r\n250 DSN\r\n";
+    let wide = Envelope {
+        body: Body::EightBit,
+        utf8: true,
+        ..envelope()
+    };
+    let client = ready(Dialect::Smtp, offered).mail(&wide, None).unwrap();
+    let (Step::Sender(open), _) = feed(client, b"250 ok\r\n") else {
+        panic!()
+    };
+    let unsaid = open.unsaid();
+    let code = |header, body| {
+        unsaid
+            .refusal(header, body)
+            .map(|reply| reply.enhanced.unwrap())
+    };
+    assert_eq!(code(false, false), None);
+    assert_eq!(code(true, false), Some(EnhancedCode(5, 6, 7)));
+    assert_eq!(code(false, true), Some(EnhancedCode(5, 6, 3)));
+    let recipient = Recipient {
+        original: Some("utf-8;j\u{fc}rgen@example.test".into()),
+        ..address("b@example.test").into()
+    };
+    let Step::Read(client) = open.rcpt(&recipient) else {
+        panic!()
+    };
+    let (step, sent) = feed(client, b"250 ok\r\n");
+    assert_eq!(
+        sent,
+        "RCPT TO:<b@example.test> ORCPT=utf-8;j\\x{FC}rgen@example.test\r\n"
+    );
+    let Step::Recipient(open, _) = step else {
+        panic!()
+    };
+    let Step::Recipient(open, reply) = open.rcpt(&address("j\u{fc}rgen@example.test").into())
+    else {
+        panic!()
+    };
+    assert_eq!((reply.code, open.accepted()), (553, 1));
 }
 
 #[test]
@@ -433,7 +495,7 @@ fn converse(dialect: Dialect, octets: &[u8]) {
                     Err(_) => return,
                 }
             }
-            Step::Sender(open) => Step::Read(open.rcpt(&address("b@example.test").into())),
+            Step::Sender(open) => open.rcpt(&address("b@example.test").into()),
             Step::Recipient(open, _) => open.message(3),
             Step::Go(mut sending) => {
                 sending.push(b"x\r\n");
