@@ -63,6 +63,13 @@ impl Verb {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Xclient => "XCLIENT",
+            Self::Xforward => "XFORWARD",
+        }
+    }
+
     fn takes(self, attribute: &str) -> bool {
         self.keyword()
             .split(' ')

@@ -146,3 +146,44 @@ async fn a_loop_through_postfix_ends_with_a_bounce() {
     postfix.taken(ALICE, "Subject: round\r\n\r\nx\r\n").await;
     until(|| postfix.log().contains("554 5.4.6 Too many hops")).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn xclient_makes_it_the_clients_session() {
+    let Some(postfix) = Postfix::start("", "").await else {
+        return;
+    };
+    let smtp = config("smtp", postfix.address, "client = \"xclient\"");
+    let lmtp = smtp.replacen("\"smtp\"", "\"lmtp\"", 1);
+    for (round, (config, told)) in [
+        (&smtp, None),
+        (&smtp, Some("HELO=real.client.test")),
+        (&lmtp, None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let relay = Relay::with(config, "").await;
+        let mut client = relay.client().await;
+        if let Some(told) = told {
+            let told = format!("XFORWARD NAME=client.example ADDR=192.0.2.9 {told}");
+            assert!(client.say(&told).await.starts_with("250"));
+        }
+        client
+            .dialogue(&[
+                ("MAIL FROM:<a@client.test>", "250"),
+                ("RCPT TO:<alice@example.test>", "250"),
+                ("DATA", "354"),
+            ])
+            .await;
+        client.write(stuffed(MESSAGE).as_bytes()).await;
+        let reply = soon(client.reply()).await;
+        assert!(reply.starts_with("250"), "{reply}\n{}", postfix.log());
+        let delivered = postfix.delivered(ALICE, round + 1).await;
+        let from = match told {
+            Some(_) => "Received: from real.client.test (client.example [192.0.2.9])",
+            None => "Received: from client.test (unknown [127.0.0.1])",
+        };
+        let has = |message: &String| message.contains(from);
+        assert!(delivered.iter().any(has), "{from}: {delivered:?}");
+    }
+}

@@ -1,6 +1,8 @@
 //! What is told of the client that a message came from, by XFORWARD or XCLIENT (Postfix's XFORWARD_README and XCLIENT_README).
 //! Does not decide whether it is told.
 
+use crate::proto::smtp::command::is_name;
+use crate::proto::smtp::handover::Verb;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -23,7 +25,7 @@ pub struct Facts {
 
 impl Facts {
     /// The command, with those attributes that the server takes; none if it takes none.
-    pub(super) fn command(&self, verb: &str, taken: &[String]) -> Option<String> {
+    pub(super) fn command(&self, verb: Verb, taken: &[String]) -> Option<String> {
         let address = self.address.map(|address| match address {
             IpAddr::V4(four) => four.to_string(),
             IpAddr::V6(six) => format!("IPV6:{six}"),
@@ -36,18 +38,28 @@ impl Facts {
             ("IDENT", &self.ident),
             ("LOGIN", &self.login),
         ];
-        let mut out = verb.to_owned();
+        let mut out = verb.name().to_owned();
         for (attribute, value) in told {
             if !taken.iter().any(|one| one == attribute) {
                 continue;
             }
             let value = value.as_deref();
             let value = value.filter(|value| !value.is_empty() && value.len() <= VALUE_MAX);
+            // XCLIENT_README: of what may not be known, it is not one.
+            if value.is_none() && verb == Verb::Xclient && attribute == "PROTO" {
+                continue;
+            }
             let value = value.map_or_else(|| "[UNAVAILABLE]".to_owned(), xtext);
             // Writing to a String cannot fail.
             let _ = write!(out, " {attribute}={value}");
         }
-        (out.len() > verb.len()).then_some(out)
+        (out.len() > verb.name().len()).then_some(out)
+    }
+
+    /// What is said in EHLO in the name of this client, if it can be.
+    pub(super) fn hello(&self) -> Option<&str> {
+        let helo = self.helo.as_deref();
+        helo.filter(|helo| helo.is_ascii() && is_name(helo))
     }
 }
 

@@ -6,6 +6,7 @@ use super::unsaid::no_utf8;
 use super::{Extensions, Facts, Fault, Unsaid};
 use crate::mail::{Body, EnhancedCode, Envelope, Recipient, Reply, Ret};
 use crate::proto::smtp::Dialect;
+use crate::proto::smtp::handover::Verb;
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -38,7 +39,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Core {
     dialect: Dialect,
-    /// What we call ourselves.
+    /// What we call ourselves; after XCLIENT, what the client does.
     name: String,
     extensions: Extensions,
     /// Of the transaction.
@@ -247,7 +248,7 @@ impl Ready {
 
     /// Whose message the next one is; where XFORWARD is not offered, nothing is said.
     pub fn xforward(mut self, facts: &Facts) -> Step {
-        match facts.command("XFORWARD", &self.0.extensions.xforward) {
+        match facts.command(Verb::Xforward, &self.0.extensions.xforward) {
             None => Step::Ready(self),
             Some(line) => {
                 self.0.command(&line);
@@ -258,10 +259,14 @@ impl Ready {
 
     /// Whose session this is from here on; where XCLIENT is not offered, nothing is said.
     pub fn xclient(mut self, facts: &Facts) -> Step {
-        match facts.command("XCLIENT", &self.0.extensions.xclient) {
+        match facts.command(Verb::Xclient, &self.0.extensions.xclient) {
             None => Step::Ready(self),
             Some(line) => {
                 self.0.command(&line);
+                // EHLO comes once more, and what it says takes the place of HELO.
+                if let Some(name) = facts.hello() {
+                    name.clone_into(&mut self.0.name);
+                }
                 Step::Read(self.0.awaits(Awaiting::Xclient))
             }
         }

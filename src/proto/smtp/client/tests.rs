@@ -311,16 +311,34 @@ fn the_client_is_told_of_in_xtext_and_only_where_that_is_taken() {
         ready(Dialect::Smtp, EHLO).xclient(&facts),
         Step::Ready(_)
     ));
-    let hello = "250-next.test\r\n250 XCLIENT ADDR LOGIN\r\n";
-    let Step::Read(client) = ready(Dialect::Smtp, hello).xclient(&facts) else {
-        panic!()
-    };
-    let (step, sent) = feed(client, format!("220 again\r\n{hello}").as_bytes());
-    assert_eq!(
-        sent,
-        "XCLIENT ADDR=IPV6:2001:db8::1 LOGIN=x\r\nEHLO mx.example.test\r\n"
-    );
-    assert!(matches!(step, Step::Ready(_)));
+    let hello = "250-next.test\r\n250 XCLIENT ADDR LOGIN PROTO\r\n";
+    // Whom EHLO names: no name that is none, nor one that isn't ASCII.
+    for (helo, protocol, name, proto) in [
+        ("a b=c", Some("ESMTP"), "mx.example.test", " PROTO=ESMTP"),
+        (
+            "\u{fc}.test",
+            Some("SMTP"),
+            "mx.example.test",
+            " PROTO=SMTP",
+        ),
+        ("client.test", None, "client.test", ""),
+        ("[192.0.2.1]", None, "[192.0.2.1]", ""),
+    ] {
+        let facts = Facts {
+            helo: Some(helo.into()),
+            protocol: protocol.map(Into::into),
+            ..facts.clone()
+        };
+        let Step::Read(client) = ready(Dialect::Smtp, hello).xclient(&facts) else {
+            panic!()
+        };
+        let (step, sent) = feed(client, format!("220 again\r\n{hello}").as_bytes());
+        assert_eq!(
+            sent,
+            format!("XCLIENT ADDR=IPV6:2001:db8::1{proto} LOGIN=x\r\nEHLO {name}\r\n")
+        );
+        assert!(matches!(step, Step::Ready(_)));
+    }
 }
 
 #[test]
