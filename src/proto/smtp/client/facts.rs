@@ -6,8 +6,11 @@ use crate::proto::smtp::handover::Verb;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-/// Longer values are left out: what reads them may have less room.
+/// Longer values are left out, as they are written: what reads them may have less room.
 const VALUE_MAX: usize = 255;
+
+/// RFC 5321 §4.5.3.1.4: 512 octets with CRLF.
+const LINE_MAX: usize = 510;
 
 /// None: not known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +27,9 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// The command, with those attributes that the server takes; none if it takes none.
-    pub(super) fn command(&self, verb: Verb, taken: &[String]) -> Option<String> {
+    /// The commands, with those attributes that the server takes; none if it takes none. The last is to be said first: once it is known
+    /// who the client is, that client may not say XCLIENT, and what was said with an earlier one of its LOGIN is forgotten.
+    pub(super) fn commands(&self, verb: Verb, taken: &[String]) -> Vec<String> {
         let address = self.address.map(|address| match address {
             IpAddr::V4(four) => four.to_string(),
             IpAddr::V6(six) => format!("IPV6:{six}"),
@@ -33,27 +37,31 @@ impl Facts {
         let told = [
             ("NAME", &self.name),
             ("ADDR", &address),
+            ("LOGIN", &self.login),
             ("HELO", &self.helo),
             ("PROTO", &self.protocol),
             ("IDENT", &self.ident),
-            ("LOGIN", &self.login),
         ];
-        let mut out = verb.name().to_owned();
+        let mut lines = Vec::<String>::new();
         for (attribute, value) in told {
             if !taken.iter().any(|one| one == attribute) {
                 continue;
             }
             let value = value.as_deref();
-            let value = value.filter(|value| !value.is_empty() && value.len() <= VALUE_MAX);
+            let value = value.filter(|value| !value.is_empty());
             // XCLIENT_README: of what may not be known, it is not one.
             if value.is_none() && verb == Verb::Xclient && attribute == "PROTO" {
                 continue;
             }
-            let value = value.map_or_else(|| "[UNAVAILABLE]".to_owned(), xtext);
-            // Writing to a String cannot fail.
-            let _ = write!(out, " {attribute}={value}");
+            let value = value.map(xtext).filter(|value| value.len() <= VALUE_MAX);
+            let value = value.as_deref().unwrap_or("[UNAVAILABLE]");
+            let word = format!(" {attribute}={value}");
+            match lines.last_mut() {
+                Some(line) if line.len() + word.len() <= LINE_MAX => line.push_str(&word),
+                _ => lines.push(format!("{}{word}", verb.name())),
+            }
         }
-        (out.len() > verb.name().len()).then_some(out)
+        lines
     }
 
     /// What is said in EHLO in the name of this client, if it can be.

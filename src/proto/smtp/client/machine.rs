@@ -42,6 +42,8 @@ struct Core {
     /// What we call ourselves; after XCLIENT, what the client does.
     name: String,
     extensions: Extensions,
+    /// Further lines of XFORWARD or XCLIENT, the next one last.
+    untold: Vec<String>,
     /// Of the transaction.
     unsaid: Unsaid,
     /// The transaction is one of SMTPUTF8.
@@ -122,6 +124,17 @@ impl Core {
         original.chars().map(spell).collect()
     }
 
+    /// The next line that tells of the client, or else what comes behind them.
+    fn tell(mut self, awaiting: Awaiting, then: fn(Ready) -> Step) -> Step {
+        match self.untold.pop() {
+            None => then(Ready(self)),
+            Some(line) => {
+                self.command(&line);
+                Step::Read(self.awaits(awaiting))
+            }
+        }
+    }
+
     fn awaits(self, awaiting: Awaiting) -> Client {
         Client {
             core: self,
@@ -138,6 +151,7 @@ impl Client {
             dialect,
             name: name.to_owned(),
             extensions: Extensions::default(),
+            untold: Vec::new(),
             unsaid: Unsaid::default(),
             utf8: false,
             secure,
@@ -190,7 +204,10 @@ impl Client {
             return Step::Fault(Fault::Unexpected(reply.code));
         }
         match awaiting {
-            Awaiting::Greeting | Awaiting::Xclient if is_fine => Step::Read(core.hello()),
+            Awaiting::Greeting if is_fine => Step::Read(core.hello()),
+            Awaiting::Xclient if is_fine => {
+                core.tell(awaiting, |Ready(core)| Step::Read(core.hello()))
+            }
             Awaiting::Hello if is_fine => {
                 core.extensions = Extensions::of(&reply);
                 Step::Ready(Ready(core))
@@ -204,7 +221,7 @@ impl Client {
             Awaiting::Helo if is_fine => Step::Ready(Ready(core)),
             Awaiting::StartTls if is_fine => Step::StartTls(core.awaits(awaiting)),
             // Of no consequence for the message.
-            Awaiting::Xforward if reply.code != 421 => Step::Ready(Ready(core)),
+            Awaiting::Xforward if reply.code != 421 => core.tell(awaiting, Step::Ready),
             Awaiting::Mail if is_fine => Step::Sender(Open { core, accepted: 0 }),
             Awaiting::Rcpt if reply.code != 421 => {
                 accepted += usize::from(is_fine);
@@ -248,28 +265,20 @@ impl Ready {
 
     /// Whose message the next one is; where XFORWARD is not offered, nothing is said.
     pub fn xforward(mut self, facts: &Facts) -> Step {
-        match facts.command(Verb::Xforward, &self.0.extensions.xforward) {
-            None => Step::Ready(self),
-            Some(line) => {
-                self.0.command(&line);
-                Step::Read(self.0.awaits(Awaiting::Xforward))
-            }
-        }
+        self.0.untold = facts.commands(Verb::Xforward, &self.0.extensions.xforward);
+        self.0.tell(Awaiting::Xforward, Step::Ready)
     }
 
     /// Whose session this is from here on; where XCLIENT is not offered, nothing is said.
     pub fn xclient(mut self, facts: &Facts) -> Step {
-        match facts.command(Verb::Xclient, &self.0.extensions.xclient) {
-            None => Step::Ready(self),
-            Some(line) => {
-                self.0.command(&line);
-                // EHLO comes once more, and what it says takes the place of HELO.
-                if let Some(name) = facts.hello() {
-                    name.clone_into(&mut self.0.name);
-                }
-                Step::Read(self.0.awaits(Awaiting::Xclient))
-            }
+        self.0.untold = facts.commands(Verb::Xclient, &self.0.extensions.xclient);
+        // EHLO comes once more, and what it says takes the place of HELO.
+        if let Some(name) = facts.hello()
+            && !self.0.untold.is_empty()
+        {
+            name.clone_into(&mut self.0.name);
         }
+        self.0.tell(Awaiting::Xclient, Step::Ready)
     }
 
     /// Begins a transaction; the recipients of the envelope are left to [`Open::rcpt`]. `size` in octets, where it is known. An error is

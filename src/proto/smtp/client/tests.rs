@@ -335,10 +335,56 @@ fn the_client_is_told_of_in_xtext_and_only_where_that_is_taken() {
         let (step, sent) = feed(client, format!("220 again\r\n{hello}").as_bytes());
         assert_eq!(
             sent,
-            format!("XCLIENT ADDR=IPV6:2001:db8::1{proto} LOGIN=x\r\nEHLO {name}\r\n")
+            format!("XCLIENT ADDR=IPV6:2001:db8::1 LOGIN=x{proto}\r\nEHLO {name}\r\n")
         );
         assert!(matches!(step, Step::Ready(_)));
     }
+}
+
+#[test]
+fn what_is_told_of_a_client_fills_no_line_beyond_its_limit() {
+    let facts = Facts {
+        name: Some("n".repeat(255)),
+        address: Some("192.0.2.1".parse().unwrap()),
+        helo: Some("h".repeat(255)),
+        protocol: Some("ESMTP".into()),
+        // Three octets each as it is written.
+        ident: Some("=".repeat(86)),
+        login: Some("l".repeat(200)),
+    };
+    let hello = "250-next.test\r\n250-XFORWARD NAME ADDR HELO IDENT PROTO\r\n250 XCLIENT NAME ADDR PROTO HELO LOGIN\r\n";
+    let (name, helo, login) = ("n".repeat(255), "h".repeat(255), "l".repeat(200));
+    let Step::Read(client) = ready(Dialect::Smtp, hello).xforward(&facts) else {
+        panic!()
+    };
+    let (step, sent) = feed(client, b"250 ok\r\n250 ok\r\n");
+    assert_eq!(
+        sent,
+        format!(
+            "XFORWARD HELO={helo} PROTO=ESMTP IDENT=[UNAVAILABLE]\r\nXFORWARD NAME={name} ADDR=192.0.2.1\r\n"
+        )
+    );
+    assert!(matches!(step, Step::Ready(_)));
+    let Step::Read(client) = ready(Dialect::Smtp, hello).xclient(&facts) else {
+        panic!()
+    };
+    let octets = format!("220 again\r\n220 again\r\n{hello}");
+    let (step, sent) = feed(client, octets.as_bytes());
+    // Who the client is comes last: it may not say XCLIENT.
+    assert_eq!(
+        sent,
+        format!(
+            "XCLIENT HELO={helo} PROTO=ESMTP\r\n\
+             XCLIENT NAME={name} ADDR=192.0.2.1 LOGIN={login}\r\nEHLO {helo}\r\n"
+        )
+    );
+    assert!(sent.lines().all(|line| line.len() <= 510));
+    assert!(matches!(step, Step::Ready(_)));
+    let Step::Read(client) = ready(Dialect::Smtp, hello).xclient(&facts) else {
+        panic!()
+    };
+    let (step, _) = feed(client, b"220 again\r\n550 not you\r\n");
+    assert!(matches!(step, Step::Refused(_)), "{step:?}");
 }
 
 #[test]
