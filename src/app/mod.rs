@@ -261,6 +261,7 @@ impl App {
                         smuggling: config.limits.smuggling,
                         line: config.limits.line_length,
                         errors: config.limits.errors,
+                        blame: onward::blame(&bound.config),
                         commands: config.limits.commands,
                         idle_commands: config.limits.idle_commands,
                         dsn: onward::dsn(config, &bound.config),

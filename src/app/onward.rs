@@ -5,7 +5,7 @@ use crate::accept::{Acceptor, NextHops};
 use crate::config::{Config, ConfigError, Listener, NextHop, Protocol, TlsMode};
 use crate::deliver::{Hop, Hops, TlsUse};
 use crate::net::TlsClient;
-use crate::proto::smtp::Dialect;
+use crate::proto::smtp::{Blame, Dialect};
 use std::sync::Arc;
 
 /// None where the configuration has none.
@@ -57,4 +57,12 @@ pub fn acceptor(listener: &Listener, services: &Services) -> Acceptor {
 pub fn dsn(config: &Config, listener: &Listener) -> bool {
     let mut hops = config.next_hops.iter();
     hops.any(|hop| hop.dsn && listener.next_hop.as_ref() == Some(&hop.name))
+}
+
+/// What counts as an error of the clients of this listener.
+pub fn blame(listener: &Listener) -> Blame {
+    match listener.next_hop {
+        Some(_) => Blame::Faults,
+        None => Blame::Refusals,
+    }
 }

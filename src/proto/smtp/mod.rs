@@ -47,6 +47,7 @@ pub struct Config {
     pub line: u64,
     /// Refusals after which the client is sent away; a message that was taken sets these three counts back.
     pub errors: u32,
+    pub blame: Blame,
     /// Commands after which it is.
     pub commands: u32,
     /// Commands after which it is, of those that bring no message: HELO, RSET, NOOP, VRFY, EXPN, HELP and their like.
@@ -66,6 +67,7 @@ impl Default for Config {
             smuggling: Smuggling::Reject,
             line: 1024 * 1024,
             errors: 20,
+            blame: Blame::Refusals,
             commands: 10_000,
             idle_commands: 100,
             dsn: false,
@@ -80,6 +82,15 @@ pub enum Smuggling {
     Reject,
     /// The message is taken with each such CR and LF made a CRLF, and each NUL left out.
     Normalise,
+}
+
+/// What counts as an error of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blame {
+    /// All that is refused for good: who hears that over and over is guessing or broken.
+    Refusals,
+    /// Commands that are wrong as such. What the caller refuses is somebody else's word that a mail server is told of its mail.
+    Faults,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use super::command::{Command, Hello, Mail, needs_utf8, no_chunk_size};
 use super::data::Receiving;
 use super::handover::{Trust, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
-use super::{Config, Dialect, refusal, syntax, unknown_parameter};
+use super::{Blame, Config, Dialect, refusal, syntax, unknown_parameter};
 use crate::mail::{Body, Recipient, Replies, Reply};
 use std::sync::Arc;
 
@@ -129,7 +129,7 @@ impl<C> Asked<C> {
     /// Turns the command down; 421 ends the connection too (RFC 5321 §3.8).
     pub fn refuse(self, reply: &Reply) -> Server {
         let mut server = self.server;
-        server.refuse(reply);
+        server.turn_down(reply);
         server
     }
 }
@@ -420,7 +420,10 @@ impl Server {
             (Command::Data, Phase::Transaction(open)) => {
                 if open.accepted == 0 {
                     let reply = self.no_recipients(open);
-                    self.refuse(&reply);
+                    match open.attempted {
+                        true => self.turn_down(&reply),
+                        false => self.refuse(&reply),
+                    }
                 } else if open.body == Body::Binary {
                     // RFC 3030 §3: lines and dots would not leave it as it is.
                     self.out_of_order("A message of BODY=BINARYMIME is sent by BDAT");
@@ -508,10 +511,25 @@ impl Server {
         if positive {
             self.counts = Counts::default();
         } else if permanent {
-            self.count(500);
+            self.blame(500);
         }
         if closing {
             self.count(421);
+        }
+    }
+
+    /// A refusal that the caller decided on.
+    fn turn_down(&mut self, reply: &Reply) {
+        self.hit = reply.limit.or(self.hit);
+        reply.write_to(&mut self.output);
+        self.blame(reply.code);
+    }
+
+    /// See [`Self::count`].
+    fn blame(&mut self, code: u16) {
+        match self.config.blame {
+            Blame::Faults if code != 421 => {}
+            Blame::Faults | Blame::Refusals => self.count(code),
         }
     }
 
@@ -530,7 +548,7 @@ impl Server {
         if code == 421 {
             self.phase = Phase::Closing(Farewell::Said);
         }
-        // What is temporary may be our fault; a client that hears 5xx over and over is guessing or broken.
+        // What is temporary may be our fault.
         if code >= 500 {
             self.counts.errors += 1;
         }

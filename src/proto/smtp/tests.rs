@@ -61,6 +61,7 @@ fn config() -> Config {
         smuggling: Smuggling::Reject,
         line: 5000,
         errors: 5,
+        blame: Blame::Refusals,
         commands: 100_000,
         dsn: false,
         idle_commands: 50_000,

@@ -391,3 +391,40 @@ async fn for_some_it_is_set_aside_and_for_others_it_goes_on() {
         matches!(&bob.disposition, Disposition::Quarantined { id: 1, why, .. } if why == "look")
     );
 }
+
+#[tokio::test]
+async fn what_the_next_hop_or_a_filter_refuses_is_no_error_of_the_client() {
+    let refusals: Vec<_> = (0..40)
+        .map(|_| ("RCPT TO:<bad", Say::Text("550 5.1.1 no such user\r\n")))
+        .collect();
+    let hop = Hop::start(&refusals).await;
+    let script = "message = [\"when casino reject 550 5 No\"]";
+    let relay = Relay::start("smtp", hop.address, "", script).await;
+    let mut client = relay.client().await;
+    let mail = ("MAIL FROM:<a@client.test>", "250");
+    client.dialogue(&[mail]).await;
+    for number in 0..40 {
+        let command = format!("RCPT TO:<bad{number}@example.test>");
+        client
+            .dialogue(&[(&command, "550 5.1.1 no such user")])
+            .await;
+    }
+    for number in 0..10 {
+        let command = format!("RCPT TO:<good{number}@example.test>");
+        client.dialogue(&[(&command, "250")]).await;
+    }
+    client.dialogue(&[("DATA", "354")]).await;
+    client.write(stuffed(MESSAGE).as_bytes()).await;
+    assert_eq!(client.reply().await, "250 2.0.0 taken as 17");
+    for _ in 0..25 {
+        client
+            .dialogue(&[
+                mail,
+                ("RCPT TO:<alice@example.test>", "250"),
+                ("DATA", "354"),
+            ])
+            .await;
+        client.write(b"Subject: casino\r\n\r\n.\r\n").await;
+        assert_eq!(client.reply().await, "550 5.7.1 No");
+    }
+}

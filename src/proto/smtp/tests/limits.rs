@@ -30,6 +30,23 @@ fn too_many_errors_end_the_connection_and_a_good_message_forgives() {
 }
 
 #[test]
+fn where_others_refuse_only_faults_are_errors() {
+    let config = Config {
+        blame: Blame::Faults,
+        ..config()
+    };
+    let mut caller = Caller::with(config, Security::Plain);
+    caller.feed(b"EHLO c.test\r\n");
+    let nobody = b"MAIL FROM:<>\r\nRCPT TO:<a@no.test>\r\nRCPT TO:<b@no.test>\r\nDATA\r\nRSET\r\n";
+    caller.feed(&nobody.repeat(9));
+    let message = b"MAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\nno thanks\r\n.\r\n";
+    caller.feed(&message.repeat(9));
+    assert_eq!(caller.farewell, None);
+    caller.feed(b"WHAT\r\nMAIL\r\nDATA\r\nRCPT TO:<a@x.test>\r\nEXPN a\r\n");
+    assert_eq!(caller.farewell, Some(Farewell::Errors));
+}
+
+#[test]
 fn too_many_commands_end_the_connection_and_a_good_message_forgives() {
     let message = b"MAIL FROM:<>\r\nRCPT TO:<a@x.test>\r\nDATA\r\n.\r\n";
     let idle = b"NOOP\r\nRSET\r\nVRFY a\r\nEXPN a\r\nHELP\r\nHELO a.test\r\n";
