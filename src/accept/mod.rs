@@ -4,6 +4,7 @@
 mod admission;
 mod aftermath;
 mod background;
+mod claims;
 mod disposition;
 mod expiry;
 mod forward;
@@ -80,6 +81,7 @@ struct Services {
     outcomes: Option<Background>,
     /// For the hook `moved`.
     moves: Option<Background>,
+    releasing: Arc<claims::Claims>,
     meter: Meter,
 }
 
@@ -115,6 +117,7 @@ impl Acceptor {
             onward: None,
             outcomes: None,
             moves: None,
+            releasing: Arc::default(),
             meter: Meter::default(),
         }))
     }

@@ -37,6 +37,8 @@ pub enum NotReleased {
         "there is no message {0} in quarantine (any more); `wasmilter quarantine list` shows what there is"
     )]
     Gone(u64),
+    #[error("it is being released already")]
+    UnderWay,
     #[error("<{0}> has no mailbox here; name another recipient with --to ADDRESS")]
     NoMailbox(Address),
     #[error(
@@ -55,6 +57,8 @@ impl Acceptor {
     /// The journal of what came of it. Some of its recipients may stay in quarantine, or be there again: the journal says so.
     pub async fn release(&self, request: &Request) -> Result<Journal, NotReleased> {
         let services = &*self.0;
+        let claim = services.releasing.claim(request.id);
+        let _claim = claim.ok_or(NotReleased::UnderWay)?;
         let gone = |error| match error {
             StoreError::NotFound(_) => NotReleased::Gone(request.id),
             error => NotReleased::Store(error),

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 pub const EXTENSIONS: &str = "250-next.test\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-XFORWARD NAME ADDR HELO IDENT PROTO\r\n250 ENHANCEDSTATUSCODES\r\n";
@@ -16,6 +17,8 @@ pub enum Say {
     /// Nothing, ever.
     Hang,
     Close,
+    /// This, once the test says so.
+    Then(Arc<Notify>, &'static str),
     /// This, and then the end.
     Last(&'static str),
 }
@@ -142,6 +145,10 @@ async fn converse(
                 Say::Text(text) => socket.write_all(text.as_bytes()).await?,
                 Say::Hang => std::future::pending().await,
                 Say::Close => return Ok(()),
+                Say::Then(now, text) => {
+                    now.notified().await;
+                    socket.write_all(text.as_bytes()).await?;
+                }
                 Say::Last(text) => return socket.write_all(text.as_bytes()).await,
             }
         }

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::support::process;
+use std::sync::Arc;
+use tokio::sync::Notify;
 
 fn nothing_taken(hop: &Hop) {
     assert!(hop.seen().messages.is_empty(), "{:?}", hop.seen().lines);
@@ -427,4 +429,33 @@ async fn what_the_next_hop_or_a_filter_refuses_is_no_error_of_the_client() {
         client.write(b"Subject: casino\r\n\r\n.\r\n").await;
         assert_eq!(client.reply().await, "550 5.7.1 No");
     }
+}
+
+#[tokio::test]
+async fn two_releases_at_once_hand_it_on_once() {
+    let now = Arc::new(Notify::new());
+    let slow = Say::Then(Arc::clone(&now), "250 2.0.0 taken as 17\r\n");
+    let hop = Hop::start(&[(".", slow)]).await;
+    let script = "message = [\"quarantine look\"]";
+    let relay = Relay::start("smtp", hop.address, "", script).await;
+    assert!(relay.send(&[ALICE], MESSAGE).await.starts_with("250"));
+    let config = relay.config_file();
+    let release = || {
+        let config = config.clone();
+        let run = move || process::run(&["quarantine", "release", "1", "--config", &config], "");
+        tokio::task::spawn_blocking(run)
+    };
+    let first = release();
+    until(|| hop.seen().messages.len() == 1).await;
+    let second = release().await.unwrap();
+    let said = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success());
+    assert!(said.contains("it is being released already"), "{said}");
+    now.notify_one();
+    assert!(first.await.unwrap().status.success());
+    // It is let go of, and gone.
+    let third = release().await.unwrap();
+    let said = String::from_utf8_lossy(&third.stderr).into_owned();
+    assert!(said.contains("there is no message 1"), "{said}");
+    hop.message();
 }
