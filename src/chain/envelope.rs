@@ -2,7 +2,7 @@
 //! Doesn't know whose mailbox an address is: it asks.
 
 use super::Draft;
-use crate::mail::{Address, Edit, Envelope, EnvelopeEdit, Recipient, Turn};
+use crate::mail::{Address, Edit, Envelope, EnvelopeEdit, Recipient, ReversePath, Turn};
 use crate::proto::smtp::arguments;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -48,7 +48,11 @@ async fn change(
             sender, arguments, ..
         } => {
             let given = arguments.as_deref().map(arguments::of_sender).transpose();
-            let given = given.map_err(|reply| format!("envelope-edit.set-sender: {reply}"))?;
+            let refused = |why: String| format!("envelope-edit.set-sender: {why}");
+            let given = given.map_err(|reply| refused(reply.to_string()))?;
+            if let ReversePath::Address(address) = sender {
+                envelope.allows(address).map_err(refused)?;
+            }
             let envelope = Arc::make_mut(envelope);
             envelope.sender = sender.clone();
             if let Some((ret, envid)) = given {
@@ -60,6 +64,7 @@ async fn change(
                 return Ok(());
             }
             let refused = |why: String| format!("envelope-edit.add-recipient <{address}>: {why}");
+            envelope.allows(address).map_err(refused)?;
             let arguments = arguments.as_deref().unwrap_or_default();
             let (notify, original) =
                 arguments::of_recipient(arguments).map_err(|reply| refused(reply.to_string()))?;

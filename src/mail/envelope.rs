@@ -50,6 +50,16 @@ impl Envelope {
             .iter()
             .any(|recipient| recipient.address == *address)
     }
+
+    /// Whether the client allows such an address: one outside ASCII is for transactions with SMTPUTF8 (RFC 6531 §3.4). An error says so.
+    pub fn allows(&self, address: &Address) -> Result<(), String> {
+        if address.needs_utf8() && !self.utf8 {
+            return Err(format!(
+                "the address {address} is not ASCII, and the client did not ask for SMTPUTF8"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// What the client says that the body is: BODY of MAIL (RFC 6152, RFC 3030 §3).

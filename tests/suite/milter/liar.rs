@@ -1,6 +1,6 @@
 //! Milters that lie, hang and vanish: each costs its own turn, and the server goes on.
 
-use super::link::{linked, messages, send};
+use super::link::{linked, messages, send, told};
 use super::mta::packet;
 use super::*;
 use crate::support::ALICE;
@@ -246,6 +246,23 @@ async fn what_is_right_counts() {
             usize::from(code == 250)
         );
     }
+    // For this client all addresses are ASCII.
+    let said = [
+        packet(b'+', "<j\u{fc}rgen@example.test>\0".as_bytes()),
+        packet(b'e', "<j\u{fc}rgen@client.test>\0".as_bytes()),
+        packet(b'c', b""),
+    ];
+    let server = linked(&liar(honest(), end(&said)).await, "").await;
+    let (_, reply) = send(&server, ALICE, MESSAGE).await;
+    let journal = told(&server, &reply).await;
+    let refused = &journal.turns.last().unwrap().refused;
+    assert_eq!(refused.len(), 2, "{refused:?}");
+    assert!(
+        refused
+            .iter()
+            .all(|why| why.contains("did not ask for SMTPUTF8")),
+        "{refused:?}"
+    );
     // Discarded: the client is told that it was taken.
     for command in *b"MRE" {
         let at = At::Says(command, packet(b'd', b""));

@@ -38,15 +38,9 @@ fn checked<T>(
 }
 
 impl State {
-    /// An address outside ASCII is for transactions that allow it (RFC 6531 §3.4).
     fn fits(&self, address: &Address) -> Result<(), Refused> {
         let view = self.view().ok_or_else(nothing_yet)?;
-        if address.needs_utf8() && !view.envelope.utf8 {
-            return Err(Refused::BadValue(format!(
-                "the address {address} is not ASCII, and the client did not ask for SMTPUTF8"
-            )));
-        }
-        Ok(())
+        view.envelope.allows(address).map_err(Refused::BadValue)
     }
 
     fn sender(&mut self, text: &str, arguments: Option<String>) -> Result<(), Refused> {
