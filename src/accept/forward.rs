@@ -12,8 +12,8 @@ use super::transaction::{Finished, Transaction};
 use super::{Aftermath, Telling, for_all};
 use crate::chain::{Draft, Run};
 use crate::mail::{
-    Address, Aside, Content, Disposition, Edit, Envelope, Hook, Journal, Replies, Reply, Stop,
-    Turn, Verdict,
+    Address, Aside, Content, Disposition, Edit, Envelope, Hook, Journal, Recipient, Replies, Reply,
+    Stop, TransactionId, Turn, Verdict,
 };
 use crate::store::{Delivery, SetAside, Store, StoreError};
 use jiff::Timestamp;
@@ -92,10 +92,9 @@ pub(super) async fn settle(
         onward: &onward,
         report: &report,
         early,
+        telling,
     };
-    for parcel in parcels {
-        sender.send(&parcel, &mut said).await;
-    }
+    sender.send(&parcels, &mut said).await;
     drop(sender);
     // A client that has one reply for all sends it again for all.
     let mut temporary = said.iter().flatten().filter(|reply| reply.is_temporary());
@@ -107,10 +106,14 @@ pub(super) async fn settle(
     let mut dispositions = Vec::with_capacity(ways.len());
     for (index, (way, said)) in ways.into_iter().zip(&mut said).enumerate() {
         dispositions.push(match way {
+            Way::On(_) | Way::Aside { .. } | Way::Discarded
+                if said.is_none() && again.is_some() =>
+            {
+                Disposition::Refused {
+                    reply: again.as_ref().map(ToString::to_string).unwrap_or_default(),
+                }
+            }
             Way::On(hop) => came(&hop, said.as_ref()),
-            Way::Aside { .. } | Way::Discarded if again.is_some() => Disposition::Refused {
-                reply: again.as_ref().map(ToString::to_string).unwrap_or_default(),
-            },
             Way::Aside { aside, stop, why } => {
                 set_aside(&mut groups, index, aside, stop, why.clone());
                 Disposition::Quarantined {
@@ -163,6 +166,7 @@ pub(super) async fn settle(
             }
         }
     }
+    note_refusals(&id, &envelope, &given, &said);
     // Those who are not set aside don't depend on our disk.
     let ours = answer(&id, Ok("taken"));
     Ok(Finished {
@@ -272,6 +276,24 @@ fn note_filing(turns: &mut [Turn]) {
     }
 }
 
+/// Of those whom filters added the client knows nothing.
+fn note_refusals(
+    id: &TransactionId,
+    envelope: &Envelope,
+    given: &[Address],
+    said: &[Option<Reply>],
+) {
+    for (recipient, said) in envelope.recipients.iter().zip(said) {
+        let address = &recipient.address;
+        if let Some(reply) = said
+            && !reply.is_positive()
+            && !given.contains(address)
+        {
+            tracing::warn!(transaction = id.as_str(), recipient = %address, %reply, "a recipient that a filter added is refused");
+        }
+    }
+}
+
 /// The journal comes back with what it was set aside as. Without anything set aside, a journal that cannot be stored loses no mail.
 async fn store(
     store: &dyn Store,
@@ -295,15 +317,23 @@ async fn store(
 }
 
 /// For each recipient what the next hop said, and `ours` for those who are no affair of it. Where there is one reply for all, the worst
-/// counts, one that is temporary before all others: a message may be delivered twice, but nobody who was to have it is forgotten.
+/// counts, one that is temporary before all others: a message may be delivered twice, but nobody who was to have it is forgotten. That a
+/// recipient is refused for good whom a filter added is nothing to the client, unless filters left nobody else.
 fn replies(envelope: &Envelope, given: &[Address], said: &[Option<Reply>], ours: Reply) -> Replies {
     let rank = |reply: &Reply| match reply {
         reply if reply.is_temporary() => 0,
         reply if !reply.is_positive() => 1,
         _ => 2,
     };
-    let whole = said.iter().flatten().min_by_key(|reply| rank(reply));
-    let whole = whole.cloned().unwrap_or_else(|| ours.clone());
+    let is_given = |recipient: &Recipient| given.contains(&recipient.address);
+    let only_added = !envelope.recipients.iter().any(is_given);
+    let heard = envelope.recipients.iter().zip(said);
+    let heard = heard.filter_map(|(recipient, said)| {
+        let said = said.as_ref()?;
+        (only_added || said.is_temporary() || is_given(recipient)).then_some(said)
+    });
+    let whole = heard.min_by_key(|reply| rank(reply)).cloned();
+    let whole = whole.unwrap_or_else(|| ours.clone());
     let of = |given: &Address| -> Option<Reply> {
         let mut recipients = envelope.recipients.iter();
         let index = recipients.position(|recipient| recipient.address == *given)?;

@@ -2,10 +2,10 @@
 //! Doesn't know what the client is told.
 
 use super::forward::Way;
-use super::local_error;
 use super::next_hop::{Early, Onward};
 use super::report::Report;
 use super::trace;
+use super::{Telling, local_error};
 use crate::chain::Draft;
 use crate::mail::{Content, Envelope, Recipient, Reply};
 use std::io;
@@ -68,11 +68,26 @@ pub(super) struct Sender<'r> {
     pub onward: &'r Onward,
     pub report: &'r Report,
     pub early: Option<Early>,
+    pub telling: Telling,
 }
 
 impl Sender<'_> {
-    /// `said` gets what each recipient's reply is.
-    pub async fn send(&mut self, parcel: &Parcel, said: &mut [Option<Reply>]) {
+    /// `said` gets what each recipient's reply is; of whom nothing goes out because others are to be sent it again, none.
+    pub async fn send(&mut self, parcels: &[Parcel], said: &mut [Option<Reply>]) {
+        for parcel in parcels {
+            self.one(parcel, said).await;
+            if self.comes_again(said) {
+                break;
+            }
+        }
+    }
+
+    /// The client, that has one reply for all, will send it again for all: who gets it now would get it twice.
+    fn comes_again(&self, said: &[Option<Reply>]) -> bool {
+        self.telling == Telling::Whole && said.iter().flatten().any(Reply::is_temporary)
+    }
+
+    async fn one(&mut self, parcel: &Parcel, said: &mut [Option<Reply>]) {
         let envelope = &self.report.envelope;
         let early = match self.early.take() {
             Some(early) => early.fit(parcel, envelope).await,
@@ -117,7 +132,7 @@ impl Sender<'_> {
                 Err(reply) => set(said, *index, &reply),
             }
         }
-        if accepted.is_empty() {
+        if accepted.is_empty() || self.comes_again(said) {
             return;
         }
         let replies = handing.message(&parcel.content).await;

@@ -2,6 +2,7 @@
 //! released again, and then arrives twice.
 
 use super::{Came, Going, Leaves, NotReleased, Placed};
+use crate::accept::Telling;
 use crate::accept::forward::{Way, ask, flag, quarantined};
 use crate::accept::next_hop::Onward;
 use crate::accept::parcels::{Sender, Trace, parcels};
@@ -57,10 +58,11 @@ impl Going<'_> {
             onward,
             report: &report,
             early: None,
+            // Who doesn't get it stays in quarantine.
+            telling: Telling::Each,
         };
-        for parcel in parcels(envelope, &ways, &draft, &trace)? {
-            sender.send(&parcel, &mut said).await;
-        }
+        let parcels = parcels(envelope, &ways, &draft, &trace)?;
+        sender.send(&parcels, &mut said).await;
         let (mut gone, mut groups, mut dispositions) = (Vec::new(), Vec::new(), Vec::new());
         let mut refusal = None;
         let stays = |reply: Option<&Reply>| Disposition::Refused {

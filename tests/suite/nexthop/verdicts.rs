@@ -459,3 +459,55 @@ async fn two_releases_at_once_hand_it_on_once() {
     assert!(said.contains("there is no message 1"), "{said}");
     hop.message();
 }
+
+#[tokio::test]
+async fn who_is_put_off_before_the_message_keeps_it_from_the_others() {
+    // The transaction beside the client's is lost; in the next one bob is put off.
+    let lost = Say::Last("421 4.3.2 restarting\r\n");
+    for script in [
+        vec![
+            (
+                "RCPT TO:<archive",
+                Say::Text("452 4.2.2 archive is full\r\n"),
+            ),
+            (
+                "RCPT TO:<archive",
+                Say::Text("452 4.2.2 archive is full\r\n"),
+            ),
+        ],
+        vec![("RCPT TO:<archive", lost)],
+    ] {
+        let hop = Hop::start(&script).await;
+        let add = "message = [\"add-recipient archive@example.test\"]";
+        let relay = Relay::start("smtp", hop.address, "", add).await;
+        for _ in 0..script.len() {
+            let reply = relay.send(&[ALICE], MESSAGE).await;
+            assert!(reply.starts_with("45"), "{reply}");
+        }
+        nothing_taken(&hop);
+        assert!(!hop.told("DATA"), "{:?}", hop.seen().lines);
+        let reply = relay.send(&[ALICE], MESSAGE).await;
+        assert!(reply.starts_with("250"), "{reply}");
+        hop.message();
+    }
+}
+
+#[tokio::test]
+async fn what_a_filter_added_and_the_next_hop_refuses_is_no_refusal_to_the_client() {
+    let no = || ("RCPT TO:<archive", Say::Text("550 5.1.1 no such user\r\n"));
+    let hop = Hop::start(&[no(), no()]).await;
+    let add = "message = [\"add-recipient archive@example.test\", \"when moved remove-recipient alice@example.test\"]";
+    let relay = Relay::start("smtp", hop.address, "", add).await;
+    let reply = relay.send(&[ALICE], MESSAGE).await;
+    assert_eq!(reply, "250 2.0.0 taken as 17");
+    let (_, id) = untraced(&hop.message());
+    let journal = relay.journal(&id).await;
+    assert!(
+        matches!(&journal.dispositions[1].disposition, Disposition::Refused { reply } if reply.contains("550 5.1.1")),
+        "{:?}",
+        journal.dispositions
+    );
+    // Nobody has it.
+    let reply = relay.send(&[ALICE], "Subject: moved\r\n\r\nx\r\n").await;
+    assert_eq!(reply, "550 5.1.1 no such user");
+}
