@@ -25,7 +25,7 @@ pub use background::Background;
 pub use expiry::{Expiry, expire, sweep_journals};
 pub use hygiene::Hygiene;
 pub use moves::{Changed, Move, Moves, came_with};
-pub use next_hop::{Handing, NextHops};
+pub use next_hop::{Handing, NextHops, Size};
 pub use release::{NotReleased, Request};
 pub use screening::{Record, Screen, Screened, Screening};
 pub use transaction::{Finished, Transaction};
@@ -182,12 +182,13 @@ impl Acceptor {
         refused(greet(chain, session, Call::Helo(name)).await)
     }
 
-    /// MAIL FROM: the `mail` hook. The envelope has no recipients yet. The transaction ends with the generation of plugins that it
-    /// begins with here.
+    /// MAIL FROM: the `mail` hook. The envelope has no recipients yet; `size` is what the client says that the message will be. The
+    /// transaction ends with the generation of plugins that it begins with here.
     pub async fn begin(
         &self,
         session: Arc<Session>,
         envelope: Envelope,
+        size: Option<u64>,
     ) -> Result<Transaction, Reply> {
         let services = Arc::clone(&self.0);
         let chain = services.chains.current();
@@ -196,7 +197,7 @@ impl Acceptor {
         }
         let keeper = Keeper::Asker;
         let transaction = Transaction::begin(services, keeper, chain, session, envelope).await?;
-        Box::pin(transaction.onward()).await
+        Box::pin(transaction.onward(size)).await
     }
 
     /// For messages that somebody else keeps, with the generation of plugins that is in force now.

@@ -13,15 +13,23 @@ pub trait NextHops: Send + Sync {
     fn names(&self) -> Arc<[String]>;
 
     /// Begins a transaction up to the reply to MAIL; an error is what the client is to be told. The recipients of `envelope` are not looked
-    /// at. `size`: of the message in octets, where it is known.
+    /// at.
     async fn open(
         &self,
         name: &str,
         id: &TransactionId,
         session: &Session,
         envelope: &Envelope,
-        size: Option<u64>,
+        size: Size,
     ) -> Result<Box<dyn Handing>, Reply>;
+}
+
+/// Of a message, in octets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// It is to come; what the client says (RFC 1870).
+    ToCome(Option<u64>),
+    Here(u64),
 }
 
 /// A transaction that is open with a next hop. Dropped before the message, it leaves nothing there.
@@ -61,8 +69,10 @@ impl Early {
         id: &TransactionId,
         session: &Session,
         envelope: &Envelope,
+        announced: Option<u64>,
     ) -> Result<Self, Reply> {
-        let handing = onward.hops.open(&hop, id, session, envelope, None).await?;
+        let size = Size::ToCome(announced);
+        let handing = onward.hops.open(&hop, id, session, envelope, size).await?;
         Ok(Self {
             hop,
             handing,

@@ -2,7 +2,7 @@
 //! Doesn't know what the client is told.
 
 use super::forward::Way;
-use super::next_hop::{Early, Onward};
+use super::next_hop::{Early, Onward, Size};
 use super::report::Report;
 use super::trace;
 use super::{Telling, local_error};
@@ -97,7 +97,7 @@ impl Sender<'_> {
             Some(early) => early,
             None => {
                 let Report { id, session, .. } = self.report;
-                let size = Some(parcel.content.len());
+                let size = Size::Here(parcel.content.len());
                 match self
                     .onward
                     .hops

@@ -107,12 +107,12 @@ impl Transaction {
         Ok(transaction)
     }
 
-    /// The next hop is told of it too, and may refuse it.
-    pub(super) async fn onward(mut self) -> Result<Self, Reply> {
+    /// The next hop is told of it too, and may refuse it. `size`: what the client says that it will be.
+    pub(super) async fn onward(mut self, size: Option<u64>) -> Result<Self, Reply> {
         if let Some(onward) = &self.services.onward {
             let hop = self.run.via(None).unwrap_or(&onward.default).to_owned();
             let (id, session, envelope) = (&self.id, &self.session, &self.envelope);
-            let early = Early::open(onward, hop, id, session, envelope).await?;
+            let early = Early::open(onward, hop, id, session, envelope, size).await?;
             self.early = Some(early);
         }
         Ok(self)

@@ -4,7 +4,7 @@
 use super::connection::{Connection, Lost, lost, unreachable};
 use super::fit;
 use super::{Hop, Known, Telling, TlsUse};
-use crate::accept::Handing;
+use crate::accept::{Handing, Size};
 use crate::mail::{Content, EnhancedCode, Envelope, How, Recipient, Reply, Session, TransactionId};
 use crate::proto::smtp::client::{After, Client, Facts, Open, Ready, Step};
 use async_trait::async_trait;
@@ -48,14 +48,14 @@ pub async fn open(
     id: &TransactionId,
     session: &Session,
     envelope: &Envelope,
-    size: Option<u64>,
+    size: Size,
 ) -> Result<Handed, Reply> {
     let hop = &known.hop;
     let room = Arc::clone(&known.room);
     let room = match size {
-        None => room.try_acquire_owned().ok(),
+        Size::ToCome(_) => room.try_acquire_owned().ok(),
         // The message is here, and may have gone on to others already: it goes in no circle, and is not to be sent again for want of room.
-        Some(_) => match timeout(hop.patience, room.acquire_owned()).await {
+        Size::Here(_) => match timeout(hop.patience, room.acquire_owned()).await {
             Ok(room) => room.ok(),
             Err(_) => None,
         },
@@ -112,7 +112,7 @@ async fn begin(
     ready: Ready,
     facts: &Facts,
     envelope: &Envelope,
-    size: Option<u64>,
+    size: Size,
 ) -> Result<(Connection, Open), NotBegun> {
     let step = match hop.telling {
         Telling::Nothing => Step::Ready(ready),
@@ -122,6 +122,10 @@ async fn begin(
     let ready = match connection.hear(step).await? {
         Step::Ready(ready) => ready,
         other => return Err(turned_away(other)),
+    };
+    let size = match size {
+        Size::ToCome(size) => size,
+        Size::Here(size) => Some(size),
     };
     let client = match ready.mail(envelope, size) {
         Ok(client) => client,

@@ -6,7 +6,7 @@ mod fit;
 mod handing;
 mod idle;
 
-use crate::accept::{Handing, NextHops};
+use crate::accept::{Handing, NextHops, Size};
 use crate::mail::{Envelope, Reply, Session, TransactionId};
 use crate::net::{Quiet, Remote, TlsClient};
 use crate::proto::smtp::Dialect;
@@ -94,7 +94,7 @@ impl NextHops for Hops {
         id: &TransactionId,
         session: &Session,
         envelope: &Envelope,
-        size: Option<u64>,
+        size: Size,
     ) -> Result<Box<dyn Handing>, Reply> {
         let known = self.hops.iter().find(|known| known.hop.name == name);
         // The configuration and the host of plugins have checked the name.

@@ -308,7 +308,8 @@ impl Connection {
             ret: mail.ret,
             envid: mail.envid.clone(),
         };
-        let transaction = Box::pin(self.shared.acceptor.begin(session, envelope)).await?;
+        let begun = self.shared.acceptor.begin(session, envelope, mail.size);
+        let transaction = Box::pin(begun).await?;
         // Used up by a transaction, not by a MAIL that was refused.
         self.forwarded = None;
         self.transaction = Some(Box::new(transaction.called(queue_id)));

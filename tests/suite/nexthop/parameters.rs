@@ -119,6 +119,36 @@ async fn what_the_next_hop_lacks_is_left_out_where_the_message_does_without() {
 }
 
 #[tokio::test]
+async fn the_size_goes_on_and_a_message_that_is_too_large_does_not() {
+    let small = "250-next.test\r\n250 SIZE 1000\r\n";
+    let hop = Hop::start(&[
+        ("EHLO", Say::Text(small)),
+        ("EHLO", Say::Text(small)),
+        ("EHLO", Say::Text(small)),
+    ])
+    .await;
+    let relay = Relay::start("smtp", hop.address, "", "").await;
+    let mut client = relay.client().await;
+    client
+        .dialogue(&[
+            ("MAIL FROM:<a@client.test> SIZE=5000", "552 5.3.4"),
+            ("MAIL FROM:<a@client.test> SIZE=100", "250"),
+            ("RCPT TO:<alice@example.test>", "250"),
+            ("DATA", "354"),
+        ])
+        .await;
+    assert!(hop.told("MAIL FROM:<a@client.test> SIZE=100"));
+    // The client was wrong.
+    let large = format!("Subject: x\r\n\r\n{}", "hello\r\n".repeat(200));
+    client.write(stuffed(&large).as_bytes()).await;
+    let reply = soon(client.reply()).await;
+    assert!(reply.starts_with("552 5.3.4"), "{reply}");
+    assert!(!hop.told("DATA") && hop.seen().messages.is_empty());
+    let reply = relay.send(&[ALICE], MESSAGE).await;
+    assert!(reply.starts_with("250"), "{reply}");
+}
+
+#[tokio::test]
 async fn the_next_hop_learns_whose_message_it_is() {
     let hop = Hop::start(&[]).await;
     let relay = Relay::start("smtp", hop.address, "", "").await;

@@ -124,7 +124,7 @@ fn acceptor(store: &Arc<SqliteStore>) -> Acceptor {
 /// The code of the reply.
 async fn send(acceptor: &Acceptor, size: usize) -> u16 {
     let session = Arc::<Session>::default();
-    let begun = acceptor.begin(session, Envelope::default()).await;
+    let begun = acceptor.begin(session, Envelope::default(), None).await;
     let mut transaction = begun.unwrap_or_else(|reply| panic!("{reply}"));
     let alice = Address::parse(ALICE).unwrap();
     transaction.recipient(alice.into()).await.unwrap();

@@ -1,7 +1,7 @@
 //! What a server offers in its reply to EHLO (RFC 5321 §4.1.1.1).
-//! Decides nothing.
+//! Sends nothing.
 
-use crate::mail::Reply;
+use crate::mail::{EnhancedCode, Reply};
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Extensions {
@@ -49,5 +49,16 @@ impl Extensions {
             }
         }
         extensions
+    }
+
+    /// Whether a message may be so large (RFC 1870 §6.1).
+    pub(super) fn takes(&self, size: u64) -> Result<(), Reply> {
+        match self.size {
+            Some(limit) if limit > 0 && size > limit => {
+                let text = "The message is larger than the next hop takes";
+                Err(Reply::new(552, EnhancedCode(5, 3, 4), text))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -299,7 +299,6 @@ impl Ready {
 
 fn mail(core: &Core, envelope: &Envelope, size: Option<u64>) -> Result<(String, Unsaid), Reply> {
     let Extensions {
-        size: limit,
         eight_bit,
         utf8,
         chunking,
@@ -312,15 +311,11 @@ fn mail(core: &Core, envelope: &Envelope, size: Option<u64>) -> Result<(String, 
     let mut line = format!("MAIL FROM:<{}>", envelope.sender);
     let mut unsaid = Unsaid::default();
     // Writing to a String cannot fail.
-    match (limit, size) {
-        (Some(limit), Some(size)) if limit > 0 && size > limit => {
-            let text = "The message is larger than the next hop takes";
-            return refuse(552, EnhancedCode(5, 3, 4), text);
-        }
-        (Some(_), Some(size)) => {
+    if let Some(size) = size {
+        core.extensions.takes(size)?;
+        if core.extensions.size.is_some() {
             let _ = write!(line, " SIZE={size}");
         }
-        _ => {}
     }
     match envelope.body {
         Body::SevenBit => {}
@@ -391,8 +386,12 @@ impl Open {
         Step::Read(self.awaits(Awaiting::Rcpt))
     }
 
-    /// The message is next, of so many octets: by BDAT where that is offered, which leaves it as it is, else by DATA.
+    /// The message is next, of so many octets, unless these are more than the server takes: by BDAT where that is offered, which leaves it as it is, else by DATA.
     pub fn message(mut self, size: u64) -> Step {
+        // At MAIL nobody knew, or somebody was wrong.
+        if let Err(reply) = self.core.extensions.takes(size) {
+            return Step::Refused(reply);
+        }
         if self.core.extensions.chunking {
             self.core.command(&format!("BDAT {size} LAST"));
             return Step::Go(Sending {

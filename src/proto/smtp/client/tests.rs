@@ -225,6 +225,12 @@ fn parameters_are_said_where_they_are_offered_and_refused_where_they_matter() {
         (reply.code, reply.enhanced),
         (552, Some(EnhancedCode(5, 3, 4)))
     );
+    // What is only found out at its end.
+    let opened = with_recipients(open(Dialect::Smtp, EHLO), &["250 ok\r\n"]);
+    let Step::Refused(reply) = opened.message(1001) else {
+        panic!()
+    };
+    assert_eq!(reply.code, 552);
     let recipient = Recipient {
         notify: Some("NEVER".into()),
         original: Some("rfc822;b@example.test".into()),
