@@ -162,3 +162,24 @@ async fn a_large_message_arrives_as_it_was() {
         mail.len()
     );
 }
+
+/// Dovecot offers no SMTPUTF8.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_asked_for_smtputf8_and_does_without_it_arrives() {
+    let Some(dovecot) = Dovecot::start().await else {
+        return;
+    };
+    let relay = Relay::start("lmtp", dovecot.tcp, "", "").await;
+    let mut client = relay.client().await;
+    client
+        .dialogue(&[
+            ("MAIL FROM:<a@client.test> BODY=8BITMIME SMTPUTF8", "250"),
+            ("RCPT TO:<alice@example.test>", "250"),
+            ("DATA", "354"),
+        ])
+        .await;
+    client.write(stuffed(MESSAGE).as_bytes()).await;
+    let reply = soon(client.reply()).await;
+    assert!(reply.starts_with("250 2.0.0"), "{reply}\n{}", dovecot.log());
+    assert_eq!(dovecot.mail(ALICE).len(), 1);
+}

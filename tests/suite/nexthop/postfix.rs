@@ -10,7 +10,7 @@ pub fn services(reinject: SocketAddr, more: &str) -> String {
         "scan unix - - n - 10 smtp\n\
          \x20 -o smtp_send_xforward_command=yes\n\
          \x20 -o disable_dns_lookups=yes\n\
-         {reinject} inet n - n - 10 smtpd\n\
+         {reinject} inet n - n - - smtpd\n\
          \x20 -o content_filter=\n\
          \x20 -o smtpd_proxy_filter=\n\
          \x20 -o receive_override_options=no_unknown_recipient_checks,no_header_body_checks,no_milters\n\
@@ -127,6 +127,45 @@ async fn as_a_proxy_filter_the_client_hears_all_of_it() {
         reply.contains("<nobody@example.test>: Recipient address rejected: Access denied"),
         "{reply}"
     );
+}
+
+/// More of them than the ten processes that services of Postfix's examples have.
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_of_a_proxy_filter_stop_nobody() {
+    for (way, refused) in [
+        (PROXY.to_owned(), "554 5.7.1"),
+        (
+            format!("{PROXY}smtpd_proxy_options = speed_adjust\n"),
+            "250",
+        ),
+    ] {
+        let Some((_relay, postfix)) = behind(&way, "").await else {
+            return;
+        };
+        let endpoint = Endpoint::Tcp(postfix.address);
+        let mut clients = Vec::new();
+        for _ in 0..11 {
+            let mut client = Client::silent(&endpoint).await;
+            soon(client.reply()).await;
+            soon(client.dialogue(&[
+                ("EHLO client.test", "250"),
+                ("MAIL FROM:<a@client.test>", "250"),
+                ("RCPT TO:<nobody@example.test>", refused),
+                ("RSET", "250"),
+                ("MAIL FROM:<a@client.test>", "250"),
+                ("RCPT TO:<alice@example.test>", "250"),
+            ]))
+            .await;
+            clients.push(client);
+        }
+        for client in &mut clients {
+            soon(client.dialogue(&[("DATA", "354")])).await;
+            client.write(stuffed(MESSAGE).as_bytes()).await;
+            let reply = soon(client.reply()).await;
+            assert!(reply.starts_with("250"), "{reply}\n{}", postfix.log());
+        }
+        assert_eq!(postfix.delivered(ALICE, 11).await.len(), 11);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
