@@ -50,6 +50,8 @@ pub(super) struct Connection {
     received: net::Input,
     input: Input,
     output: Vec<u8>,
+    /// Octets of output before it.
+    sent: u64,
     write_timeout: Duration,
     shutdown: CancellationToken,
 }
@@ -63,6 +65,7 @@ impl Connection {
             received: net::Input::new(),
             input: Input::new(BEFORE_LOGIN),
             output: Vec::new(),
+            sent: 0,
             write_timeout,
             shutdown,
         }
@@ -150,6 +153,21 @@ impl Connection {
         &mut self.output
     }
 
+    /// How many octets were written so far.
+    pub fn position(&self) -> u64 {
+        self.sent + self.output.len() as u64
+    }
+
+    /// Takes back what was written since. False if some of it was sent already.
+    pub fn take_back(&mut self, to: u64) -> bool {
+        let kept = to.checked_sub(self.sent).map(usize::try_from);
+        let Some(Ok(kept)) = kept else {
+            return false;
+        };
+        self.output.truncate(kept);
+        true
+    }
+
     pub fn reply(&mut self, tag: Option<&str>, reply: &Reply) {
         reply.write_to(tag, &mut self.output);
     }
@@ -182,6 +200,7 @@ impl Connection {
         }
         let flushed = tokio::time::timeout(self.write_timeout, stream.flush());
         flushed.await.map_err(|_| End::Closed)??;
+        self.sent += self.output.len() as u64;
         self.output.clear();
         // An idle session keeps no large buffer.
         self.output.shrink_to(BATCH / 16);

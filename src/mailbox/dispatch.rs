@@ -201,6 +201,7 @@ async fn in_mailbox(
                 true => {
                     fetch::fetch(
                         context,
+                        &user,
                         &mut selected,
                         &sequence_set,
                         macro_or_item_names,
@@ -235,7 +236,7 @@ async fn in_mailbox(
             uid,
         } => {
             fresh = false;
-            search::search(context, &selected, charset, criteria, uid).await?
+            search::search(context, &user, &selected, charset, criteria, uid).await?
         }
         C::Copy {
             sequence_set,

@@ -4,7 +4,8 @@
 use super::connection::End;
 use super::item::Plan;
 use super::selected::{Row, Selected};
-use super::session::Context;
+use super::session::{Context, User};
+use super::unreadable::Unreadable;
 use crate::mail::Content;
 use crate::proto::imap::Reply;
 use crate::proto::imap::section::Piece;
@@ -24,6 +25,7 @@ const SEEN_AT_ONCE: usize = 64;
 
 pub(super) async fn fetch(
     context: &mut Context<'_>,
+    user: &User,
     selected: &mut Selected,
     set: &SequenceSet,
     asked: MacroOrMessageDataItemNames<'static>,
@@ -37,6 +39,7 @@ pub(super) async fn fetch(
     };
     let plan = Arc::new(plan);
     let mut some_gone = false;
+    let mut unreadable = Unreadable::default();
     for batch in positions.chunks(SEEN_AT_ONCE) {
         let newly_seen = match plan.sets_seen && !selected.read_only {
             true => mark_seen(context, selected, batch).await,
@@ -48,17 +51,47 @@ pub(super) async fn fetch(
             };
             let uid = row.uid;
             let shows_flags = newly_seen.contains(&uid);
-            if message(context, selected, &plan, at + 1, row, shows_flags).await? {
-                selected.forget_changed(uid);
-            } else {
-                some_gone = true;
+            let begun = context.connection.position();
+            match message(context, selected, &plan, at + 1, row, shows_flags).await {
+                Ok(()) => selected.forget_changed(uid),
+                Err(Failure::Gone) => some_gone = true,
+                Err(Failure::Unreadable(why)) => {
+                    unreadable.note(user, selected, uid, &why);
+                    if !context.connection.take_back(begun) {
+                        return Err(broken_off());
+                    }
+                }
+                Err(Failure::End(end)) => return Err(end),
             }
         }
     }
-    Ok(match some_gone {
-        true => Reply::no("Some of the messages are gone").code("EXPUNGEISSUED"),
-        false => Reply::ok("FETCH completed"),
+    Ok(match (unreadable.count(), some_gone) {
+        (0, false) => Reply::ok("FETCH completed"),
+        (0, true) => Reply::no("Some of the messages are gone").code("EXPUNGEISSUED"),
+        (count, _) => {
+            Reply::no(format!("{count} of the messages could not be read")).code("SERVERBUG")
+        }
     })
+}
+
+/// Why a message was not sent whole.
+enum Failure {
+    Gone,
+    Unreadable(String),
+    End(End),
+}
+
+impl From<End> for Failure {
+    fn from(end: End) -> Self {
+        Self::End(end)
+    }
+}
+
+/// Of reading it.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Unreadable(error.to_string())
+    }
 }
 
 /// The UIDs of those that were not seen before.
@@ -97,7 +130,6 @@ async fn mark_seen(
     }
 }
 
-/// False if it is gone.
 async fn message(
     context: &mut Context<'_>,
     selected: &Selected,
@@ -105,13 +137,13 @@ async fn message(
     number: usize,
     row: Row,
     shows_flags: bool,
-) -> Result<bool, End> {
+) -> Result<(), Failure> {
     let content = match plan.needs_content {
         false => None,
         true => match context.store().content(selected.id, row.uid).await {
             Ok(content) => Some(content),
-            Err(StoreError::NotFound(_)) => return Ok(false),
-            Err(error) => return Err(failed(&error)),
+            Err(StoreError::NotFound(_)) => return Err(Failure::Gone),
+            Err(error) => return Err(Failure::Unreadable(error.to_string())),
         },
     };
     let pieces = match &content {
@@ -129,26 +161,25 @@ async fn message(
         }
         context.connection.flush_if_large().await?;
     }
-    Ok(true)
+    Ok(())
 }
 
-/// An answer may have been begun, and its end is unknown: only the end of the connection is honest.
-fn failed(error: &StoreError) -> End {
-    tracing::error!(%error, "imap: a message could not be read");
-    End::Bye(Reply::bye("The store failed; try again later").code("UNAVAILABLE"))
+/// A literal was begun, and its end is unknown: only the end of the connection is honest.
+fn broken_off() -> End {
+    End::Bye(Reply::bye("A message could not be read to its end").code("SERVERBUG"))
 }
 
 async fn stream(
     context: &mut Context<'_>,
     content: &Content,
     range: Range<u64>,
-) -> Result<(), End> {
+) -> Result<(), Failure> {
     let mut at = range.start;
     while at < range.end {
         let length = CHUNK.min(range.end - at) as usize;
         let octets = read(content, at, length).await?;
         if octets.is_empty() {
-            return Err(End::Io(io::ErrorKind::UnexpectedEof.into()));
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         at += octets.len() as u64;
         context.connection.write(&octets);

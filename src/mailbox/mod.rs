@@ -18,6 +18,7 @@ mod select;
 mod selected;
 mod session;
 mod store;
+mod unreadable;
 
 use crate::accept::Moves;
 use crate::auth::Directory;

@@ -3,9 +3,9 @@
 
 use super::connection::End;
 use super::fetch::blocking;
-use super::refusal;
 use super::selected::{Row, Selected};
-use super::session::Context;
+use super::session::{Context, User};
+use super::unreadable::Unreadable;
 use crate::mail::mime::{Entity, Mime};
 use crate::mail::{Content, Header};
 use crate::proto::imap::{Ranges, Reply};
@@ -49,6 +49,7 @@ enum Key {
 
 pub(super) async fn search(
     context: &mut Context<'_>,
+    user: &User,
     selected: &Selected,
     charset: Option<Charset<'static>>,
     criteria: Vec1<SearchKey<'static>>,
@@ -74,17 +75,18 @@ pub(super) async fn search(
     };
     let key = Arc::new(all(keys));
     let mut found = b"* SEARCH".to_vec();
+    let mut unreadable = Unreadable::default();
     for (index, row) in selected.rows.iter().enumerate() {
         let number = index + 1;
         let matches = match by_index(&key, number, row) {
             Some(known) => known,
-            None => match context.store().content(selected.id, row.uid).await {
-                Ok(content) => {
-                    let (key, row) = (Arc::clone(&key), row.clone());
-                    blocking(move || by_content(&key, number, &row, content)).await?
+            // What cannot be read matches nothing, and hides nothing of the others.
+            None => match looked_at(context, selected, &key, number, row).await {
+                Ok(matches) => matches,
+                Err(why) => {
+                    unreadable.note(user, selected, row.uid, &why);
+                    false
                 }
-                Err(StoreError::NotFound(_)) => false,
-                Err(error) => return Ok(refusal(&error)),
             },
         };
         if matches {
@@ -95,6 +97,25 @@ pub(super) async fn search(
     found.extend_from_slice(b"\r\n");
     context.connection.write(&found);
     Ok(Reply::ok("SEARCH completed"))
+}
+
+/// Whether it matches. An error says why it could not be read.
+async fn looked_at(
+    context: &Context<'_>,
+    selected: &Selected,
+    key: &Arc<Key>,
+    number: usize,
+    row: &Row,
+) -> Result<bool, String> {
+    let content = match context.store().content(selected.id, row.uid).await {
+        Ok(content) => content,
+        Err(StoreError::NotFound(_)) => return Ok(false),
+        Err(error) => return Err(error.to_string()),
+    };
+    let (key, row) = (Arc::clone(key), row.clone());
+    blocking(move || by_content(&key, number, &row, content))
+        .await
+        .map_err(|error| error.to_string())
 }
 
 /// What costs least comes first.

@@ -233,13 +233,21 @@ impl Reading<'_> {
             None => Content::open(&path),
             Some(part) => read(&path, part).map(Content::from_bytes),
         };
-        if file.part.is_some() {
-            self.parts.push((id, file));
-        }
         match opened {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error(&path, &error)),
+            Ok(content) => {
+                if file.part.is_some() {
+                    self.parts.push((id, file));
+                }
+                Ok(Some(content))
+            }
+            Err(error) => {
+                // Removed since this state of the index, unless the newest one has it still.
+                readers::renew(self.index)?;
+                match self.is_there(id, &file)? {
+                    true => Err(io_error(&path, &error)),
+                    false => Ok(None),
+                }
+            }
         }
     }
 
@@ -250,15 +258,21 @@ impl Reading<'_> {
             return Ok(true);
         }
         readers::renew(self.index)?;
-        let mut now = self
-            .index
-            .prepare_cached("SELECT file, start, length FROM blob WHERE id = ?1")?;
-        for (id, file) in self.parts {
-            if now.query_row([id], in_file).optional()?.flatten() != Some(file) {
+        for (id, file) in &self.parts {
+            if !self.is_there(*id, file)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    fn is_there(&self, id: i64, file: &InFile) -> Result<bool, StoreError> {
+        let found = self
+            .index
+            .prepare_cached("SELECT file, start, length FROM blob WHERE id = ?1")?
+            .query_row([id], in_file)
+            .optional()?;
+        Ok(found.flatten().as_ref() == Some(file))
     }
 }
 
@@ -269,6 +283,13 @@ fn read(path: &Path, part: Part) -> io::Result<Vec<u8>> {
     }
     let mut octets = vec![0; usize::try_from(part.length).map_err(io::Error::other)?];
     file.read_exact_at(&mut octets, part.start)?;
+    // No message is nothing but NUL.
+    if octets.iter().all(|octet| *octet == 0) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("a hole at {}", part.start),
+        ));
+    }
     Ok(octets)
 }
 
@@ -410,9 +431,8 @@ mod tests {
             begins.send(()).unwrap();
             go_on.blocking_recv().unwrap();
             let mut reading = blobs.reading(index);
-            let content = reading.content(id)?;
-            assert!(content.is_some(), "it is in this state of the index");
-            reading.ends_whole()
+            // The hole is seen at once, if it is there by now.
+            Ok(reading.content(id)?.is_some() && reading.ends_whole()?)
         });
         let expunging = async {
             begun.await.unwrap();

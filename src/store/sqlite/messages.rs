@@ -161,15 +161,15 @@ pub fn content(
     let unreadable = |error: &dyn std::fmt::Display| {
         StoreError::Failed(format!("message {uid} cannot be read: {error}"))
     };
-    let (blob, splices, long): (i64, Option<Vec<u8>>, Option<Vec<u8>>) = index
+    let (blob, size, splices, long): (i64, i64, Option<Vec<u8>>, Option<Vec<u8>>) = index
         .prepare_cached(
-            "SELECT message.blob, COALESCE(splices.splices, CASE message.version WHEN 1 THEN blob.splices END), long
+            "SELECT message.blob, message.size, COALESCE(splices.splices, CASE message.version WHEN 1 THEN blob.splices END), long
                  FROM message JOIN blob ON blob.id = message.blob
                  LEFT JOIN splices ON splices.blob = message.blob AND splices.version = message.version
              WHERE mailbox = ?1 AND uid = ?2",
         )?
         .query_row((mailbox.0, uid), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
         })
         .optional()?
         .ok_or_else(missing)?;
@@ -185,13 +185,24 @@ pub fn content(
     if !reading.ends_whole()? {
         return Err(missing());
     }
-    let Some(splices) = splices else {
-        return Ok(content);
+    let content = match splices {
+        None => content,
+        Some(splices) => content
+            .with_splices(decode_splices(splices, inserts).ok_or_else(damaged)?)
+            .map_err(|error| unreadable(&error))?,
     };
-    let splices = decode_splices(splices, inserts).ok_or_else(damaged)?;
-    content
-        .with_splices(splices)
-        .map_err(|error| unreadable(&error))
+    // A file of its own may have been cut off.
+    match content.len() == unsigned(size) {
+        true => Ok(content),
+        false => {
+            let path = content.in_file().map(|(path, _)| path.display());
+            let place = path.map_or(String::new(), |path| format!("{path}: "));
+            let length = content.len();
+            Err(unreadable(&format_args!(
+                "{place}it has {length} octets, and had {size}"
+            )))
+        }
+    }
 }
 
 pub fn store_flags(

@@ -3,6 +3,7 @@
 mod abuse;
 mod client;
 mod corpus;
+mod damage;
 mod fetch;
 mod limits;
 mod listeners;

@@ -3,6 +3,8 @@
 pub mod dns;
 pub mod http;
 pub mod imap;
+#[path = "../../../src/net/logged.rs"]
+pub mod logged;
 pub mod page;
 pub mod process;
 
