@@ -3,7 +3,7 @@
 
 use super::connection::End;
 use super::item::Plan;
-use super::selected::{Row, Selected};
+use super::selected::{Expunges, Row, Selected};
 use super::session::{Context, User};
 use super::unreadable::Unreadable;
 use crate::mail::Content;
@@ -13,15 +13,15 @@ use crate::store::{FlagChange, FlagOp, Flags, StoreError};
 use bytes::Bytes;
 use imap_types::fetch::MacroOrMessageDataItemNames;
 use imap_types::sequence::SequenceSet;
-use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// Octets read from a message at a time.
 const CHUNK: u64 = 64 * 1024;
-/// Messages marked as seen in one commit, just before they are sent.
+/// Messages, or octets, after which those that were sent are marked as seen: in one commit.
 const SEEN_AT_ONCE: usize = 64;
+const SEEN_AFTER: u64 = 1024 * 1024;
 
 pub(super) async fn fetch(
     context: &mut Context<'_>,
@@ -40,31 +40,31 @@ pub(super) async fn fetch(
     let plan = Arc::new(plan);
     let mut some_gone = false;
     let mut unreadable = Unreadable::default();
-    for batch in positions.chunks(SEEN_AT_ONCE) {
-        let newly_seen = match plan.sets_seen && !selected.read_only {
-            true => mark_seen(context, selected, batch).await,
-            false => HashSet::new(),
+    let mut unmarked = Unmarked::new(context);
+    for at in positions {
+        let Some(row) = selected.rows.get(at).cloned() else {
+            continue;
         };
-        for at in batch {
-            let Some(row) = selected.rows.get(*at).cloned() else {
-                continue;
-            };
-            let uid = row.uid;
-            let shows_flags = newly_seen.contains(&uid);
-            let begun = context.connection.position();
-            match message(context, selected, &plan, at + 1, row, shows_flags).await {
-                Ok(()) => selected.forget_changed(uid),
-                Err(Failure::Gone) => some_gone = true,
-                Err(Failure::Unreadable(why)) => {
-                    unreadable.note(user, selected, uid, &why);
-                    if !context.connection.take_back(begun) {
-                        return Err(broken_off());
-                    }
+        let uid = row.uid;
+        let is_new = plan.sets_seen && !selected.read_only && !row.has("\\Seen");
+        let begun = context.connection.position();
+        match message(context, selected, &plan, at + 1, row).await {
+            Ok(()) if is_new => unmarked.uids.push(uid),
+            Ok(()) => {}
+            Err(Failure::Gone) => some_gone = true,
+            Err(Failure::Unreadable(why)) => {
+                unreadable.note(user, selected, uid, &why);
+                if !context.connection.take_back(begun) {
+                    return Err(broken_off());
                 }
-                Err(Failure::End(end)) => return Err(end),
             }
+            Err(Failure::End(end)) => return Err(end),
+        }
+        if unmarked.is_due(context) {
+            unmarked.mark(context, selected).await?;
         }
     }
+    unmarked.mark(context, selected).await?;
     Ok(match (unreadable.count(), some_gone) {
         (0, false) => Reply::ok("FETCH completed"),
         (0, true) => Reply::no("Some of the messages are gone").code("EXPUNGEISSUED"),
@@ -94,39 +94,58 @@ impl From<io::Error> for Failure {
     }
 }
 
-/// The UIDs of those that were not seen before.
-async fn mark_seen(
-    context: &Context<'_>,
-    selected: &mut Selected,
-    positions: &[usize],
-) -> HashSet<u32> {
-    let rows = positions.iter().filter_map(|at| selected.rows.get(*at));
-    let unseen = rows.filter(|row| !row.has("\\Seen"));
-    let uids: Vec<u32> = unseen.map(|row| row.uid).collect();
-    if uids.is_empty() {
-        return HashSet::new();
+/// Messages that were sent and are still to be marked as seen. Not before: a client whose connection broke has not got them.
+struct Unmarked {
+    uids: Vec<u32>,
+    /// Where the output was when there were none.
+    since: u64,
+}
+
+impl Unmarked {
+    fn new(context: &Context<'_>) -> Self {
+        Self {
+            uids: Vec::new(),
+            since: context.connection.position(),
+        }
     }
+
+    fn is_due(&self, context: &Context<'_>) -> bool {
+        let octets = context.connection.position() - self.since;
+        self.uids.len() >= SEEN_AT_ONCE || octets >= SEEN_AFTER
+    }
+
+    /// Tells the client of it too (RFC 3501 §6.4.5).
+    async fn mark(
+        &mut self,
+        context: &mut Context<'_>,
+        selected: &mut Selected,
+    ) -> Result<(), End> {
+        let uids = std::mem::take(&mut self.uids);
+        if !uids.is_empty() {
+            context.connection.flush().await?;
+            mark_seen(context, selected, &uids).await;
+            selected.tell(Expunges::Keep, context.connection.output());
+        }
+        self.since = context.connection.position();
+        Ok(())
+    }
+}
+
+async fn mark_seen(context: &Context<'_>, selected: &mut Selected, uids: &[u32]) {
     let change = FlagChange {
         op: FlagOp::Add,
         flags: Flags::from(["\\Seen".to_owned()]),
         unchanged_since: None,
     };
-    match context
-        .store()
-        .store_flags(selected.id, &uids, change)
-        .await
-    {
+    match context.store().store_flags(selected.id, uids, change).await {
         Ok(stored) => {
             for meta in &stored {
                 selected.update(meta);
+                selected.note_changed(meta.uid);
             }
-            stored.iter().map(|meta| meta.uid).collect()
         }
-        Err(error) => {
-            // Reading goes on: mail that cannot be marked, on a full disk say, can still be read.
-            tracing::warn!(%error, "imap: \\Seen could not be set");
-            HashSet::new()
-        }
+        // Reading goes on: mail that cannot be marked, on a full disk say, can still be read.
+        Err(error) => tracing::warn!(%error, "imap: \\Seen could not be set"),
     }
 }
 
@@ -136,7 +155,6 @@ async fn message(
     plan: &Arc<Plan>,
     number: usize,
     row: Row,
-    shows_flags: bool,
 ) -> Result<(), Failure> {
     let content = match plan.needs_content {
         false => None,
@@ -149,9 +167,9 @@ async fn message(
     let pieces = match &content {
         Some(content) if plan.is_heavy || content.in_memory().is_none() => {
             let (plan, content) = (Arc::clone(plan), content.clone());
-            blocking(move || plan.answer(number, &row, Some(&content), shows_flags)).await?
+            blocking(move || plan.answer(number, &row, Some(&content))).await?
         }
-        _ => plan.answer(number, &row, content.as_ref(), shows_flags)?,
+        _ => plan.answer(number, &row, content.as_ref())?,
     };
     for piece in pieces {
         match (piece, &content) {

@@ -64,13 +64,12 @@ impl Plan {
         })
     }
 
-    /// The answer for one message. `shows_flags`: they have changed by this very command.
+    /// The answer for one message.
     pub fn answer(
         &self,
         number: usize,
         row: &Row,
         content: Option<&Content>,
-        shows_flags: bool,
     ) -> io::Result<Vec<Piece>> {
         let header = match content {
             Some(content) => Some(Header::read(content)?),
@@ -95,10 +94,6 @@ impl Plan {
                 }
                 None => answer.of_row(item, row)?,
             }
-        }
-        if shows_flags && !self.items.contains(&Name::Flags) {
-            answer.text.extend_from_slice(b" FLAGS ");
-            row.write_flags(&mut answer.text);
         }
         answer.text.extend_from_slice(b")\r\n");
         answer.end_text();

@@ -168,11 +168,6 @@ impl Selected {
         self.changed.insert(uid);
     }
 
-    /// The client has been told.
-    pub fn forget_changed(&mut self, uid: u32) {
-        self.changed.remove(&uid);
-    }
-
     /// Takes in what others have changed.
     pub fn apply(&mut self, changes: Changes, recent_from: u32) {
         let last = self.last_uid();

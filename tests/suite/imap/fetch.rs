@@ -1,6 +1,7 @@
 //! FETCH.
 
 use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const NESTED: &str = "From: a@b.test\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nfirst\r\n--b\r\nContent-Type: message/rfc822\r\n\r\nSubject: inner\r\n\r\nbody\r\n--b--\r\n";
 
@@ -31,13 +32,35 @@ async fn items() {
         ("BODY.PEEK[1.MIME]", format!("BODY[1.MIME] {{{}}}\r\n{header}", header.len())),
         ("BODY.PEEK[2]", "BODY[2] NIL".into()),
         ("BODY.PEEK[]<9999.5>", "BODY[]<9999> \"\"".into()),
-        // Those without PEEK mark it as seen, and show that.
-        ("RFC822.TEXT", format!("RFC822.TEXT {{15}}\r\n{body} FLAGS (\\Flagged \\Seen \\Recent)")),
-        ("BODY[1]", format!("BODY[1] {{15}}\r\n{body}")),
-        ("RFC822", format!("RFC822 {{{}}}\r\n{MESSAGE}", MESSAGE.len())),
+        ("BODY.PEEK[1]", format!("BODY[1] {{15}}\r\n{body}")),
+        ("BODY.PEEK[]", format!("BODY[] {{{}}}\r\n{MESSAGE}", MESSAGE.len())),
     ] {
         let answer = client.say(format!("FETCH 1 {items}")).await.ok();
         assert_eq!(answer, [format!("1 FETCH ({expected})")], "{items}");
+    }
+    // Those without PEEK mark it as seen once, and tell.
+    for (items, expected, tells) in [
+        (
+            "RFC822.HEADER",
+            format!("RFC822.HEADER {{{}}}\r\n{header}", header.len()),
+            false,
+        ),
+        (
+            "(FLAGS RFC822.TEXT)",
+            format!("FLAGS (\\Flagged \\Recent) RFC822.TEXT {{15}}\r\n{body}"),
+            true,
+        ),
+        (
+            "RFC822",
+            format!("RFC822 {{{}}}\r\n{MESSAGE}", MESSAGE.len()),
+            false,
+        ),
+    ] {
+        let mut wanted = vec![format!("1 FETCH ({expected})")];
+        if tells {
+            wanted.push("1 FETCH (UID 1 FLAGS (\\Flagged \\Seen \\Recent))".into());
+        }
+        assert_eq!(client.say(format!("FETCH 1 {items}")).await.ok(), wanted);
     }
     assert_eq!(
         client.say("UID FETCH 1:* FLAGS").await.ok(),
@@ -95,5 +118,42 @@ async fn large_and_odd_messages_come_back_as_they_were() {
         let wanted = String::from_utf8_lossy(wanted);
         assert!(partial[0].contains(&*wanted), "{:.100}", message);
     }
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_client_has_not_got_is_not_seen() {
+    let server = Server::start().await;
+    let mut client = server.logged_in().await;
+    let long = format!("{MESSAGE}{}", "morning after morning\r\n".repeat(18_000));
+    for _ in 0..70 {
+        client.append("INBOX", &long).await.ok();
+    }
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut socket = socket.connect(server.address).await.unwrap();
+    socket
+        .write_all(b"a LOGIN alice@example.test secret\r\nb SELECT INBOX\r\nc FETCH 1:* BODY[]\r\n")
+        .await
+        .unwrap();
+    soon(socket.read_exact(&mut [0; 100_000])).await.unwrap();
+    // It goes without the rest.
+    drop(socket);
+    // Those who accept and who serves the client that is left.
+    while server.connections.len() > 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let status = client.say("STATUS INBOX (UNSEEN)").await.ok().remove(0);
+    let digits = status.trim_end_matches(')').rsplit(' ').next().unwrap();
+    let unseen: u32 = digits.parse().unwrap();
+    assert!((60..=70).contains(&unseen), "{status}");
+
+    // All of it is fetched: each is seen, and the client is told.
+    client.say("SELECT INBOX").await.ok();
+    let answer = client.say("FETCH 1:* BODY[TEXT]<0.5>").await.ok();
+    let told = answer.iter().filter(|line| line.contains("\\Seen"));
+    assert_eq!(told.count() as u32, unseen);
+    let status = client.say("STATUS INBOX (UNSEEN)").await.ok();
+    assert_eq!(status, ["STATUS \"INBOX\" (UNSEEN 0)"]);
     server.finish().await;
 }
