@@ -85,6 +85,13 @@ pub async fn expire(
         if let Err(error) = expiry.sweep(&*store, clock.now()).await {
             tracing::error!(%error, "what is to leave the quarantine could not be removed");
         }
+        let cleared = tokio::select! {
+            () = stop.cancelled() => return,
+            cleared = store.clear_removed() => cleared,
+        };
+        if let Err(error) = cleared {
+            tracing::error!(%error, "what is left of removed mailboxes could not be removed");
+        }
         match sweep_journals(&*store, journals, clock.now()).await {
             Ok(0) => {}
             Ok(count) => tracing::info!("{count} old journals removed"),

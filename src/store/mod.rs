@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 /// Where mail is kept. When a method that changes something returns `Ok`, the change is on stable storage; when it
-/// returns an error, nothing of it happened. All methods may be called at the same time from anywhere.
+/// returns an error, nothing of it happened, but where it says so. All methods may be called at the same time from anywhere.
 #[async_trait]
 pub trait Store: Quarantine + Send + Sync {
     // --- accounts ---
@@ -31,8 +31,11 @@ pub trait Store: Quarantine + Send + Sync {
     /// Sorted by login.
     async fn accounts(&self) -> Result<Vec<Account>, StoreError>;
     async fn set_password(&self, login: &Address, password: &str) -> Result<(), StoreError>;
-    /// With all its mail.
+    /// With all its mail. It is gone at once; its mail goes in several commits, so that others are not kept waiting. If that was broken
+    /// off, it can be done again.
     async fn remove_account(&self, login: &Address) -> Result<(), StoreError>;
+    /// Removes what an account or a mailbox whose removal was broken off has left.
+    async fn clear_removed(&self) -> Result<(), StoreError>;
 
     // --- delivery ---
 
@@ -58,7 +61,7 @@ pub trait Store: Quarantine + Send + Sync {
     async fn mailbox(&self, account: AccountId, name: &MailboxName) -> Result<Mailbox, StoreError>;
     /// With the levels above it that are missing. `AlreadyExists`.
     async fn create(&self, account: AccountId, name: &MailboxName) -> Result<Mailbox, StoreError>;
-    /// With its messages, not with the mailboxes below it. INBOX cannot be deleted (`Refused`).
+    /// With its messages, not with the mailboxes below it; many of them in several commits. INBOX cannot be deleted (`Refused`).
     async fn delete(&self, account: AccountId, name: &MailboxName) -> Result<(), StoreError>;
     /// With the mailboxes below it. Renaming INBOX moves its messages to the new mailbox and leaves INBOX empty (RFC 3501 §6.3.5).
     async fn rename(
@@ -100,7 +103,8 @@ pub trait Store: Quarantine + Send + Sync {
     ) -> Result<Vec<MessageMeta>, StoreError>;
     /// Messages that are gone are left out. With `move`, the originals are expunged in the same commit (RFC 6851).
     async fn copy(&self, copy: Copying<'_>) -> Result<Copied, StoreError>;
-    /// Removes those of `uids` (all, if none are given) that have the flag \Deleted. The UIDs removed, ascending.
+    /// Removes those of `uids` (all, if none are given) that have the flag \Deleted; many of them in several commits, the last of
+    /// which may fail. The UIDs removed, ascending.
     async fn expunge(
         &self,
         mailbox: MailboxId,

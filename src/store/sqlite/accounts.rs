@@ -1,8 +1,8 @@
 //! Accounts in the index.
 //! Checks no passwords.
 
-use super::mailboxes;
 use super::writer::Change;
+use super::{mailboxes, removal};
 use crate::mail::Address;
 use crate::store::{Account, AccountId, MailboxName, SpecialUse, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -43,8 +43,10 @@ pub fn find(index: &Connection, login: &Address) -> Result<Option<Account>, Stor
 }
 
 pub fn list(index: &Connection) -> Result<Vec<Account>, StoreError> {
-    let mut statement =
-        index.prepare_cached("SELECT id, login, password FROM account ORDER BY login_key")?;
+    let mut statement = index.prepare_cached(&format!(
+        "SELECT id, login, password FROM account WHERE {} ORDER BY login_key",
+        removal::IS_ALIVE
+    ))?;
     let rows = statement.query_map([], columns)?;
     rows.map(|row| account(row?)).collect()
 }
@@ -64,11 +66,15 @@ pub fn set_password(
     }
 }
 
+/// Its mail is buried. That may be so already, and left to be cleared away.
 pub fn remove(change: &mut Change<'_>, login: &Address) -> Result<(), StoreError> {
-    let account = find(change.index, login)?.ok_or_else(|| missing(login))?;
-    for mailbox in mailboxes::list(change.index, account.id)? {
-        mailboxes::remove(change, mailbox.id)?;
-    }
+    let Some(account) = find(change.index, login)? else {
+        return match removal::is_buried(change.index, login)? {
+            true => Ok(()),
+            false => Err(missing(login)),
+        };
+    };
+    removal::bury_all(change, account.id.0, &account.login.to_string())?;
     change
         .index
         .prepare_cached("DELETE FROM account WHERE id = ?1")?

@@ -3,7 +3,7 @@
 
 use super::encoding::unsigned;
 use super::writer::Change;
-use super::{accounts, blobs, messages};
+use super::{accounts, blobs, messages, removal};
 use crate::store::{AccountId, Mailbox, MailboxId, MailboxName, SpecialUse, StoreError};
 use rusqlite::{Connection, OptionalExtension, Row};
 
@@ -52,10 +52,14 @@ fn missing(name: &MailboxName) -> StoreError {
     StoreError::NotFound(format!("the mailbox {name}"))
 }
 
-/// With the account that it belongs to.
+/// With the account that it belongs to. One that is buried is not there.
 pub fn by_id(index: &Connection, id: MailboxId) -> Result<(AccountId, Mailbox), StoreError> {
     let stored = index
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM mailbox WHERE id = ?1"))?
+        .prepare_cached(&format!(
+            "SELECT {COLUMNS} FROM mailbox WHERE id = ?1
+                 AND EXISTS (SELECT 1 FROM account WHERE account.id = mailbox.account AND {})",
+            removal::IS_ALIVE
+        ))?
         .query_row([id.0], Stored::read)
         .optional()?
         .ok_or_else(gone)?;
@@ -157,20 +161,26 @@ pub fn next_in(
     next(change.index, id)
 }
 
+/// Whether some of it is left to be cleared away.
 pub fn delete(
     change: &mut Change<'_>,
     account: AccountId,
     name: &MailboxName,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     if name.is_inbox() {
         return Err(StoreError::Refused("INBOX cannot be deleted".into()));
     }
     let mailbox = require(change.index, account, name)?;
     change.touch(account);
-    remove(change, mailbox.id)
+    let is_large = mailbox.messages as usize > removal::BATCH;
+    match is_large {
+        true => removal::bury(change, mailbox.id)?,
+        false => remove(change, mailbox.id)?,
+    }
+    Ok(is_large)
 }
 
-pub fn remove(change: &mut Change<'_>, mailbox: MailboxId) -> Result<(), StoreError> {
+fn remove(change: &mut Change<'_>, mailbox: MailboxId) -> Result<(), StoreError> {
     let orphans = change
         .index
         .prepare_cached("SELECT DISTINCT blob FROM message WHERE mailbox = ?1")?

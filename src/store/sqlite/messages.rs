@@ -3,7 +3,7 @@
 
 use super::blobs::{self, Blobs};
 use super::encoding::{decode_long, decode_splices, from_millis, signed, unsigned};
-use super::flags::{Marks, SEEN};
+use super::flags::{DELETED, Marks, SEEN};
 use super::mailboxes::{self, Next, take_modseq};
 use super::writer::Change;
 use crate::mail::Content;
@@ -291,14 +291,14 @@ pub fn move_all(change: &mut Change<'_>, from: MailboxId, to: MailboxId) -> Resu
     copy(change, &copying).map(drop)
 }
 
-pub fn expunge(
-    change: &mut Change<'_>,
+/// The UIDs of those (of all, if none are given) that have the flag \Deleted, ascending.
+pub fn deleted(
+    index: &Connection,
     mailbox: MailboxId,
     uids: Option<&[u32]>,
 ) -> Result<Vec<u32>, StoreError> {
-    let (account, _) = mailboxes::by_id(change.index, mailbox)?;
-    let mut doomed = change
-        .index
+    mailboxes::by_id(index, mailbox)?;
+    let mut deleted = index
         .prepare_cached(
             "SELECT uid FROM message INDEXED BY message_deleted WHERE mailbox = ?1 AND system & 4 <> 0 ORDER BY uid",
         )?
@@ -306,7 +306,24 @@ pub fn expunge(
         .collect::<Result<Vec<u32>, _>>()?;
     if let Some(uids) = uids {
         let chosen = ascending(uids);
-        doomed.retain(|uid| chosen.binary_search(uid).is_ok());
+        deleted.retain(|uid| chosen.binary_search(uid).is_ok());
+    }
+    Ok(deleted)
+}
+
+/// Those of `uids`, ascending, that have the flag \Deleted still.
+pub fn expunge(
+    change: &mut Change<'_>,
+    mailbox: MailboxId,
+    uids: &[u32],
+) -> Result<Vec<u32>, StoreError> {
+    let (account, _) = mailboxes::by_id(change.index, mailbox)?;
+    let mut doomed = Vec::with_capacity(uids.len());
+    for &uid in uids {
+        let found = get(change.index, mailbox, uid)?;
+        if found.is_some_and(|(item, _)| item.marks.system & DELETED != 0) {
+            doomed.push(uid);
+        }
     }
     if !doomed.is_empty() {
         remove(change, mailbox, &doomed)?;

@@ -16,6 +16,7 @@ mod packs;
 mod quarantine;
 mod queue;
 mod readers;
+mod removal;
 mod roster;
 mod schema;
 mod service;

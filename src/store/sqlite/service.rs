@@ -2,7 +2,7 @@
 //! Decides nothing else.
 
 use super::writer::When;
-use super::{SqliteStore, accounts, journal, mailboxes, messages, quarantine};
+use super::{SqliteStore, accounts, journal, mailboxes, messages, quarantine, removal};
 use crate::mail::{Address, Content, Entry, Held, Journal, TransactionId, Turn};
 use crate::store::{
     Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Keep, Leaving,
@@ -10,7 +10,14 @@ use crate::store::{
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
+use std::time::Instant;
 use tokio::sync::watch;
+
+/// Between the commits of a long removal. This process's changes come in their turn, but another one's writer looks only now and then
+/// whether it may: so the index is left alone for as long as it was taken.
+async fn others_turn(started: Instant) {
+    tokio::time::sleep(started.elapsed()).await;
+}
 
 impl SqliteStore {
     /// Journals of transactions after this one, in their order, so many at the most.
@@ -64,7 +71,18 @@ impl Store for SqliteStore {
         self.writer
             .change(move |change| accounts::remove(change, &login))
             .await?;
-        self.roster.changed()
+        self.roster.changed()?;
+        self.clear_removed().await
+    }
+
+    async fn clear_removed(&self) -> Result<(), StoreError> {
+        loop {
+            let started = Instant::now();
+            if !self.writer.change(removal::clear).await? {
+                return Ok(());
+            }
+            others_turn(started).await;
+        }
     }
 
     async fn deliver(&self, delivery: Delivery) -> Result<Journal, StoreError> {
@@ -136,9 +154,15 @@ impl Store for SqliteStore {
 
     async fn delete(&self, account: AccountId, name: &MailboxName) -> Result<(), StoreError> {
         let name = name.clone();
-        self.writer
+        let is_left = self
+            .writer
             .change(move |change| mailboxes::delete(change, account, &name))
-            .await
+            .await?;
+        if is_left && let Err(error) = self.clear_removed().await {
+            // The mailbox is gone all the same.
+            tracing::warn!(%error, "what is left of a deleted mailbox could not be removed yet");
+        }
+        Ok(())
     }
 
     async fn rename(
@@ -237,9 +261,24 @@ impl Store for SqliteStore {
         uids: Option<&[u32]>,
     ) -> Result<Vec<u32>, StoreError> {
         let uids = uids.map(<[u32]>::to_vec);
-        self.writer
-            .change(move |change| messages::expunge(change, mailbox, uids.as_deref()))
-            .await
+        let deleted = self
+            .readers
+            .read(move |index| messages::deleted(index, mailbox, uids.as_deref()))
+            .await?;
+        let mut gone = Vec::with_capacity(deleted.len());
+        for uids in deleted.chunks(removal::BATCH) {
+            let started = Instant::now();
+            let chosen = uids.to_vec();
+            let expunged = self
+                .writer
+                .change(move |change| messages::expunge(change, mailbox, &chosen))
+                .await?;
+            gone.extend(expunged);
+            if uids.len() == removal::BATCH {
+                others_turn(started).await;
+            }
+        }
+        Ok(gone)
     }
 
     fn watch(&self, account: AccountId) -> watch::Receiver<u64> {

@@ -1,6 +1,8 @@
 //! STORE, APPEND, COPY, MOVE, EXPUNGE.
 
 use super::*;
+use wasmilter::mail::Content;
+use wasmilter::store::{Append, Flags, MailboxName};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flags_are_stored() {
@@ -151,5 +153,35 @@ async fn a_nul_is_refused() {
         client.say("STATUS INBOX (MESSAGES)").await.ok(),
         ["STATUS \"INBOX\" (MESSAGES 1)"]
     );
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_of_many_expunged_messages_is_told() {
+    let server = Server::start().await;
+    let inbox = MailboxName::new("INBOX").unwrap();
+    let inbox = server.store.mailbox(server.account, &inbox).await.unwrap();
+    let messages = (0..1_201).map(|_| Append {
+        content: Content::from_bytes(MESSAGE),
+        flags: Flags::new(),
+        internal_date: jiff::Timestamp::UNIX_EPOCH,
+    });
+    server
+        .store
+        .append(inbox.id, messages.collect())
+        .await
+        .unwrap();
+    let (mut client, mut other) = (server.selected().await, server.selected().await);
+    client
+        .say("STORE 1:600,602:1201 +FLAGS.SILENT \\Deleted")
+        .await
+        .ok();
+    let mut wanted = vec!["1 EXPUNGE"; 600];
+    wanted.extend(["2 EXPUNGE"; 600]);
+    assert_eq!(client.say("EXPUNGE").await.ok(), wanted);
+    assert_eq!(client.say("FETCH 1 UID").await.ok(), ["1 FETCH (UID 601)"]);
+    let mut told = other.say("NOOP").await.ok();
+    told.retain(|line| line.ends_with("EXPUNGE"));
+    assert_eq!(told, wanted);
     server.finish().await;
 }

@@ -8,6 +8,7 @@ mod files;
 mod mailboxes;
 mod messages;
 mod model;
+mod removal;
 mod sqlite;
 
 use bytes::Bytes;
