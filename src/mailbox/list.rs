@@ -111,21 +111,12 @@ pub(super) async fn lsub(
         Ok(subscriptions) => subscriptions,
         Err(error) => return Ok(refusal(&error)),
     };
+    let matches = |name: &MailboxName| pattern.matches(&encode_mailbox(name.as_str()));
+    let hidden = subscriptions.iter().filter(|name| !matches(name));
+    let above_hidden: BTreeSet<MailboxName> = hidden.flat_map(MailboxName::ancestors).collect();
     for (name, is_subscribed) in &with_levels(subscriptions.iter()) {
         // A level that is not subscribed shows with \Noselect, and only where % stops at it (RFC 3501 §6.3.9).
-        let shown = match is_subscribed {
-            true => pattern.matches(&encode_mailbox(name.as_str())),
-            false => {
-                let below = subscriptions
-                    .iter()
-                    .filter(|other| other.ancestors().any(|above| above == *name));
-                pattern.matches(&encode_mailbox(name.as_str()))
-                    && below
-                        .into_iter()
-                        .any(|other| !pattern.matches(&encode_mailbox(other.as_str())))
-            }
-        };
-        if shown {
+        if matches(name) && (*is_subscribed || above_hidden.contains(name)) {
             let attributes: &[&str] = if *is_subscribed { &[] } else { &["\\Noselect"] };
             write(context, "LSUB", attributes, name);
             context.connection.flush_if_large().await?;

@@ -1,6 +1,7 @@
 //! LIST, LSUB, STATUS, CREATE, DELETE, RENAME, SUBSCRIBE, SELECT.
 
 use super::*;
+use wasmilter::store::MailboxName;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mailboxes_are_listed_with_their_uses() {
@@ -198,5 +199,62 @@ async fn renaming_inbox_moves_its_mail() {
     client.say("SELECT old").await.ok();
     client.say("RENAME old older").await.ok();
     assert_eq!(client.say("FETCH 1:* UID").await.ok().len(), 2);
+    server.finish().await;
+}
+
+/// RFC 3501 §6.3.9: a level that is not subscribed shows only where % stops at it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn levels_above_subscribed_mailboxes() {
+    let server = Server::start().await;
+    let mut client = server.logged_in().await;
+    for name in ["a/b/c", "a/d", "e/f", "g", "g/h"] {
+        client.say(format!("SUBSCRIBE {name}")).await.ok();
+    }
+    for (pattern, expected) in [
+        ("*", &["a/b/c", "a/d", "e/f", "g", "g/h"][..]),
+        ("%", &["(\\Noselect) a", "(\\Noselect) e", "g"]),
+        ("%/%", &["(\\Noselect) a/b", "a/d", "e/f", "g/h"]),
+        ("a*", &["a/b/c", "a/d"]),
+        ("a/%", &["(\\Noselect) a/b", "a/d"]),
+        ("*b", &["(\\Noselect) a/b"]),
+        ("*c", &["a/b/c"]),
+        ("e", &["(\\Noselect) e"]),
+        ("%/b/%", &["a/b/c"]),
+        ("x", &[]),
+    ] {
+        let mut listed = client.say(format!("LSUB \"\" {pattern}")).await.ok();
+        let special = ["INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"];
+        listed.retain(|line| !special.iter().any(|name| line.contains(name)));
+        let listed: Vec<_> = listed
+            .iter()
+            .map(|line| {
+                line.replace("LSUB () \"/\" ", "")
+                    .replace("LSUB ", "")
+                    .replace("\"/\" ", "")
+                    .replace('"', "")
+            })
+            .collect();
+        assert_eq!(listed, expected, "{pattern}");
+    }
+    server.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_subscriptions_below_levels_of_their_own() {
+    let server = Server::start().await;
+    let mut subscribing = tokio::task::JoinSet::new();
+    for number in 0..4_000 {
+        let (store, account) = (server.store.clone(), server.account);
+        let name = MailboxName::new(&format!("level{number}/x")).unwrap();
+        subscribing.spawn(async move { store.subscribe(account, &name, true).await.unwrap() });
+    }
+    subscribing.join_all().await;
+    let mut client = server.logged_in().await;
+    for (pattern, expected) in [("level*", 4_000), ("level%", 4_000), ("level7%/%", 111)] {
+        let listed = client.say(format!("LSUB \"\" {pattern}")).await.ok();
+        assert_eq!(listed.len(), expected, "{pattern}");
+        let levels = listed.iter().filter(|line| line.contains("\\Noselect"));
+        assert_eq!(levels.count(), if pattern == "level%" { 4_000 } else { 0 });
+    }
     server.finish().await;
 }
