@@ -173,7 +173,7 @@ async fn message(
     };
     for piece in pieces {
         match (piece, &content) {
-            (Piece::Octets(octets), _) => context.connection.write(&octets),
+            (Piece::Octets(octets), _) => write(context, &octets),
             (Piece::Range(range), Some(content)) => stream(context, content, range).await?,
             (Piece::Range(_), None) => {}
         }
@@ -200,10 +200,25 @@ async fn stream(
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
         at += octets.len() as u64;
-        context.connection.write(&octets);
+        write(context, &octets);
         context.connection.flush_if_large().await?;
     }
     Ok(())
+}
+
+/// A literal has no NUL (RFC 3501 §9 CHAR8). One in a message, which SMTP's BINARYMIME lets in, is shown as another octet that is no
+/// character, so that their number is right.
+fn write(context: &mut Context<'_>, octets: &[u8]) {
+    let out = context.connection.output();
+    let start = out.len();
+    out.extend_from_slice(octets);
+    if let Some(written) = out.get_mut(start..)
+        && memchr::memchr(0, written).is_some()
+    {
+        for octet in written.iter_mut().filter(|octet| **octet == 0) {
+            *octet = 0x80;
+        }
+    }
 }
 
 async fn read(content: &Content, at: u64, length: usize) -> io::Result<Bytes> {

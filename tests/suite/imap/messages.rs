@@ -153,6 +153,26 @@ async fn a_nul_is_refused() {
         client.say("STATUS INBOX (MESSAGES)").await.ok(),
         ["STATUS \"INBOX\" (MESSAGES 1)"]
     );
+    // What came in otherwise, such as by BINARYMIME, is sent without it.
+    let inbox = MailboxName::new("INBOX").unwrap();
+    let inbox = server.store.mailbox(server.account, &inbox).await.unwrap();
+    let messages = ["Subject: a\0b\r\n\r\nc\0", &long].map(|text| Append {
+        content: Content::from_bytes(text.to_owned()),
+        flags: Flags::new(),
+        internal_date: jiff::Timestamp::UNIX_EPOCH,
+    });
+    server
+        .store
+        .append(inbox.id, messages.into())
+        .await
+        .unwrap();
+    client.say("SELECT INBOX").await.ok();
+    for number in 2..=3 {
+        let items = "BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT] ENVELOPE BODYSTRUCTURE";
+        let answer = client.say(format!("FETCH {number} ({items})")).await.ok();
+        assert!(!answer[0].contains('\0'), "{number}");
+        assert!(answer[0].contains('\u{fffd}'), "{number}");
+    }
     server.finish().await;
 }
 
