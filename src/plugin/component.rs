@@ -6,7 +6,7 @@ use super::breaker::BreakerConfig;
 use super::capability::{Grants, Lacking};
 use super::compiler::Apart;
 use super::digest::Digest;
-use super::engine::{EngineConfig, EngineError, TickingEngine};
+use super::engine::{EngineConfig, EngineError, TickingEngine, Ticks};
 use super::gate::Gate;
 use super::guest::Guest;
 use super::host_time::HostTime;
@@ -151,6 +151,10 @@ impl Runtime {
 
     pub fn engine(&self) -> &wasmtime::Engine {
         self.ticking.engine()
+    }
+
+    pub fn ticks(&self) -> &Ticks {
+        self.ticking.ticks()
     }
 
     /// Compiles off the runtime's threads: it takes from 40 ms to many seconds.

@@ -4,6 +4,8 @@
 use super::limits::Limits;
 use crate::private;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -45,9 +47,20 @@ pub enum EngineError {
     Thread(std::io::Error),
 }
 
+/// The ticks of an engine since it began. Clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Ticks(Arc<AtomicU64>);
+
+impl Ticks {
+    pub fn now(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
 /// An engine with its ticker, which stops with it.
 pub struct TickingEngine {
     engine: Engine,
+    ticks: Ticks,
     ticker: Option<Ticker>,
 }
 
@@ -69,15 +82,21 @@ impl TickingEngine {
                 Engine::new(&settings(config, false)).map_err(EngineError::Engine)?
             }
         };
-        let ticker = Ticker::start(engine.clone()).map_err(EngineError::Thread)?;
+        let ticks = Ticks::default();
+        let ticker = Ticker::start(engine.clone(), ticks.clone()).map_err(EngineError::Thread)?;
         Ok(Self {
             engine,
+            ticks,
             ticker: Some(ticker),
         })
     }
 
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    pub fn ticks(&self) -> &Ticks {
+        &self.ticks
     }
 }
 
@@ -92,12 +111,13 @@ impl Drop for TickingEngine {
 }
 
 impl Ticker {
-    fn start(engine: Engine) -> std::io::Result<Self> {
+    fn start(engine: Engine, ticks: Ticks) -> std::io::Result<Self> {
         let (stop, stopped) = mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("plugin-ticks".to_owned())
             .spawn(move || {
                 while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+                    ticks.0.fetch_add(1, Relaxed);
                     engine.increment_epoch();
                 }
             })?;

@@ -5,6 +5,7 @@ use super::abi::{self, Function};
 use super::component::{LoadError, Runtime};
 use super::engine::TICK;
 use super::limits::Limits;
+use super::running::Running;
 use super::state::{HostFailed, Profile, State};
 use crate::mail::{Call, Failure, FailureKind, Hook, Verdict};
 use std::fmt;
@@ -21,6 +22,7 @@ const MAX_HANDED_OVER: usize = 17 * 1024 * 1024;
 /// An instance and the store that it lives in. After a failure it is to be dropped.
 pub struct Guest {
     store: Store<State>,
+    running: Running,
     instance: Option<Instance>,
     /// Of the hooks that it has been called at.
     functions: Vec<(Hook, Function)>,
@@ -30,7 +32,7 @@ pub struct Guest {
     _permit: OwnedSemaphorePermit,
 }
 
-/// The time in its own code that a filter may have is used up.
+/// The time that a filter may run for is used up.
 #[derive(Debug)]
 struct BudgetSpent;
 
@@ -52,8 +54,8 @@ impl Guest {
     ) -> Result<Self, Failure> {
         let mut guest = Self::empty(runtime, profile, limits.wall).await?;
         guest.budget(limits);
-        let Self { store, .. } = &mut guest;
-        match within(limits.wall, pre.instantiate_async(store)).await {
+        let Self { store, running, .. } = &mut guest;
+        match within(limits.wall, running, pre.instantiate_async(store)).await {
             Ok(instance) => guest.instance = Some(instance),
             Err(error) => return Err(guest.failure(error, limits)),
         }
@@ -83,21 +85,21 @@ impl Guest {
         if let Some(time) = &runtime.host_time {
             time.watch(&mut store);
         }
-        store.epoch_deadline_callback(|mut context| {
-            let state = context.data_mut();
-            match state.ticks.checked_sub(1) {
-                None => Err(wasmtime::Error::new(BudgetSpent)),
-                Some(left) => {
-                    state.ticks = left;
-                    // At each tick others get their turn, the runtime's sockets and timers too, which it looks at before it
-                    // wakes who yielded. The next tick counts from when this one goes on.
-                    let turn = Box::pin(tokio::task::yield_now());
-                    Ok(UpdateDeadline::YieldCustom(1, turn))
-                }
+        let running = Running::new(runtime.ticks().clone());
+        let counted = running.clone();
+        store.epoch_deadline_callback(move |context| {
+            // However long the host took: there may have been many ticks since it was last asked.
+            if counted.ran() > context.data().ticks {
+                return Err(wasmtime::Error::new(BudgetSpent));
             }
+            // At each tick others get their turn, the runtime's sockets and timers too, which it looks at before it
+            // wakes who yielded. The next tick counts from when this one goes on.
+            let turn = Box::pin(tokio::task::yield_now());
+            Ok(UpdateDeadline::YieldCustom(1, turn))
         });
         Ok(Self {
             store,
+            running,
             instance: None,
             functions: Vec::new(),
             uses: 1,
@@ -108,6 +110,7 @@ impl Guest {
     fn budget(&mut self, limits: Limits) {
         let ticks = limits.cpu.as_nanos().div_ceil(TICK.as_nanos());
         self.store.data_mut().ticks = u64::try_from(ticks).unwrap_or(u64::MAX);
+        self.running.reset();
         self.store.set_epoch_deadline(1);
     }
 
@@ -161,7 +164,13 @@ impl Guest {
                 hook: "on-load".to_owned(),
                 text: format!("{error:#}"),
             })?;
-        match within(limits.wall, function.call_async(&mut self.store, ())).await {
+        match within(
+            limits.wall,
+            &self.running,
+            function.call_async(&mut self.store, ()),
+        )
+        .await
+        {
             Ok((Ok(()),)) => Ok(()),
             Ok((Err(text),)) => Err(LoadError::OnLoad(text)),
             Err(error) => Err(LoadError::OnLoadFailed(self.failure(error, limits))),
@@ -177,7 +186,13 @@ impl Guest {
     ) -> Result<Verdict, Failure> {
         self.budget(limits);
         let function = self.function(index, call.hook(), limits)?;
-        match within(limits.wall, function.call(&mut self.store, call)).await {
+        match within(
+            limits.wall,
+            &self.running,
+            function.call(&mut self.store, call),
+        )
+        .await
+        {
             Ok(answer) => answer
                 .and_then(|verdict| {
                     let capabilities = self.store.data().capabilities();
@@ -261,9 +276,10 @@ enum Stopped {
 
 async fn within<T>(
     wall: Duration,
+    running: &Running,
     work: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Stopped> {
-    match tokio::time::timeout(wall, work).await {
+    match tokio::time::timeout(wall, running.counting(work)).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(Stopped::Error(error)),
         Err(_) => Err(Stopped::Late),

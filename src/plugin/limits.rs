@@ -8,7 +8,7 @@ const MIB: u64 = 1024 * 1024;
 /// The bounds of one call of a hook.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Time in the filter's own code, in steps of [`super::engine::TICK`].
+    /// Time in the filter's own code and in what the host does for it, in steps of [`super::engine::TICK`].
     pub cpu: Duration,
     /// Until it has answered, waiting included.
     pub wall: Duration,

@@ -33,6 +33,7 @@ mod pins;
 mod probation;
 mod rollout;
 mod run;
+mod running;
 mod service;
 mod services;
 mod snapshot;

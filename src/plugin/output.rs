@@ -16,6 +16,9 @@ use wasmtime_wasi::{HostWallClock, WasiCtx, WasiCtxBuilder};
 /// Octets that are kept until they are taken; older ones go first, since the last words say why.
 const MAX: usize = 8 * 1024;
 
+/// Octets of randomness that a guest gets in one call, which nothing interrupts.
+const MAX_RANDOM: u64 = 64 * 1024;
+
 /// Characters of the last words.
 const MAX_WORDS: usize = 500;
 
@@ -40,6 +43,7 @@ pub struct Output(Arc<Mutex<VecDeque<u8>>>);
 impl Output {
     pub fn context(&self, services: &Services) -> WasiCtx {
         let mut builder = WasiCtxBuilder::new();
+        builder.max_random_size(MAX_RANDOM);
         if let Some(clock) = &services.clock {
             builder.wall_clock(Given(Arc::clone(clock)));
         }

@@ -124,7 +124,7 @@ pub struct State {
     pub(super) record: Record,
     pub(super) used: Used,
     pub memory: MemoryCount,
-    /// Ticks that the filter may still run for in this call.
+    /// Ticks that the filter may run for in this call.
     pub ticks: u64,
     wasi: Option<WasiCtx>,
     http: WasiHttpCtx,

@@ -324,6 +324,11 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
             std::env::args().collect::<Vec<_>>(),
             std::fs::read_dir("/").is_ok() || std::net::TcpStream::connect("127.0.0.1:1").is_ok(),
         )),
+        "random-octets" => {
+            drop(wasip2::random::random::get_random_bytes(
+                rest.parse().unwrap(),
+            ));
+        }
         "random" => {
             // Not by way of a hash map: its seeds are in the image that all instances start from.
             let mut octets = [0u8; 8];

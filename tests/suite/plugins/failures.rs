@@ -49,6 +49,12 @@ async fn each_failure_has_its_kind() {
             "the sky falls",
         ),
         ("", "exit 7", FailureKind::Trap, "exit code"),
+        (
+            "",
+            "times 1000 random-octets 1048576",
+            FailureKind::Trap,
+            "exceeds limit",
+        ),
         ("", "reject 250 5 fine", FailureKind::BadAnswer, "code 250"),
         (
             "",

@@ -5,10 +5,11 @@ use crate::support::dns::{Dns, Otherwise, Zone};
 use crate::support::{self, Server};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 use wasmilter::app::App;
 use wasmilter::config::Protocol;
 use wasmilter::kv::Database;
-use wasmilter::mail::Clock;
+use wasmilter::mail::{Clock, FailureKind};
 use wasmilter::plugin::Services;
 
 /// A host with one scripted guest and these services.
@@ -273,6 +274,43 @@ async fn the_clock_and_chance_can_be_given() {
         logged(&at_message(&host).await),
         ["1580644800", "[7, 7, 7, 7, 7, 7, 7, 7]"]
     );
+}
+
+/// Nothing interrupts the host in the middle of a call, so it is counted afterwards.
+#[tokio::test]
+async fn what_the_host_does_for_a_plugin_is_the_plugins_time() {
+    struct Slow;
+    impl Clock for Slow {
+        fn now(&self) -> jiff::Timestamp {
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_millis(50) {
+                std::hint::spin_loop();
+            }
+            jiff::Timestamp::UNIX_EPOCH
+        }
+        fn transaction_id(&self) -> TransactionId {
+            TransactionId::new(0, 0)
+        }
+    }
+    let ask = async |steps: &str, services: Services| {
+        let rig = Rig::new();
+        let manifest = format!("[limits]\ncpu-ms = 100\n[config]\nmessage = [\"{steps}\"]");
+        rig.plugin("guest", &manifest, GUEST);
+        let config = Config {
+            services,
+            ..rig.config()
+        };
+        at_message(&Host::start(config).await.unwrap()).await
+    };
+    let slow = Services {
+        clock: Some(Arc::new(Slow)),
+        ..Services::default()
+    };
+    let failure = ask("times 10 now", slow).await.result.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Timeout);
+    assert_eq!(failure.text, "it ran for more than 100 ms");
+    // What it waits for is not.
+    fine(&ask("times 50 sleep 6", Services::default()).await);
 }
 
 #[tokio::test]
