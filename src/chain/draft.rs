@@ -1,7 +1,7 @@
 //! The message with the edits so far, for each recipient. A recipient gets a message of its own only when an edit is not for all.
 
-use crate::mail::{Address, Edit, Message, Recipient, Scoped};
-use std::collections::BTreeSet;
+use crate::mail::{Address, Edit, Message, Recipient, Scope, Scoped};
+use std::collections::{BTreeSet, HashSet};
 
 /// Where and how a recipient's copy is to be filed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,8 +116,15 @@ impl Draft {
             if scope.is_all() {
                 self.filing.apply(edit);
             }
+            let only: Option<HashSet<_>> = match scope {
+                Scope::All => None,
+                Scope::Only(addresses) => Some(addresses.iter().collect()),
+            };
             for copy in &mut self.recipients {
-                if !scope.covers(&copy.address) {
+                if only
+                    .as_ref()
+                    .is_some_and(|only| !only.contains(&copy.address))
+                {
                     continue;
                 }
                 match edit {
@@ -150,7 +157,7 @@ fn edit_message(message: &mut Message, edit: &Edit) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mail::{Content, FieldName, HeaderEdit, Line, Scope};
+    use crate::mail::{Content, FieldName, HeaderEdit, Line};
 
     fn address(text: &str) -> Address {
         Address::parse(text).unwrap()

@@ -1,7 +1,7 @@
 //! The edits of the body in one call of a hook: recorded within bounds, and shown to the filter as far as it can see them.
 //! Checks no values: `abi::host::body_edit` does.
 
-use super::state::{Refused, State, nothing_yet};
+use super::state::{Refused, State, new_octets, nothing_yet, scope_octets};
 use crate::mail::{BodyEdit, Edit, HeaderEdit, NewOctets, Scope, Scoped};
 use bytes::BytesMut;
 use sha2::{Digest, Sha256};
@@ -76,7 +76,11 @@ impl State {
         octets: usize,
     ) -> Result<(), Refused> {
         self.has_room_for(octets)?;
-        self.spend(0)?;
+        let old = header.iter().map(|edit| self.old_octets(edit)).sum();
+        self.has_room_for_old(old)?;
+        let new: usize = header.iter().map(new_octets).sum();
+        self.spend(new + scope_octets(&scope) * (header.len() + 1))?;
+        self.used.old_octets += old;
         self.used.body_octets += octets;
         let shown = self.shows(&scope);
         if let Some(message) = self.message_mut().filter(|_| shown) {

@@ -14,6 +14,7 @@ use crate::mail::{
 };
 use arc_swap::ArcSwap;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -22,6 +23,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 /// What bounds one transaction of one filter, besides time and memory.
 const MAX_EDITS: usize = 1000;
 const MAX_EDIT_OCTETS: usize = 1024 * 1024;
+/// Octets of the fields that edits change or remove, which the journal keeps: the whole header once.
+const MAX_OLD_OCTETS: usize = Header::MAX;
 const MAX_SYMBOLS: usize = 500;
 const MAX_LOG_OCTETS: usize = 16 * 1024;
 const MAX_REFUSALS: usize = 100;
@@ -109,6 +112,10 @@ pub struct Record {
 pub struct Used {
     edits: usize,
     edit_octets: usize,
+    removals: usize,
+    /// As many as the header had fields at the first one, or as there may be edits if these are more.
+    most_removals: Option<usize>,
+    pub(super) old_octets: usize,
     pub body_octets: usize,
     symbols: usize,
     log_octets: usize,
@@ -362,15 +369,20 @@ impl State {
         let Some(only) = only else {
             return Ok(one.map_or(Scope::All, |recipient| Scope::Only(vec![recipient.clone()])));
         };
+        let recipients = &view.envelope.recipients;
+        if only.len() > recipients.len().max(1) {
+            return Err(Refused::TooMuch(format!(
+                "an edit for {} recipients: the transaction has {}",
+                only.len(),
+                recipients.len()
+            )));
+        }
+        let recipients: HashSet<_> = recipients.iter().map(|r| &r.address).collect();
         let find = |text: String| -> Result<Address, Refused> {
             let address = Address::parse(&text).ok();
             let known = |address: &Address| match one {
                 Some(recipient) => recipient == address,
-                None => view
-                    .envelope
-                    .recipients
-                    .iter()
-                    .any(|r| r.address == *address),
+                None => recipients.contains(address),
             };
             address.filter(known).ok_or_else(|| {
                 Refused::NoSuchThing(match one {
@@ -380,7 +392,10 @@ impl State {
             })
         };
         let addresses: Result<Vec<_>, _> = only.into_iter().map(find).collect();
-        match addresses? {
+        let mut seen = HashSet::new();
+        let mut addresses = addresses?;
+        addresses.retain(|address| seen.insert(address.clone()));
+        match addresses {
             none if none.is_empty() => {
                 Err(Refused::BadValue("an edit for no recipient".to_owned()))
             }
@@ -390,13 +405,13 @@ impl State {
 
     /// Records an edit of the header and shows it to the filter, unless it is for some recipients only.
     pub fn edit_header(&mut self, edit: HeaderEdit, scope: Scope) -> Result<(), Refused> {
-        let octets = match &edit {
-            HeaderEdit::Add { value, .. }
-            | HeaderEdit::Insert { value, .. }
-            | HeaderEdit::Change { value, .. } => value.as_str().len(),
-            HeaderEdit::Remove { .. } => 0,
-        };
-        self.spend(octets)?;
+        let (new, old) = (new_octets(&edit), self.old_octets(&edit));
+        self.has_room_for_old(old)?;
+        match &edit {
+            HeaderEdit::Remove { .. } => self.spend_removal(&scope)?,
+            _ => self.spend(new + scope_octets(&scope))?,
+        }
+        self.used.old_octets += old;
         let shown = self.shows(&scope);
         if let Some(message) = self.message_mut().filter(|_| shown) {
             message.header.apply(&edit);
@@ -426,7 +441,7 @@ impl State {
             Edit::Via(next_hop) => next_hop.len(),
             _ => 0,
         };
-        self.spend(octets)?;
+        self.spend(octets + scope_octets(&scope))?;
         self.record.edits.push(Scoped { edit, scope });
         Ok(())
     }
@@ -474,14 +489,75 @@ impl State {
                 "a filter may make {MAX_EDITS} edits to a message"
             )));
         }
+        self.spend_octets(octets)?;
+        self.used.edits += 1;
+        Ok(())
+    }
+
+    /// Counted apart: however many fields a sender gives a filter to remove, its other edits have their room.
+    fn spend_removal(&mut self, scope: &Scope) -> Result<(), Refused> {
+        let fields = self.header().map_or(0, |header| header.fields().len());
+        let most = *self.used.most_removals.get_or_insert(fields.max(MAX_EDITS));
+        if self.used.removals >= most {
+            return Err(Refused::TooMuch(format!(
+                "a filter may remove {most} fields of this message"
+            )));
+        }
+        self.spend_octets(scope_octets(scope))?;
+        self.used.removals += 1;
+        Ok(())
+    }
+
+    fn spend_octets(&mut self, octets: usize) -> Result<(), Refused> {
         if self.used.edit_octets.saturating_add(octets) > MAX_EDIT_OCTETS {
             return Err(Refused::TooMuch(format!(
                 "the edits of a filter may hold {MAX_EDIT_OCTETS} octets"
             )));
         }
-        self.used.edits += 1;
         self.used.edit_octets += octets;
         Ok(())
+    }
+
+    /// Of the field that an edit changes or removes, as it stands in the message.
+    pub(super) fn old_octets(&self, edit: &HeaderEdit) -> usize {
+        let (HeaderEdit::Change { name, nth, .. } | HeaderEdit::Remove { name, nth, .. }) = edit
+        else {
+            return 0;
+        };
+        let field = self
+            .header()
+            .and_then(|header| header.nth(name.as_str(), *nth));
+        field.map_or(0, |field| field.octets().len())
+    }
+
+    pub(super) fn has_room_for_old(&self, octets: usize) -> Result<(), Refused> {
+        if self.used.old_octets.saturating_add(octets) > MAX_OLD_OCTETS {
+            return Err(Refused::TooMuch(format!(
+                "the fields that a filter changes and removes may hold {MAX_OLD_OCTETS} octets"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// What an edit adds to a message.
+pub(super) fn new_octets(edit: &HeaderEdit) -> usize {
+    match edit {
+        HeaderEdit::Add { value, .. }
+        | HeaderEdit::Insert { value, .. }
+        | HeaderEdit::Change { value, .. } => value.as_str().len(),
+        HeaderEdit::Remove { .. } => 0,
+    }
+}
+
+/// Of the addresses in a scope.
+pub(super) fn scope_octets(scope: &Scope) -> usize {
+    match scope {
+        Scope::All => 0,
+        Scope::Only(addresses) => addresses
+            .iter()
+            .map(|address| address.local().len() + 1 + address.domain().len())
+            .sum(),
     }
 }
 

@@ -4,7 +4,7 @@
 pub mod rules;
 
 use rules::{Config, Edit, Facts, Part, PartEdit};
-use wasmilter_sdk::{State, body, config, export, header, results, session};
+use wasmilter_sdk::{State, body, config, export, header, log, results, session};
 
 /// Octets of a text that gets a banner; a longer one stays as it is.
 const MAX_TEXT: usize = 1024 * 1024;
@@ -39,12 +39,16 @@ fn rewrite() {
         rewrite_parts(&facts);
     }
     for edit in edits {
-        // A refusal is in the journal; the other edits stand for themselves.
+        // A refusal is in the journal; the other edits stand for themselves. What people go by is worth a word in the log.
         match edit {
-            Edit::Add { name, value } => header::add(&name, &value),
-            Edit::Change { name, nth, value } => header::change(&name, nth, &value),
-            Edit::Remove { name, nth } => header::remove(&name, nth),
-        };
+            Edit::Add { name, value } => {
+                if let Some(refusal) = header::add(&name, &value).refusal() {
+                    log::warn(format!("{name} is not added: {}", refusal.text()));
+                }
+            }
+            Edit::Change { name, nth, value } => drop(header::change(&name, nth, &value)),
+            Edit::Remove { name, nth } => drop(header::remove(&name, nth)),
+        }
     }
 }
 

@@ -201,6 +201,20 @@ fn perform(step: &str, argument: &str) -> Option<Verdict> {
             let (name, value) = rest.split_once(' ').unwrap();
             header::add_for(&[recipient], name, value);
         }
+        // `add-for-all-of N ADDRESS`: the address so many times.
+        "add-for-all-of" => {
+            let (times, recipient) = rest.split_once(' ').unwrap();
+            let all = vec![recipient; times.parse().unwrap()];
+            header::add_for(&all, "X-A", "b");
+        }
+        "remove-for" => {
+            let (recipient, name) = rest.split_once(' ').unwrap();
+            header::remove_for(&[recipient], name, 1);
+        }
+        "change-for" => {
+            let (recipient, name) = rest.split_once(' ').unwrap();
+            header::change_for(&[recipient], name, 1, "changed");
+        }
         "insert" => drop(header::insert(0, rest, "inserted")),
         "change" => {
             let (name, value) = rest.split_once(' ').unwrap();

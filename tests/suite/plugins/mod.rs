@@ -5,6 +5,7 @@ mod bad;
 mod body_edits;
 mod bulkheads;
 mod contract;
+mod costs;
 mod envelope;
 mod failures;
 mod first_party;

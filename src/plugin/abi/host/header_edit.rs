@@ -47,11 +47,14 @@ impl State {
         let field = self
             .header()
             .and_then(|header| header.nth(name.as_str(), nth));
-        field.map(|field| field.text()).ok_or_else(|| {
+        let field = field.ok_or_else(|| {
             Refused::NoSuchThing(format!(
                 "the header has no field {name} number {nth} (they count from 1)"
             ))
-        })
+        })?;
+        // Before it is decoded.
+        self.has_room_for_old(field.octets().len())?;
+        Ok(field.text())
     }
 }
 
