@@ -27,6 +27,7 @@ const MAX_EDIT_OCTETS: usize = 1024 * 1024;
 const MAX_OLD_OCTETS: usize = Header::MAX;
 const MAX_SYMBOLS: usize = 500;
 const MAX_LOG_OCTETS: usize = 16 * 1024;
+const MAX_LOG_LINES: usize = 200;
 const MAX_REFUSALS: usize = 100;
 const MAX_REFUSAL: usize = 1000;
 /// Of one filter, those of the connection included.
@@ -119,6 +120,7 @@ pub struct Used {
     pub body_octets: usize,
     symbols: usize,
     log_octets: usize,
+    log_lines: usize,
     refusals: usize,
 }
 
@@ -202,7 +204,7 @@ impl State {
             record.log.push(LogLine {
                 level: "warn".to_owned(),
                 text: format!(
-                    "{} more lines were dropped: a filter may log {MAX_LOG_OCTETS} octets in one transaction",
+                    "{} more lines were dropped: a filter may log {MAX_LOG_OCTETS} octets and {MAX_LOG_LINES} lines in one transaction",
                     record.log_dropped
                 ),
             });
@@ -314,7 +316,8 @@ impl State {
 
     pub fn log(&mut self, level: &str, text: &str) {
         self.used.log_octets = self.used.log_octets.saturating_add(text.len());
-        if self.used.log_octets > MAX_LOG_OCTETS {
+        self.used.log_lines += 1;
+        if self.used.log_octets > MAX_LOG_OCTETS || self.used.log_lines > MAX_LOG_LINES {
             self.record.log_dropped += 1;
             return;
         }

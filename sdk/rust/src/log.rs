@@ -1,4 +1,4 @@
-//! Lines for the server's log and the journal, 16 KiB in all for one transaction; what exceeds them is dropped and counted.
+//! Lines for the server's log and the journal, 16 KiB and 200 lines in all for one transaction; what exceeds them is dropped and counted.
 
 use crate::bindings::log::{self, Level};
 

@@ -70,3 +70,11 @@ async fn fields_to_remove_take_no_other_edits_room() {
     let all = outcome.edits.iter();
     assert_eq!(all.filter(|scoped| removed(&scoped.edit)).count(), 1200);
 }
+
+#[tokio::test]
+async fn empty_lines_are_lines() {
+    let outcome = made_of(MESSAGE, r#""times 100000 log ""#).await;
+    assert_eq!(outcome.log.len(), 201);
+    let last = &outcome.log[200].text;
+    assert!(last.starts_with("99800 more lines were dropped"), "{last}");
+}
