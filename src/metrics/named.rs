@@ -18,6 +18,8 @@ const MAX_NAME: usize = 64;
 const MAX_LABELS: usize = 4;
 const MAX_LABEL_VALUE: usize = 64;
 const OTHER: &str = "other";
+/// What a plugin's metrics cannot be called: the server has these itself, and alerts go by them.
+const SERVERS: [&str; 2] = ["refused_loads", "reloads"];
 /// What a plugin's own labels cannot be called.
 const RESERVED: [&str; 2] = ["plugin", "le"];
 
@@ -181,6 +183,11 @@ fn check(name: &str, labels: &Labels) -> Result<(), NamedError> {
     if !fine(name) {
         return Err(NamedError::BadValue(format!(
             "the metric's name {name:?}: it must be 1 to {MAX_NAME} of a-z, 0-9 and _, no digit first"
+        )));
+    }
+    if SERVERS.contains(&name.strip_suffix("_total").unwrap_or(name)) {
+        return Err(NamedError::BadValue(format!(
+            "the metric's name {name:?}: the server has one of that name itself"
         )));
     }
     if labels.len() > MAX_LABELS {

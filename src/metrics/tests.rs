@@ -87,6 +87,17 @@ fn names_and_labels_are_checked() {
         let refused = named.count("a", name, 1, vec![]);
         assert!(matches!(refused, Err(NamedError::BadValue(_))), "{name:?}");
     }
+    // The server's own, whichever there are.
+    let text = registry.text();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let servers = types.filter_map(|line| line.strip_prefix("wasmilter_plugin_"));
+    for name in servers.filter_map(|line| line.split(' ').next()) {
+        for name in [name.to_owned(), format!("{name}_total")] {
+            assert!(named.count("a", &name, 41, vec![]).is_err(), "{name}");
+            assert!(named.observe("a", &name, 41.0, vec![]).is_err(), "{name}");
+        }
+    }
+    assert_eq!(registry.text(), text);
     for key in ["", "plugin", "le", "__name__", "a b", "Ä"] {
         let refused = named.count("a", "seen", 1, vec![label(key, "x")]);
         assert!(matches!(refused, Err(NamedError::BadValue(_))), "{key:?}");

@@ -18,8 +18,8 @@ use super::services::Services;
 use super::snapshot;
 use super::state::{Profile, State};
 use super::unused::trapping;
-use crate::mail::{Failure, FilterInfo, Hook, Hooks, Uses};
-use crate::metrics::Meter;
+use crate::mail::{Failure, FilterInfo, Hook, Hooks, Mode, Uses};
+use crate::metrics::{Meter, Registry};
 use arc_swap::ArcSwap;
 use memchr::memmem;
 use std::collections::BTreeMap;
@@ -323,7 +323,14 @@ impl Plugin {
             limits,
             asked,
             capabilities: ArcSwap::from_pointee(capabilities),
-            services: runtime.services.clone(),
+            services: match manifest.rollout.mode() {
+                Mode::Active | Mode::Canary => runtime.services.clone(),
+                // What it counts would count as the active version's.
+                Mode::Shadow => Services {
+                    metrics: Registry::default(),
+                    ..runtime.services.clone()
+                },
+            },
             name,
         });
         // An export of that name has it in its bytes; without one there is nothing to prepare.
@@ -364,7 +371,7 @@ impl Plugin {
             size: found.size,
             interface,
             start,
-            meter: runtime.services.metrics.filters().meter(&profile.name),
+            meter: profile.services.metrics.filters().meter(&profile.name),
             profile,
             pre,
             runtime,

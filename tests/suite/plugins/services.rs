@@ -3,6 +3,7 @@
 use super::*;
 use crate::support::dns::{Dns, Otherwise, Zone};
 use crate::support::{self, Server};
+use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Instant;
@@ -345,7 +346,7 @@ async fn settings_have_types() {
 async fn plugins_count_for_the_servers_metrics() {
     let services = Services::default();
     let metrics = services.metrics.clone();
-    let script = r#"message = ["count seen 2 kind=list", "observe took 0.2", "count Bad 1", "score X 1 y", "times 120 count flood 1 sender={n}"]"#;
+    let script = r#"message = ["count seen 2 kind=list", "observe took 0.2", "count Bad 1", "score X 1 y", "times 120 count flood 1 sender={n}", "count refused_loads 41", "count reloads_total 7"]"#;
     let (_rig, host) = with(services, script).await;
     let outcome = at_message(&host).await;
     fine(&outcome);
@@ -361,11 +362,16 @@ async fn plugins_count_for_the_servers_metrics() {
         "wasmilter_plugin_flood_total{plugin=\"guest\",sender=\"other\"} 22",
         "wasmilter_filter_calls_total{filter=\"guest\",hook=\"message\",result=\"continue\"} 1",
         "wasmilter_filter_symbols_total{filter=\"guest\"} 1",
-        "wasmilter_filter_refused_total{filter=\"guest\"} 1",
+        "wasmilter_filter_refused_total{filter=\"guest\"} 3",
         "wasmilter_generation 1",
     ] {
         assert!(text.contains(line), "{line}\n{text}");
     }
+    let types: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("# TYPE "))
+        .collect();
+    assert_eq!(types.iter().collect::<HashSet<_>>().len(), types.len());
 }
 
 /// Connects, reads the greeting and leaves.

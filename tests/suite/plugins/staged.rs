@@ -33,8 +33,8 @@ fn version(name: &str, version: &str, more: &str, script: &str) -> String {
 async fn a_shadow_is_journalled_and_has_no_effect() {
     let rig = Rig::new();
     rig.guest("first", r#"message = ["score FIRST 1 a"]"#);
-    let active = r#"message = ["score OLD 1 a", "add X-Old 1"]"#;
-    let shadow = r#"message = ["score NEW 9 a", "add X-New 1", "remove Subject", "file Junk", "reject 550 5 no"]"#;
+    let active = r#"message = ["score OLD 1 a", "add X-Old 1", "count seen 1"]"#;
+    let shadow = r#"message = ["score NEW 9 a", "add X-New 1", "remove Subject", "file Junk", "count seen 1", "count Bad 1", "reject 550 5 no"]"#;
     rig.plugin("guest", &version("guest", "1", "", active), GUEST);
     rig.plugin(
         "guest@next",
@@ -55,6 +55,19 @@ async fn a_shadow_is_journalled_and_has_no_effect() {
     for result in ["same", "different"] {
         let line = format!("filter_shadow_calls_total{{filter=\"guest\",result=\"{result}\"}} 1\n");
         assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+    // What is counted of the plugin is the active version's.
+    for line in [
+        "wasmilter_plugin_seen_total{plugin=\"guest\"} 1\n",
+        "wasmilter_filter_calls_total{filter=\"guest\",hook=\"message\",result=\"continue\"} 1\n",
+    ] {
+        assert!(metrics.contains(line), "{line}: {metrics}");
+    }
+    for none in [
+        "filter=\"guest\",hook=\"message\",result=\"reject\"",
+        "filter_refused_total{filter=\"guest\"} 1",
+    ] {
+        assert!(!metrics.contains(none), "{none}: {metrics}");
     }
     assert_eq!(verdict, Verdict::Continue);
     assert!(draft.message().header.get("Subject").next().is_some());
