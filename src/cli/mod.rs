@@ -88,7 +88,8 @@ pub fn run() -> ExitCode {
             ExitCode::from(2)
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            // It may hold what a plugin or a message says.
+            eprintln!("error: {}", terminal::lines(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

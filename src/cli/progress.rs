@@ -1,5 +1,6 @@
 //! How far a command has come, as a bar on standard error. Where that is no terminal there is none.
 
+use super::terminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;
@@ -42,7 +43,7 @@ impl Progress {
 
     /// Prints beside the bar, on standard output.
     pub fn print(&self, line: &str) {
-        self.0.suspend(|| println!("{line}"));
+        self.0.suspend(|| terminal::print(&format!("{line}\n")));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Text of strangers on a terminal: nothing in it moves the cursor, changes colours or turns the line around.
-//! Prints nothing itself.
 
+use serde::Serialize;
 use unicode_width::UnicodeWidthChar;
 
 /// Columns, where the output is no terminal.
@@ -20,6 +20,29 @@ pub fn lines(text: &str) -> String {
         c => c,
     };
     text.chars().map(shown).collect()
+}
+
+/// Prints several lines.
+pub fn print(text: &str) {
+    print!("{}", lines(text));
+}
+
+/// Prints it as JSON, which stays what it is: what would control the terminal is written as an escape.
+pub fn print_json(value: &impl Serialize) -> serde_json::Result<()> {
+    println!("{}", escaped(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+/// serde_json leaves those characters as they are that are none of ASCII's.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            c if c != '\n' && is_control(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// One line of no more than these columns.
@@ -89,6 +112,13 @@ mod tests {
             "a\u{FFFD}[2Jb\u{FFFD}c\u{FFFD}d\u{FFFD}e\nf"
         );
         assert_eq!(fit("a\nb", 10), "a b");
+        let text = "a\x1b\x7f\u{9b}\u{202e}\n";
+        let json = escaped(&serde_json::to_string_pretty(&[text]).unwrap());
+        assert!(
+            !json.chars().any(|c| c != '\n' && is_control(c)),
+            "{json:?}"
+        );
+        assert_eq!(serde_json::from_str::<[String; 1]>(&json).unwrap(), [text]);
     }
 
     #[test]

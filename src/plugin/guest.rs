@@ -7,7 +7,7 @@ use super::engine::TICK;
 use super::limits::Limits;
 use super::running::Running;
 use super::state::{HostFailed, Profile, State};
-use crate::mail::{Call, Failure, FailureKind, Hook, Verdict};
+use crate::mail::{Call, Failure, FailureKind, Hook, Line, Verdict};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +18,9 @@ use wasmtime_wasi::I32Exit;
 
 /// The most octets that a guest hands over in one call into the host: a part of a message (`body-edit`), and some.
 const MAX_HANDED_OVER: usize = 17 * 1024 * 1024;
+
+/// Characters of what `on-load` says is wrong.
+const MAX_REASON: usize = 1000;
 
 /// An instance and the store that it lives in. After a failure it is to be dropped.
 pub struct Guest {
@@ -172,7 +175,10 @@ impl Guest {
         .await
         {
             Ok((Ok(()),)) => Ok(()),
-            Ok((Err(text),)) => Err(LoadError::OnLoad(text)),
+            Ok((Err(text),)) => {
+                let text: String = text.chars().take(MAX_REASON).collect();
+                Err(LoadError::OnLoad(Line::lossy(&text).into()))
+            }
             Err(error) => Err(LoadError::OnLoadFailed(self.failure(error, limits))),
         }
     }

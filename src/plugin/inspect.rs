@@ -7,11 +7,15 @@ use super::component::LoadError;
 use super::componentize::component_of;
 use super::digest::Digest;
 use super::manifest::Manifest;
+use crate::mail::Line;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use wasmparser::{Parser, Payload};
+
+/// Characters of a name.
+const MAX_NAME: usize = 200;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -104,14 +108,16 @@ impl Inspection {
     }
 
     fn import(&mut self, name: &str) {
-        self.imports.push(name.to_owned());
-        let ability = self.of_contract(name).filter(|ability| ability != "types");
+        let name = shown(name);
+        self.imports.push(name.clone());
+        let ability = self.of_contract(&name).filter(|ability| ability != "types");
         self.asks.extend(ability);
     }
 
     fn export(&mut self, name: &str) {
-        self.exports.push(name.to_owned());
-        let hook = self.of_contract(name);
+        let name = shown(name);
+        self.exports.push(name.clone());
+        let hook = self.of_contract(&name);
         let hook = hook.filter(|hook| hook.starts_with("on-"));
         self.hooks.extend(hook);
     }
@@ -123,6 +129,12 @@ impl Inspection {
         self.contract.insert(version.to_owned());
         Some(interface.to_owned())
     }
+}
+
+/// Whoever wrote the file chose it: no name of an interface has a line end, or is long.
+fn shown(name: &str) -> String {
+    let name: String = name.chars().take(MAX_NAME).collect();
+    Line::lossy(&name).into()
 }
 
 #[cfg(test)]

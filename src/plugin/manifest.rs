@@ -115,6 +115,9 @@ impl Manifest {
         if let Some(name) = &raw.name {
             check_name(name).map_err(ManifestError::Whole)?;
         }
+        if let Some(version) = &raw.version {
+            check_version(version).map_err(ManifestError::Whole)?;
+        }
         let capabilities = Declared::read(&raw.capabilities)
             .map_err(|fault| placed(text, Some(fault.span), &fault.text))?;
         let config = serde_json::to_string(&raw.config)
@@ -142,6 +145,17 @@ pub fn check_name(name: &str) -> Result<(), String> {
     if name.is_empty() || name.len() > 64 || odd {
         return Err(format!(
             "{name:?} cannot be the name of a plugin: 1 to 64 letters, digits, '-', '_' and '.', no '.' first"
+        ));
+    }
+    Ok(())
+}
+
+/// Versions go where names go.
+fn check_version(version: &str) -> Result<(), String> {
+    let fine = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '+');
+    if version.is_empty() || version.len() > 64 || !version.chars().all(fine) {
+        return Err(format!(
+            "{version:?} cannot be the version of a plugin: 1 to 64 letters, digits, '-', '_', '.' and '+'"
         ));
     }
     Ok(())
@@ -227,6 +241,17 @@ mod tests {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
         assert!(Manifest::parse("name = \"a/b\"").is_err());
+        for bad in [
+            "",
+            "1 2",
+            "1\\n\\nAt on-message",
+            "\\u001b[2J",
+            &"1".repeat(65),
+        ] {
+            let manifest = format!("version = \"{bad}\"");
+            assert!(Manifest::parse(&manifest).is_err(), "{bad:?}");
+        }
+        assert!(Manifest::parse("version = \"1.2.3-rc.1+build_5\"").is_ok());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a guest gets of the system: clocks, randomness, and somewhere to print to. No files, arguments, environment or sockets.
 
 use super::services::Services;
-use crate::mail::Clock;
+use crate::mail::{Clock, Line};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,7 +75,7 @@ impl Output {
         lines.retain(|line| !line.starts_with("note: run with `RUST_BACKTRACE"));
         let words = lines.get(lines.len().saturating_sub(2)..)?.join(" ");
         let words: String = words.chars().take(MAX_WORDS).collect();
-        Some(words).filter(|words| !words.is_empty())
+        Some(Line::lossy(&words).into()).filter(|words: &String| !words.is_empty())
     }
 
     fn push(&self, octets: &[u8]) {

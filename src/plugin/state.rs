@@ -302,6 +302,7 @@ impl State {
     pub fn refused(&mut self, call: &str, refused: &Refused) {
         let (kind, text) = refused.parts();
         let text: String = text.chars().take(MAX_REFUSAL).collect();
+        let text = Line::lossy(&text);
         self.used.refusals += 1;
         match self.used.refusals {
             n if n <= MAX_REFUSALS => self.record.refused.push(format!("{call}: {kind}: {text}")),

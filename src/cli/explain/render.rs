@@ -1,7 +1,7 @@
 //! A journal for people to read. Decides nothing: all that it says is in the journal.
 
 use crate::mail::{
-    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, How, Journal, Mode,
+    BodyEdit, Departure, Disposition, Edit, EnvelopeEdit, HeaderEdit, How, Journal, Line, Mode,
     NewOctets, Release, Ret, Scope, Scoped, Turn,
 };
 use std::fmt::Write;
@@ -307,10 +307,12 @@ fn header<'a>(out: &mut String, turns: impl IntoIterator<Item = &'a Turn>) -> st
             HeaderEdit::Change {
                 name, value, was, ..
             } => {
-                writeln!(out, "  - {name}: {was}{whom}")?;
+                writeln!(out, "  - {name}: {}{whom}", Line::lossy(was))?;
                 writeln!(out, "  + {name}: {value}{whom}")?;
             }
-            HeaderEdit::Remove { name, was, .. } => writeln!(out, "  - {name}: {was}{whom}")?,
+            HeaderEdit::Remove { name, was, .. } => {
+                writeln!(out, "  - {name}: {}{whom}", Line::lossy(was))?
+            }
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! `wasmilter plugin bench`: what a plugin costs on one message, in parts.
 
+use crate::cli::terminal;
 use crate::kit::{self, Cost};
 use crate::plugin::{self, HostTime, Input, Loaded, load_bytes, load_path};
 use anyhow::{Context, anyhow};
@@ -97,36 +98,40 @@ impl Bench {
                 "host-calls": host_calls,
                 "parts": each.collect::<serde_json::Map<_, _>>(),
             });
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            terminal::print_json(&report)?;
             return Ok(ExitCode::SUCCESS);
         }
-        println!(
+        sayln!(
             "{} {}, {} times on a message of {octets} octets, in turn with a plugin that does nothing at the same hooks",
             plugin.plugin.name,
             plugin.plugin.version.unwrap_or_default(),
             self.times
         );
-        println!(
+        sayln!(
             "{:12} {:>10} {:>10} {:>10} {:>8}",
-            "", "median", "99 %", "nothing", "ratio"
+            "",
+            "median",
+            "99 %",
+            "nothing",
+            "ratio"
         );
         for part in &parts {
-            print!(
+            say!(
                 "{:12} {:>10} {:>10}",
                 part.name,
                 micros(part.at(50)),
                 micros(part.at(99))
             );
             match of_empty(part) {
-                Some(empty) => println!(
+                Some(empty) => sayln!(
                     " {:>10} {:>8.2}",
                     micros(empty),
                     part.at(50).as_secs_f64() / empty.as_secs_f64().max(1e-9)
                 ),
-                None => println!(),
+                None => sayln!(),
             }
         }
-        println!(
+        sayln!(
             "{} KiB of memory ({} KiB of the one that does nothing), {host_calls} host calls",
             costs.memory().div_ceil(1024),
             empty.memory().div_ceil(1024)

@@ -27,7 +27,7 @@ pub fn build(directory: &Path) -> anyhow::Result<()> {
     if let Some(target) = built.target_added {
         eprintln!("added the target {target} to the toolchain");
     }
-    println!(
+    sayln!(
         "built {} ({} KiB{})",
         built.component.display(),
         built.octets / 1024,

@@ -31,13 +31,13 @@ impl Check {
             return Ok(ExitCode::SUCCESS);
         };
         let loaded = load(&self.plugin).await?;
-        print!("{}", describe(&loaded.plugin));
+        say!("{}", describe(&loaded.plugin));
         let (name, asked) = (&loaded.plugin.name, &loaded.asked);
         let grants = Grants::read(&file).map_err(|why| anyhow!(why))?;
         match grants.capabilities(name, asked) {
             Ok(capabilities) => {
-                println!("a server loads it");
-                println!("in force: {}", capabilities.describe().join(", "));
+                sayln!("a server loads it");
+                sayln!("in force: {}", capabilities.describe().join(", "));
                 Ok(ExitCode::SUCCESS)
             }
             Err(lacking) => bail!("the server keeps it out: {lacking}"),
@@ -48,13 +48,13 @@ impl Check {
 /// Loads it as a server does, its `on-load` included, and says what it is.
 pub async fn check(path: &Path) -> anyhow::Result<Loaded> {
     let loaded = load(path).await?;
-    print!("{}", describe(&loaded.plugin));
+    say!("{}", describe(&loaded.plugin));
     let (name, asked) = (&loaded.plugin.name, &loaded.asked);
     // As where nobody has granted anything.
     match Grants::none(Path::new("grants.toml")).capabilities(name, asked) {
-        Ok(_) => println!("a server loads it"),
+        Ok(_) => sayln!("a server loads it"),
         Err(lacking) => {
-            println!("a server loads it once it is granted what it asks for: {lacking}")
+            sayln!("a server loads it once it is granted what it asks for: {lacking}")
         }
     }
     Ok(loaded)

@@ -4,6 +4,7 @@ use super::super::ConfigFile;
 use super::since;
 use crate::app;
 use crate::cli::explain::time;
+use crate::cli::terminal;
 use crate::plugin::Diff as Found;
 use anyhow::bail;
 use clap::Args;
@@ -45,14 +46,14 @@ impl Diff {
         }
         let diff = diff.end();
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&diff)?);
+            terminal::print_json(&diff)?;
         } else if diff.transactions == 0 {
             bail!(
                 "no journal of that time has a turn of a plugin {}",
                 self.name
             );
         } else {
-            print!("{}", text(&diff));
+            say!("{}", text(&diff));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -29,8 +29,8 @@ impl Grant {
 pub fn grant(file: &Path, name: &str, asked: &Asked, narrow: bool) -> anyhow::Result<()> {
     let written = Grants::write(file, name, asked, narrow).map_err(|why| anyhow!(why))?;
     match written.granted.is_empty() {
-        true => println!("{name} is granted all that it asks for already"),
-        false => println!(
+        true => sayln!("{name} is granted all that it asks for already"),
+        false => sayln!(
             "granted to {name} in {}: {}",
             file.display(),
             written.granted.join(", ")

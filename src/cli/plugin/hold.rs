@@ -70,7 +70,7 @@ impl PinTo {
 }
 
 fn held(name: &str, pin: &Pin) {
-    println!(
+    sayln!(
         "{name} {} (id {}) is in force, whatever lies in the plugin directory, until: wasmilter plugin unpin {name}",
         pin.version,
         pin.id.short()
@@ -80,9 +80,10 @@ fn held(name: &str, pin: &Pin) {
 impl Unpin {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let pin = ask(&self.file, "/plugins/unpin", &self.name, None).await?;
-        println!(
+        sayln!(
             "{} is no longer held to {}: what lies in the plugin directory is in force",
-            self.name, pin.version
+            self.name,
+            pin.version
         );
         Ok(ExitCode::SUCCESS)
     }
@@ -92,12 +93,12 @@ impl Reload {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let server = Server::of(&self.file.load()?)?;
         let status: StatusFile = server.post("/plugins/reload", &()).await?;
-        println!("generation {}", status.generation);
+        sayln!("generation {}", status.generation);
         for plugin in &status.plugins {
-            print!("{}", describe(plugin));
+            say!("{}", describe(plugin));
         }
         if let Some(problem) = status.problem {
-            println!("problem: {problem}");
+            sayln!("problem: {problem}");
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)

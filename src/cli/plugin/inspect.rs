@@ -1,5 +1,6 @@
 //! `wasmilter plugin inspect`: what a component asks for and offers, read from its file.
 
+use crate::cli::terminal;
 use crate::plugin::{Inspection, asks_at, inspect};
 use anyhow::{Context, bail};
 use clap::Args;
@@ -38,9 +39,9 @@ impl Inspect {
                 report.insert("capabilities".to_owned(), json!(asks));
                 report.insert("warm".to_owned(), json!(warm));
             }
-            println!("{}", serde_json::to_string_pretty(&report)?);
+            terminal::print_json(&report)?;
         } else {
-            print!("{}", describe(&found, asks, warm));
+            say!("{}", describe(&found, asks, warm));
         }
         Ok(ExitCode::SUCCESS)
     }

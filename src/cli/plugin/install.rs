@@ -64,7 +64,7 @@ impl Install {
                     plugin
                         .write_to(directory)
                         .with_context(|| format!("writing {}", plugin.name))?;
-                    println!("installed {}", directory.join(plugin.name).display());
+                    sayln!("installed {}", directory.join(plugin.name).display());
                 }
                 What::Files(path) => self.files(directory, &grants, path)?,
             }
@@ -86,14 +86,14 @@ impl Install {
         let asks = asks_at(path).map_err(|why| anyhow!(why))?;
         let target = directory.join(&asks.name);
         self.make_room(&target)?;
-        print!("{}", grant::describe(&asks.name, &asks.asked));
+        say!("{}", grant::describe(&asks.name, &asks.asked));
         if self.grant {
             grant::grant(grants, &asks.name, &asks.asked, true)?;
         }
         let writing = || format!("writing {}", target.display());
         let manifest = Some(asks.files.manifest.as_str()).filter(|text| !text.is_empty());
         write(&target, &asks.name, manifest, &asks.files.bytes).with_context(writing)?;
-        println!("installed {}", target.display());
+        sayln!("installed {}", target.display());
         lacking(grants, &asks.name, &asks.asked)
     }
 }
@@ -102,7 +102,7 @@ impl Install {
 fn lacking(file: &Path, name: &str, asked: &Asked) -> anyhow::Result<()> {
     let grants = Grants::read(file).map_err(|why| anyhow!(why))?;
     if let Err(lacking) = grants.capabilities(name, asked) {
-        println!("it is kept out as it is: {lacking}\nor: wasmilter plugin grant {name}");
+        sayln!("it is kept out as it is: {lacking}\nor: wasmilter plugin grant {name}");
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::super::ConfigFile;
 use super::describe;
 use crate::app;
+use crate::cli::terminal;
 use crate::plugin::StatusFile;
 use anyhow::Context;
 use clap::Args;
@@ -25,15 +26,15 @@ impl List {
             format!("no server has loaded plugins here yet ({})", path.display())
         })?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&status)?);
+            terminal::print_json(&status)?;
             return Ok(ExitCode::SUCCESS);
         }
-        println!("generation {}", status.generation);
+        sayln!("generation {}", status.generation);
         for plugin in &status.plugins {
-            print!("{}", describe(plugin));
+            say!("{}", describe(plugin));
         }
         if let Some(problem) = status.problem {
-            println!("problem: {problem}");
+            sayln!("problem: {problem}");
         }
         Ok(ExitCode::SUCCESS)
     }

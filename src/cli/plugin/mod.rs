@@ -1,5 +1,24 @@
 //! `wasmilter plugin`: one file for each of its commands.
 
+#![deny(clippy::print_stdout)]
+
+/// As `print!`. What is said of a plugin is its own words and those of mail: nothing in them controls the terminal.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::cli::terminal::print(&format!($($text)*))
+    };
+}
+
+/// As `println!`.
+macro_rules! sayln {
+    () => {
+        $crate::cli::terminal::print("\n")
+    };
+    ($($text:tt)*) => {
+        $crate::cli::terminal::print(&(format!($($text)*) + "\n"))
+    };
+}
+
 mod bench;
 mod build;
 mod check;

@@ -25,7 +25,7 @@ impl New {
             Language::Rust => kit::create(&self.name)?,
         }
         let name = self.name.display();
-        println!(
+        sayln!(
             "made {name}: the filter is in src/lib.rs, its cases in cases/. Go on with\n    \
              wasmilter plugin build {name}\n    wasmilter plugin test {name}"
         );

@@ -4,6 +4,7 @@ use super::super::ConfigFile;
 use super::since;
 use crate::app;
 use crate::cli::progress::Progress;
+use crate::cli::terminal;
 use crate::config::Config;
 use crate::kit::{self, Originals, Stage, Table};
 use crate::mail::{Clock, SystemClock};
@@ -55,12 +56,12 @@ impl Replay {
         let replay = kit::Replay::new(loaded.filter, stage, against.clone(), config.policy);
         let table = self.table(&config, &replay).await?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&table)?);
+            terminal::print_json(&table)?;
         } else if table.transactions == 0 {
             bail!("the journal has no transaction of that time");
         } else {
-            println!("{name} {version} in the place of {against}");
-            print!("{}", text(&table));
+            sayln!("{name} {version} in the place of {against}");
+            say!("{}", text(&table));
         }
         if table.failed > 0 || table.replayed == 0 {
             return Ok(ExitCode::FAILURE);

@@ -73,14 +73,14 @@ impl Run {
             std::io::stdout().write_all(&done.draft.message().render()?.bytes()?)?;
             return Ok(ExitCode::SUCCESS);
         }
-        print!("{}", describe(&plugin.plugin));
+        say!("{}", describe(&plugin.plugin));
         let body = kit::body_diff(done.draft.message())?;
         let turns: Vec<_> = done.turns().cloned().collect();
         let failed = turns.iter().any(|turn| turn.result.is_err());
-        print!("\n{}", explain::turns(&turns));
+        say!("\n{}", explain::turns(&turns));
         if !body.is_empty() {
-            println!("\nBody, received (-) and as the plugin left it for everybody (+)");
-            print!("{body}");
+            sayln!("\nBody, received (-) and as the plugin left it for everybody (+)");
+            say!("{body}");
         }
         Ok(status(failed))
     }
@@ -103,7 +103,7 @@ impl Run {
             progress.at(messages.done(), || summary.progress());
         }
         drop(progress);
-        print!("{}", summary.text());
+        say!("{}", summary.text());
         Ok(status(summary.failed() > 0))
     }
 }

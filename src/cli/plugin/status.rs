@@ -5,6 +5,7 @@ use super::super::control::Server;
 use super::describe;
 use crate::admin::plugins::Which;
 use crate::cli::explain::time;
+use crate::cli::terminal;
 use crate::plugin::Health;
 use clap::Args;
 use std::fmt::Write as _;
@@ -30,10 +31,10 @@ impl Status {
         };
         let all: Vec<Health> = server.post("/plugins/status", &which).await?;
         if self.json {
-            println!("{}", serde_json::to_string_pretty(&all)?);
+            terminal::print_json(&all)?;
             return Ok(ExitCode::SUCCESS);
         }
-        all.iter().for_each(|health| print!("{}", text(health)));
+        all.iter().for_each(|health| say!("{}", text(health)));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -43,7 +43,7 @@ impl Test {
         let loaded = check::load_with(&config, &self.directory).await?;
         let cases = self.directory.join("cases");
         let report = kit::run_cases(&loaded.filter, &stage, &cases, self.bless).await?;
-        print!("{}", text(&report));
+        say!("{}", text(&report));
         if let Some(path) = self.junit {
             std::fs::write(&path, kit::junit(&report))
                 .with_context(|| format!("writing {}", path.display()))?;

@@ -1,5 +1,6 @@
 //! The kit as an author of filters meets it: from nothing to a filter at work, and what is said when something is missing.
 
+mod escapes;
 mod many;
 mod modules;
 mod recordings;
