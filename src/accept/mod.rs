@@ -34,6 +34,7 @@ use crate::auth::Directory;
 use crate::chain::{Chains, Policy, greet};
 use crate::mail::{Call, Clock, ContentBuilder, EnhancedCode, Envelope, Reply, Session, Verdict};
 use crate::metrics;
+use crate::net::Quiet;
 use crate::store::Store;
 use crate::verify::Verifier;
 use std::path::PathBuf;
@@ -83,6 +84,8 @@ struct Services {
     moves: Option<Background>,
     releasing: Arc<claims::Claims>,
     meter: Meter,
+    /// That mail is put off for want of accounts.
+    quiet: Arc<Quiet<()>>,
 }
 
 /// What is counted.
@@ -119,6 +122,7 @@ impl Acceptor {
             moves: None,
             releasing: Arc::default(),
             meter: Meter::default(),
+            quiet: Arc::default(),
         }))
     }
 

@@ -11,7 +11,7 @@ use crate::mail::{
     Address, Content, ContentBuilder, EnhancedCode, Envelope, Recipient, Replies, Reply, Session,
     TransactionId,
 };
-use crate::store::AccountId;
+use crate::store::{AccountId, StoreError};
 use crate::verify;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -197,19 +197,40 @@ async fn account(
 ) -> Result<AccountId, Reply> {
     match services.directory.find(address).await {
         Ok(Found::Account(account)) => Ok(account),
-        Ok(Found::NoSuchUser) => Err(Reply::new(
-            550,
-            EnhancedCode(5, 1, 1),
-            &format!("<{address}> has no mailbox here"),
-        )),
+        Ok(Found::NoSuchUser) => Err(nobody(services, id, address).await),
         Ok(Found::NotOurs) => Err(Reply::new(
             550,
             EnhancedCode(5, 7, 1),
             &format!("<{address}> is not ours to deliver; this server does not relay"),
         )),
-        Err(error) => {
-            tracing::error!(transaction = id.as_str(), %error, "looking up a recipient failed");
-            Err(local_error())
-        }
+        Err(error) => Err(lookup_failed(id, &error)),
     }
+}
+
+/// An address of ours without a mailbox. Where nobody has one the accounts are still to come, or an index is missing that had them: no sender
+/// is told for good that it does not exist.
+async fn nobody(services: &Services, id: &TransactionId, address: &Address) -> Reply {
+    match services.store.has_accounts().await {
+        Ok(true) => Reply::new(
+            550,
+            EnhancedCode(5, 1, 1),
+            &format!("<{address}> has no mailbox here"),
+        ),
+        Ok(false) => {
+            if services.quiet.is_over(()) {
+                tracing::warn!(transaction = id.as_str(), recipient = %address, "mail is put off: there are no accounts; was index.sqlite lost? If not: wasmilter account add");
+            }
+            Reply::new(
+                451,
+                EnhancedCode(4, 3, 0),
+                "There are no mailboxes here yet; please try again later",
+            )
+        }
+        Err(error) => lookup_failed(id, &error),
+    }
+}
+
+fn lookup_failed(id: &TransactionId, error: &StoreError) -> Reply {
+    tracing::error!(transaction = id.as_str(), %error, "looking up a recipient failed");
+    local_error()
 }

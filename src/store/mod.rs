@@ -30,6 +30,8 @@ pub trait Store: Quarantine + Send + Sync {
     async fn account(&self, login: &Address) -> Result<Option<Account>, StoreError>;
     /// Sorted by login.
     async fn accounts(&self) -> Result<Vec<Account>, StoreError>;
+    /// Whether there is one at all.
+    async fn has_accounts(&self) -> Result<bool, StoreError>;
     async fn set_password(&self, login: &Address, password: &str) -> Result<(), StoreError>;
     /// With all its mail. It is gone at once; its mail goes in several commits, so that others are not kept waiting. If that was broken
     /// off, it can be done again.

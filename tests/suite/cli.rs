@@ -1,7 +1,7 @@
 //! The commands as an administrator meets them: what they print and with which status they end.
 
 use crate::support::process::{Process, run};
-use crate::support::{self, ALICE};
+use crate::support::{self, ALICE, BOB};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -157,6 +157,7 @@ fn accounts_are_managed_beside_a_running_server() {
     let unknown = run(&["explain", "nothing", "--config", file], "");
     assert_eq!(unknown.status.code(), Some(1));
 
+    assert!(account(&["add", BOB], "secret\n").status.success());
     assert!(account(&["remove", ALICE], "").status.success());
     assert_eq!(sender.send(ALICE, "Subject: s\r\n\r\nb").unwrap(), 550);
     assert!(server.terminate().success());

@@ -51,6 +51,12 @@ pub fn list(index: &Connection) -> Result<Vec<Account>, StoreError> {
     rows.map(|row| account(row?)).collect()
 }
 
+pub fn are_there(index: &Connection) -> Result<bool, StoreError> {
+    Ok(index
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM account)")?
+        .query_row([], |row| row.get(0))?)
+}
+
 pub fn set_password(
     change: &mut Change<'_>,
     login: &Address,

@@ -169,20 +169,37 @@ impl Blobs {
         Ok(())
     }
 
-    /// Removes the files that the index does not name: an interrupted delivery's, or a removed message's.
-    pub fn remove_orphans(&self, known: &HashSet<String>) -> Result<(), StoreError> {
-        for shelf in entries(self.shelves.directory())?
-            .into_iter()
-            .filter(|path| path.is_dir())
-        {
-            for path in entries(&shelf)? {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if !known.contains(name.as_ref()) {
-                    remove_file(&path);
-                }
+    /// Removes the files that the index does not name: an interrupted delivery's, or a removed message's. How many.
+    pub fn remove_orphans(&self, known: &HashSet<String>) -> Result<usize, StoreError> {
+        let mut orphans = self.files()?;
+        orphans.retain(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            !known.contains(name.as_ref())
+        });
+        orphans.iter().for_each(|path| remove_file(path));
+        Ok(orphans.len())
+    }
+
+    /// Before an index is made: a file of another one would be taken for an orphan.
+    pub fn refuse_any(&self, index: &Path) -> Result<(), StoreError> {
+        match self.files()?.len() {
+            0 => Ok(()),
+            count => Err(StoreError::Refused(format!(
+                "{} has messages in it (files: {count}), but {} is missing or empty: put that index back, or move the files away",
+                self.shelves.directory().display(),
+                index.display()
+            ))),
+        }
+    }
+
+    fn files(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let mut files = Vec::new();
+        for shelf in entries(self.shelves.directory())? {
+            if shelf.is_dir() {
+                files.extend(entries(&shelf)?);
             }
         }
-        Ok(())
+        Ok(files)
     }
 
     pub fn disk_is_full(&self) -> bool {

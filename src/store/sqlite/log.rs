@@ -29,7 +29,7 @@ mod tests {
      {
         let directory = tempfile::tempdir().unwrap();
         let index = directory.path().join("index.sqlite");
-        let mut writer = schema::open(&index, None).unwrap();
+        let mut writer = schema::open(&index, None, || Ok(())).unwrap();
         writer.pragma_update(None, "cache_size", 10).unwrap();
         let reader = schema::open_reader(&index).unwrap();
         let octets = |id: i64, round: i64| vec![(id * 7 + round) as u8; (id * 37 % 9000) as usize];
@@ -67,8 +67,8 @@ mod tests {
         for pages in 1..40 {
             let directory = tempfile::tempdir().unwrap();
             let index = directory.path().join("index.sqlite");
-            let mut first = schema::open(&index, None).unwrap();
-            let second = schema::open(&index, None).unwrap();
+            let mut first = schema::open(&index, None, |_| Ok(())).unwrap();
+            let second = schema::open(&index, None, |_| Ok(())).unwrap();
             let fill = |connection: &Connection, id: i64| {
                 let sql = "INSERT OR REPLACE INTO blob (id, octets) VALUES (?1, ?2)";
                 connection.execute(sql, (id, vec![1; 3000])).unwrap();

@@ -96,12 +96,17 @@ impl SqliteStore {
     fn open_as(config: Config, usage: Use) -> Result<Self, StoreError> {
         let (directory, opening) = Directory::open(&config.directory, usage)?;
         let index = directory.index();
-        let connection = schema::open(&index, config.max_bytes)?;
         let blobs = Arc::new(Blobs::open(directory.blobs(), directory.staging())?);
+        let connection = schema::open(&index, config.max_bytes, || blobs.refuse_any(&index))?;
         if usage == Use::Server {
             blobs.empty_staging()?;
             if opening.alone {
-                blobs.remove_orphans(&blobs::known_files(&connection)?)?;
+                let count = blobs.remove_orphans(&blobs::known_files(&connection)?)?;
+                if count > 0 {
+                    tracing::info!(
+                        "{count} files in blobs/ removed that index.sqlite does not name"
+                    );
+                }
             }
         }
         drop(opening);

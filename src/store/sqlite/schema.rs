@@ -136,11 +136,21 @@ CREATE UNIQUE INDEX blob_file ON blob (file, start) WHERE file IS NOT NULL;
 const BUSY: Duration = Duration::from_secs(20);
 const PAGE: u64 = 4096;
 
-/// The connection that writes, with the schema brought up to date.
-pub fn open(index: &Path, max_bytes: Option<u64>) -> Result<Connection, StoreError> {
+/// The connection that writes, with the schema brought up to date. `may_be_made` is asked before anything is written where there is none.
+pub fn open(
+    index: &Path,
+    max_bytes: Option<u64>,
+    may_be_made: impl Fn() -> Result<(), StoreError>,
+) -> Result<Connection, StoreError> {
+    if !index.exists() {
+        may_be_made()?;
+    }
     private::database(index).map_err(|error| io_error(index, &error))?;
     let connection = Connection::open_with_flags_and_vfs(index, OpenFlags::default(), GATHERING)?;
     let mut connection = prepared(connection)?;
+    if version(&connection)? == 0 {
+        may_be_made()?;
+    }
     connection.pragma_update(None, "journal_mode", "wal")?;
     // With less than FULL, a commit may be lost when the power fails, and others may learn of what is gathered yet.
     connection.pragma_update(None, "synchronous", "full")?;
@@ -178,11 +188,15 @@ fn prepared(connection: Connection) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+fn version(connection: &Connection) -> Result<i64, StoreError> {
+    Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
 fn migrate(connection: &mut Connection, index: &Path) -> Result<(), StoreError> {
     let current = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let found = version(&transaction)?;
     if found > current {
         return Err(StoreError::Refused(format!(
             "{} has schema version {found}, this program knows {current}: it was written by a newer wasmilter; use that one, or restore a backup",

@@ -58,6 +58,10 @@ impl Store for SqliteStore {
         self.readers.read(accounts::list).await
     }
 
+    async fn has_accounts(&self) -> Result<bool, StoreError> {
+        self.readers.read(accounts::are_there).await
+    }
+
     async fn set_password(&self, login: &Address, password: &str) -> Result<(), StoreError> {
         let (login, password) = (login.clone(), password.to_owned());
         self.writer

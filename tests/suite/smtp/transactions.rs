@@ -1,6 +1,7 @@
 //! Mail that is taken, and mail that is not.
 
 use super::*;
+use crate::support::{ALICE, BOB};
 use wasmilter::mail::{Address, Body, ReversePath};
 
 #[tokio::test]
@@ -264,4 +265,37 @@ async fn a_unix_socket_is_as_good() {
         None
     );
     server.finish().await;
+}
+
+#[tokio::test]
+async fn without_any_account_mail_is_put_off_and_not_bounced() {
+    let server = Server::start().await;
+    let mut client = server.client().await;
+    for (reply, account) in [
+        ("550 5.1.1", ALICE),
+        ("550 5.1.1", BOB),
+        ("451 4.3.0", "carol@example.test"),
+    ] {
+        client
+            .dialogue(&[
+                ("EHLO client.test", "250"),
+                ("MAIL FROM:<>", "250"),
+                ("RCPT TO:<nobody@example.test>", reply),
+                ("RCPT TO:<alice@elsewhere.test>", "550 5.7.1"),
+                ("RSET", "250"),
+            ])
+            .await;
+        let (store, login) = (&server.store.store, Address::parse(account).unwrap());
+        match reply.starts_with("550") {
+            true => store.remove_account(&login).await.unwrap(),
+            false => drop(store.add_account(&login, "").await.unwrap()),
+        }
+    }
+    client
+        .dialogue(&[
+            ("MAIL FROM:<>", "250"),
+            ("RCPT TO:<alice@example.test>", "550 5.1.1"),
+            ("RCPT TO:<carol@example.test>", "250"),
+        ])
+        .await;
 }

@@ -1,11 +1,13 @@
 //! Octets outside of SQLite's file: stored once, shared or alone, and gone with the last message that has them.
 
 use super::sqlite::{Sqlite, files, rows, staged};
-use super::{Place, address, assert_error, delivery, journal, name, splice, time};
+use super::{Backend, Place, address, assert_error, delivery, journal, name, splice, time};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use wasmilter::mail::Content;
-use wasmilter::store::{Append, Copying, Delivery, DeliveryCopy, FlagOp, Flags, StoreError};
+use wasmilter::store::{
+    Append, Config, Copying, Delivery, DeliveryCopy, FlagOp, Flags, SqliteStore, StoreError,
+};
 
 /// What is not needed any more is removed after the commit, beside it.
 async fn until(what: &str, is_so: impl Fn() -> bool) {
@@ -273,4 +275,41 @@ async fn a_file_of_somebody_else_is_copied() {
     std::fs::write(&theirs, "something else").unwrap();
     let inbox = place.inbox().await.id;
     assert_eq!(place.text(inbox, 1).await, "as it was");
+}
+
+#[tokio::test]
+async fn a_lost_index_costs_no_file() {
+    let place = Place::<Sqlite>::new().await;
+    let text = "0123456789".repeat(10_000);
+    let delivery = delivery(1, place.alice, "INBOX", &text);
+    place.store.deliver(delivery).await.unwrap();
+    let Place {
+        store, directory, ..
+    } = place;
+    drop(store);
+    let index = directory.path().join("index.sqlite");
+    let aside = directory.path().join("aside");
+    std::fs::rename(&index, &aside).unwrap();
+    for emptied in [false, true] {
+        if emptied {
+            std::fs::write(&index, "").unwrap();
+        }
+        let config = || Config::new(directory.path());
+        // A server that is started again and again too.
+        for _ in 0..2 {
+            for opened in [
+                SqliteStore::open_exclusive(config()),
+                SqliteStore::open(config()),
+            ] {
+                let error = opened.map(drop).unwrap_err().to_string();
+                assert!(error.contains("(files: 1)"), "{error}");
+            }
+        }
+        assert_eq!((index.exists(), files(directory.path())), (emptied, 1));
+    }
+    std::fs::rename(&aside, &index).unwrap();
+    let store = Sqlite::open(directory.path());
+    let inbox = store.mailbox(place.alice, &name("INBOX")).await.unwrap();
+    let content = store.content(inbox.id, 1).await.unwrap();
+    assert_eq!(content.len(), 100_000);
 }
