@@ -203,8 +203,8 @@ impl App {
             clock,
             tls,
             hops,
-            guard: guard(config, &config.limits.guard, &metrics, "smtp"),
-            imap_guard: guard(config, &config.limits.imap, &metrics, "imap"),
+            guard: guard(config, &config.limits.guard, &app.store, &metrics, "smtp"),
+            imap_guard: guard(config, &config.limits.imap, &app.store, &metrics, "imap"),
             recent: Arc::default(),
             metrics,
         };
@@ -424,11 +424,14 @@ fn postmaster_domain(config: &Config) -> String {
 fn guard(
     config: &Config,
     limits: &guard::Config,
+    store: &Arc<SqliteStore>,
     metrics: &Registry,
     protocol: &'static str,
 ) -> Arc<Guard> {
+    let store = Arc::clone(store);
     let system = System {
         data_dir: config.data_dir.clone(),
+        reclaim: Box::new(move || store.reclaim()),
     };
     let guard = Guard::new(limits.clone(), Some(Box::new(system)));
     Arc::new(guard.counted(metrics, protocol))

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 /// How old what is known may be.
 const FRESH: Duration = Duration::from_millis(500);
+/// The part of `disk_free` that the disk itself must have, whatever else there is room in: what is written goes through logs first.
+const LEAST: u64 = 4;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
     /// Octets that this process may have resident; 0: any.
     pub memory: u64,
-    /// Octets that must be free on the disk of the data directory.
+    /// Octets that must be free on the disk of the data directory, or in files there that new mail is written into.
     pub disk_free: u64,
 }
 
@@ -31,11 +33,16 @@ pub trait Resources: Send + Sync {
     fn resident(&self) -> Option<u64>;
     /// Octets free on the disk.
     fn free(&self) -> Option<u64>;
+    /// Asked when these are few: gives the disk back what it can, from now on. Octets in files that are there which new mail is written into.
+    fn reclaim(&self) -> u64 {
+        0
+    }
 }
 
 /// The real ones; what cannot be read is taken to be enough.
 pub struct System {
     pub data_dir: PathBuf,
+    pub reclaim: Box<dyn Fn() -> u64 + Send + Sync>,
 }
 
 impl Resources for System {
@@ -49,6 +56,10 @@ impl Resources for System {
     fn free(&self) -> Option<u64> {
         let disk = rustix::fs::statvfs(&self.data_dir).ok()?;
         Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn reclaim(&self) -> u64 {
+        (self.reclaim)()
     }
 }
 
@@ -139,10 +150,19 @@ impl Machine {
                         .is_some_and(|resident| resident > memory),
                 lacks_disk: resources
                     .free()
-                    .is_some_and(|free| free < self.room.disk_free),
+                    .is_some_and(|free| self.is_short(free, resources.as_ref())),
             };
         }
         *known
+    }
+
+    fn is_short(&self, free: u64, resources: &dyn Resources) -> bool {
+        let wanted = self.room.disk_free;
+        if free >= wanted {
+            return false;
+        }
+        let room = free.saturating_add(resources.reclaim());
+        room < wanted || free < wanted / LEAST
     }
 }
 

@@ -5,9 +5,13 @@ use super::schema;
 use crate::store::StoreError;
 use rusqlite::Connection;
 use std::cell::Cell;
-use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Pages (of 4 KiB) in the log that are worth a copy.
 const WORTH: i64 = 4_000;
@@ -16,9 +20,34 @@ const ROWS: u64 = 500;
 /// What the writer may be asked to copy itself at once.
 const SHORT: i64 = 4_000;
 
+/// The most octets that the log keeps when the disk is short.
+const KEPT: u64 = 4 << 20;
+/// How long the log is waited for then, which keeps the writer waiting too.
+const BUSY: Duration = Duration::from_millis(100);
+
+/// Calls the thread that copies.
+#[derive(Clone)]
+pub struct Bell {
+    sender: SyncSender<()>,
+    short: Arc<AtomicBool>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        // If it has not heard the last time yet, it will see this commit too.
+        let _ = self.sender.try_send(());
+    }
+
+    /// The disk is short.
+    pub fn shorten(&self) {
+        self.short.store(true, Relaxed);
+        self.ring();
+    }
+}
+
 pub struct Checkpointer {
     /// None once it is to stop.
-    bell: Option<SyncSender<()>>,
+    bell: Option<Bell>,
     thread: Option<JoinHandle<()>>,
     /// Rows that had been changed when it was called last.
     rows: Cell<u64>,
@@ -26,20 +55,43 @@ pub struct Checkpointer {
 
 impl Checkpointer {
     /// `finish` asks the writer for `Checkpointer::finish` and waits until it is done: two copies at the same time would get in
-    /// each other's way. The thread ends when this is dropped.
+    /// each other's way. The thread ends when this is dropped, and all bells are.
     pub fn start(index: &Path, finish: impl Fn() + Send + 'static) -> Result<Self, StoreError> {
         let connection = schema::connect(index)?;
         connection.pragma_update(None, "synchronous", "full")?;
-        let (bell, commits) = sync_channel(1);
+        connection.busy_timeout(BUSY)?;
+        let (sender, commits) = sync_channel(1);
+        let short = Arc::new(AtomicBool::new(false));
+        let bell = Bell {
+            sender,
+            short: Arc::clone(&short),
+        };
+        let mut copier = Copier {
+            connection,
+            log: schema::log_of(index),
+            asked_at: 0,
+        };
+        let work = move || {
+            while commits.recv().is_ok() {
+                if short.swap(false, Relaxed) {
+                    copier.shorten();
+                }
+                copier.copy_when_worth_it(&finish);
+            }
+        };
         let thread = std::thread::Builder::new()
             .name("store-checkpoint".into())
-            .spawn(move || copy_when_worth_it(&connection, &commits, &finish))
+            .spawn(work)
             .map_err(|error| StoreError::Failed(format!("no thread for the store: {error}")))?;
         Ok(Self {
             bell: Some(bell),
             thread: Some(thread),
             rows: Cell::default(),
         })
+    }
+
+    pub fn bell(&self) -> Option<Bell> {
+        self.bell.clone()
     }
 
     /// There is more in the log of this, the writer's, connection.
@@ -49,9 +101,8 @@ impl Checkpointer {
             return;
         }
         self.rows.set(rows);
-        // If it has not heard the last time yet, it will see this commit too.
         if let Some(bell) = &self.bell {
-            let _ = bell.try_send(());
+            bell.ring();
         }
     }
 
@@ -70,14 +121,23 @@ impl Drop for Checkpointer {
     }
 }
 
-fn copy_when_worth_it(connection: &Connection, commits: &Receiver<()>, finish: &dyn Fn()) {
-    let mut asked_at = 0;
-    while commits.recv().is_ok() {
+/// What the thread works with.
+struct Copier {
+    connection: Connection,
+    /// The file of the log.
+    log: PathBuf,
+    /// Pages in the log when the writer was asked last.
+    asked_at: i64,
+}
+
+impl Copier {
+    fn copy_when_worth_it(&mut self, finish: &dyn Fn()) {
+        let connection = &self.connection;
         let Some(log) = checkpoint(connection, "NOOP") else {
-            continue;
+            return;
         };
         if log.left() < WORTH {
-            continue;
+            return;
         }
         // Until what came while copying is short; a writer that is faster than the disk's copying must not outrun it for ever.
         for _ in 0..4 {
@@ -88,10 +148,17 @@ fn copy_when_worth_it(connection: &Connection, commits: &Receiver<()>, finish: &
         }
         // A reader in an old state keeps the log from starting again; ask once for each such stretch of it.
         if let Some(log) = checkpoint(connection, "NOOP")
-            && (log.pages < asked_at || log.pages >= asked_at + WORTH)
+            && (log.pages < self.asked_at || log.pages >= self.asked_at + WORTH)
         {
-            asked_at = log.pages;
+            self.asked_at = log.pages;
             finish();
+        }
+    }
+
+    /// Gives the disk back what the log takes up, if nobody who reads keeps it.
+    fn shorten(&self) {
+        if fs::metadata(&self.log).is_ok_and(|log| log.len() > KEPT) {
+            checkpoint(&self.connection, "TRUNCATE");
         }
     }
 }

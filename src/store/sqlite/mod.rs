@@ -67,7 +67,7 @@ pub struct SqliteStore {
     watchers: Arc<Watchers>,
     blobs: Arc<Blobs>,
     roster: Roster,
-    _directory: Directory,
+    directory: Directory,
 }
 
 impl SqliteStore {
@@ -123,7 +123,7 @@ impl SqliteStore {
             watchers,
             blobs,
             roster: directory.roster()?,
-            _directory: directory,
+            directory,
         })
     }
 
@@ -136,6 +136,14 @@ impl SqliteStore {
     /// Where messages are staged as they come in: on the same file system, so that taking them over copies nothing.
     pub fn staging(&self) -> &Path {
         self.blobs.staging()
+    }
+
+    /// For when the disk is short: has the log of the index give back what it takes up. Octets in the index that removed mail has left; new
+    /// mail is written there before the index grows.
+    pub fn reclaim(&self) -> u64 {
+        self.writer.shorten_log();
+        // What cannot be read is not counted on.
+        schema::spare(&self.directory.index()).unwrap_or_default()
     }
 
     pub fn stats(&self) -> Stats {

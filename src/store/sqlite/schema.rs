@@ -1,12 +1,13 @@
 //! The tables of the index, how they come about, and how a connection to them is set up.
 //! Reads and writes no mail.
 
+use super::encoding::unsigned;
 use super::io_error;
 use super::log::GATHERING;
 use crate::private;
 use crate::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// One step for each version of the schema; the last one's number is in `user_version`. Never changed, only added to.
@@ -167,12 +168,26 @@ pub fn open(
     Ok(connection)
 }
 
+/// The file of the write-ahead log.
+pub fn log_of(index: &Path) -> PathBuf {
+    let mut path = index.as_os_str().to_owned();
+    path.push("-wal");
+    path.into()
+}
+
 /// A connection that only reads.
 pub fn open_reader(index: &Path) -> Result<Connection, StoreError> {
     let connection = connect(index)?;
     connection.pragma_update(None, "query_only", true)?;
     connection.pragma_update(None, "cache_size", -8 * 1024)?;
     Ok(connection)
+}
+
+/// Octets of pages that nothing is in. The index never gets smaller by itself.
+pub fn spare(index: &Path) -> Result<u64, StoreError> {
+    let pages: i64 =
+        open_reader(index)?.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
+    Ok(unsigned(pages) * PAGE)
 }
 
 /// No memory mapping: with it, an error of the disk would be a signal that ends the process.

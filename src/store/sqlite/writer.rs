@@ -2,7 +2,7 @@
 //! every caller that waits for one. Knows nothing of what the changes are.
 
 use super::blobs::{Blobs, Landing};
-use super::checkpoint::Checkpointer;
+use super::checkpoint::{Bell, Checkpointer};
 pub use super::queue::When;
 use super::queue::{Closed, MOST, Queue, Work};
 use super::shelves::InFile;
@@ -165,6 +165,8 @@ impl Slot {
 
 pub struct Writer {
     queue: Arc<Queue>,
+    /// None once it is to stop.
+    bell: Option<Bell>,
     thread: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
 }
@@ -187,6 +189,7 @@ impl Writer {
                 let _ = wait.recv();
             }
         })?;
+        let bell = checkpointer.bell();
         let desk = Desk {
             connection,
             queue: Arc::clone(&queue),
@@ -202,6 +205,7 @@ impl Writer {
             .map_err(|error| StoreError::Failed(format!("no thread for the store: {error}")))?;
         Ok(Self {
             queue,
+            bell,
             thread: Some(thread),
             counts,
         })
@@ -227,6 +231,13 @@ impl Writer {
         answer.await.map_err(|_| stopped())?
     }
 
+    /// Soon: the disk wants back what the log takes up.
+    pub fn shorten_log(&self) {
+        if let Some(bell) = &self.bell {
+            bell.shorten();
+        }
+    }
+
     pub fn stats(&self) -> Stats {
         Stats {
             commits: self.counts.commits.load(Relaxed),
@@ -241,6 +252,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.queue.end();
+        self.bell = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -9,6 +9,7 @@ mod mailboxes;
 mod messages;
 mod model;
 mod removal;
+mod space;
 mod sqlite;
 
 use bytes::Bytes;
