@@ -29,7 +29,7 @@ mod tests {
      {
         let directory = tempfile::tempdir().unwrap();
         let index = directory.path().join("index.sqlite");
-        let mut writer = schema::open(&index, None, || Ok(())).unwrap();
+        let mut writer = schema::open(&index, None, |_| Ok(())).unwrap();
         writer.pragma_update(None, "cache_size", 10).unwrap();
         let reader = schema::open_reader(&index).unwrap();
         let octets = |id: i64, round: i64| vec![(id * 7 + round) as u8; (id * 37 % 9000) as usize];

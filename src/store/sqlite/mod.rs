@@ -30,6 +30,7 @@ use blobs::Blobs;
 use directory::{Directory, Use};
 use readers::Readers;
 use roster::Roster;
+use schema::Found;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use watchers::Watchers;
@@ -97,7 +98,20 @@ impl SqliteStore {
         let (directory, opening) = Directory::open(&config.directory, usage)?;
         let index = directory.index();
         let blobs = Arc::new(Blobs::open(directory.blobs(), directory.staging())?);
-        let connection = schema::open(&index, config.max_bytes, || blobs.refuse_any(&index))?;
+        // Others that have it open know it as it is.
+        let is_used = usage == Use::Shared && !opening.alone;
+        let connection = schema::open(&index, config.max_bytes, |found| match found {
+            Found::Nothing if is_used => Err(StoreError::Refused(format!(
+                "{} is missing or empty, and another program, such as a server, has the store open: stop it first",
+                index.display()
+            ))),
+            Found::Older if is_used => Err(StoreError::Refused(format!(
+                "{} is as an older wasmilter made it, and that has it open: restart the running server first",
+                index.display()
+            ))),
+            Found::Nothing => blobs.refuse_any(&index),
+            Found::Older => Ok(()),
+        })?;
         if usage == Use::Server {
             blobs.empty_staging()?;
             if opening.alone {

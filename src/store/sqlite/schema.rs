@@ -137,20 +137,29 @@ CREATE UNIQUE INDEX blob_file ON blob (file, start) WHERE file IS NOT NULL;
 const BUSY: Duration = Duration::from_secs(20);
 const PAGE: u64 = 4096;
 
-/// The connection that writes, with the schema brought up to date. `may_be_made` is asked before anything is written where there is none.
+/// What is there of an index that is to be brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    Older,
+}
+
+/// The connection that writes, with the schema brought up to date. `may_change` is asked before anything is written for that.
 pub fn open(
     index: &Path,
     max_bytes: Option<u64>,
-    may_be_made: impl Fn() -> Result<(), StoreError>,
+    may_change: impl Fn(Found) -> Result<(), StoreError>,
 ) -> Result<Connection, StoreError> {
     if !index.exists() {
-        may_be_made()?;
+        may_change(Found::Nothing)?;
     }
     private::database(index).map_err(|error| io_error(index, &error))?;
     let connection = Connection::open_with_flags_and_vfs(index, OpenFlags::default(), GATHERING)?;
     let mut connection = prepared(connection)?;
-    if version(&connection)? == 0 {
-        may_be_made()?;
+    match version(&connection)? {
+        0 => may_change(Found::Nothing)?,
+        found if found < current() => may_change(Found::Older)?,
+        _ => {}
     }
     connection.pragma_update(None, "journal_mode", "wal")?;
     // With less than FULL, a commit may be lost when the power fails, and others may learn of what is gathered yet.
@@ -203,12 +212,17 @@ fn prepared(connection: Connection) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// The version of the schema that this program knows.
+fn current() -> i64 {
+    i64::try_from(STEPS.len()).unwrap_or(i64::MAX)
+}
+
 fn version(connection: &Connection) -> Result<i64, StoreError> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
 fn migrate(connection: &mut Connection, index: &Path) -> Result<(), StoreError> {
-    let current = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
+    let current = current();
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let found = version(&transaction)?;

@@ -302,6 +302,29 @@ async fn an_index_of_an_older_version_is_brought_up_to_date() {
 }
 
 #[tokio::test]
+async fn a_command_of_a_newer_version_leaves_the_index_to_the_server_that_runs() {
+    let place = Place::<Sqlite>::new().await;
+    let index = Connection::open(place.directory.path().join("index.sqlite")).unwrap();
+    index.execute_batch(FOURTH_VERSION).unwrap();
+    let version = || -> i64 {
+        let version = index.pragma_query_value(None, "user_version", |row| row.get(0));
+        version.unwrap()
+    };
+    let command = || SqliteStore::open_existing(Config::new(place.directory.path())).map(drop);
+    let error = command().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("restart the running server first"),
+        "{error}"
+    );
+    assert_eq!(version(), 4);
+    drop(place.store);
+    command().unwrap();
+    assert!(version() > 4);
+}
+
+#[tokio::test]
 async fn waiting_changes_share_commits_and_the_log_stays_short() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(SqliteStore::open_exclusive(Config::new(directory.path())).unwrap());
