@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Expiry {
     pub age: Duration,
-    /// Octets of all messages in quarantine.
+    /// Octets of all messages in quarantine, with what is kept of their transactions.
     pub size: u64,
 }
 

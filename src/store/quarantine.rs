@@ -24,7 +24,7 @@ pub struct Leaving {
     pub recipients: Vec<Address>,
 }
 
-/// What may stay: what is younger, as long as all of it is no larger.
+/// What may stay: what is younger, as long as all of it is no larger, messages and what is kept beside them.
 #[derive(Debug, Clone, Copy)]
 pub struct Keep {
     pub since: Timestamp,

@@ -32,6 +32,7 @@ const BATCH: i64 = 200;
 #[derive(Debug)]
 pub struct Row {
     at: i64,
+    /// All that it takes up: with many recipients the octets of the message are the least of it.
     size: i64,
     entry: String,
     held: String,
@@ -39,11 +40,14 @@ pub struct Row {
 
 impl Row {
     pub fn new(entry: &Entry, held: &Held) -> Result<Self, StoreError> {
+        let (at, octets) = (to_millis(entry.at), entry.size);
+        let (entry, held) = (journal::to_json(entry)?, journal::to_json(held)?);
+        let beside = (entry.len() + held.len()) as u64;
         Ok(Self {
-            at: to_millis(entry.at),
-            size: signed(entry.size),
-            entry: journal::to_json(entry)?,
-            held: journal::to_json(held)?,
+            at,
+            size: signed(octets.saturating_add(beside)),
+            entry,
+            held,
         })
     }
 

@@ -28,9 +28,9 @@ async fn what_is_too_old_goes_and_the_oldest_when_there_is_too_much() {
         size: u64::MAX,
     };
     assert_eq!(roomy.sweep(&store, later(30 * DAY)).await.unwrap(), 0);
-    // 290 KB are too much; with the oldest it is the large one that has to go.
+    // The large one is too much beside another; with the oldest it has to go.
     let narrow = Expiry {
-        size: 2 * MESSAGE.len() as u64,
+        size: large.len() as u64,
         ..roomy
     };
     assert_eq!(narrow.sweep(&store, newest).await.unwrap(), 2);

@@ -8,6 +8,7 @@ mod files;
 mod mailboxes;
 mod messages;
 mod model;
+mod quarantine;
 mod removal;
 mod space;
 mod sqlite;
