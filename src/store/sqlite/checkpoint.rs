@@ -4,19 +4,19 @@
 use super::schema;
 use crate::store::StoreError;
 use rusqlite::Connection;
-use std::cell::Cell;
+use rusqlite::hooks::Wal;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Pages (of 4 KiB) in the log that are worth a copy.
 const WORTH: i64 = 4_000;
-/// Rows that may fill as many: the longest message that is in the index takes eight. To look at each commit would cost as much as a small one.
-const ROWS: u64 = 500;
+/// New ones after which it looks how many are still to be copied: to look at each commit would cost as much as a small one.
+const LOOK: i32 = 1_000;
 /// What the writer may be asked to copy itself at once.
 const SHORT: i64 = 4_000;
 
@@ -29,7 +29,16 @@ const BUSY: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Bell {
     sender: SyncSender<()>,
-    short: Arc<AtomicBool>,
+    word: Arc<Word>,
+}
+
+/// What the thread is to know when it hears the bell.
+#[derive(Default)]
+struct Word {
+    /// The disk is short.
+    short: AtomicBool,
+    /// It is to stop.
+    over: AtomicBool,
 }
 
 impl Bell {
@@ -40,31 +49,28 @@ impl Bell {
 
     /// The disk is short.
     pub fn shorten(&self) {
-        self.short.store(true, Relaxed);
+        self.word.short.store(true, SeqCst);
         self.ring();
     }
 }
 
 pub struct Checkpointer {
-    /// None once it is to stop.
-    bell: Option<Bell>,
+    bell: Bell,
     thread: Option<JoinHandle<()>>,
-    /// Rows that had been changed when it was called last.
-    rows: Cell<u64>,
 }
 
 impl Checkpointer {
     /// `finish` asks the writer for `Checkpointer::finish` and waits until it is done: two copies at the same time would get in
-    /// each other's way. The thread ends when this is dropped, and all bells are.
+    /// each other's way. The thread ends when this is dropped.
     pub fn start(index: &Path, finish: impl Fn() + Send + 'static) -> Result<Self, StoreError> {
         let connection = schema::connect(index)?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.busy_timeout(BUSY)?;
         let (sender, commits) = sync_channel(1);
-        let short = Arc::new(AtomicBool::new(false));
+        let word = Arc::new(Word::default());
         let bell = Bell {
             sender,
-            short: Arc::clone(&short),
+            word: Arc::clone(&word),
         };
         let mut copier = Copier {
             connection,
@@ -72,8 +78,8 @@ impl Checkpointer {
             asked_at: 0,
         };
         let work = move || {
-            while commits.recv().is_ok() {
-                if short.swap(false, Relaxed) {
+            while commits.recv().is_ok() && !word.over.load(SeqCst) {
+                if word.short.swap(false, SeqCst) {
                     copier.shorten();
                 }
                 copier.copy_when_worth_it(&finish);
@@ -84,26 +90,29 @@ impl Checkpointer {
             .spawn(work)
             .map_err(|error| StoreError::Failed(format!("no thread for the store: {error}")))?;
         Ok(Self {
-            bell: Some(bell),
+            bell,
             thread: Some(thread),
-            rows: Cell::default(),
         })
     }
 
-    pub fn bell(&self) -> Option<Bell> {
+    pub fn bell(&self) -> Bell {
         self.bell.clone()
     }
 
-    /// There is more in the log of this, the writer's, connection.
-    pub fn committed(&self, connection: &Connection) {
-        let rows = connection.total_changes();
-        if rows - self.rows.get() < ROWS {
-            return;
-        }
-        self.rows.set(rows);
-        if let Some(bell) = &self.bell {
-            bell.ring();
-        }
+    /// Has it look whenever the log of this, the writer's, connection has got long: SQLite says after each commit how long.
+    pub fn watch(&self, connection: &mut Connection) -> Result<(), StoreError> {
+        let bell = self.bell.clone();
+        let mut looked = 0;
+        let committed = move |_: &mut Wal, pages: i32| {
+            // It may have begun again.
+            looked = looked.min(pages);
+            if pages - looked >= LOOK {
+                looked = pages;
+                bell.ring();
+            }
+            Ok(())
+        };
+        Ok(connection.wal_hook(Some(committed))?)
     }
 
     /// On the writer's connection, between two commits: when this is done, the next commit starts the log again.
@@ -114,7 +123,8 @@ impl Checkpointer {
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
-        self.bell = None;
+        self.bell.word.over.store(true, SeqCst);
+        self.bell.ring();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

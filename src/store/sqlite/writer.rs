@@ -165,15 +165,14 @@ impl Slot {
 
 pub struct Writer {
     queue: Arc<Queue>,
-    /// None once it is to stop.
-    bell: Option<Bell>,
+    bell: Bell,
     thread: Option<JoinHandle<()>>,
     counts: Arc<Counts>,
 }
 
 impl Writer {
     pub fn start(
-        connection: Connection,
+        mut connection: Connection,
         index: &Path,
         watchers: Arc<Watchers>,
         blobs: Arc<Blobs>,
@@ -189,6 +188,7 @@ impl Writer {
                 let _ = wait.recv();
             }
         })?;
+        checkpointer.watch(&mut connection)?;
         let bell = checkpointer.bell();
         let desk = Desk {
             connection,
@@ -233,9 +233,7 @@ impl Writer {
 
     /// Soon: the disk wants back what the log takes up.
     pub fn shorten_log(&self) {
-        if let Some(bell) = &self.bell {
-            bell.shorten();
-        }
+        self.bell.shorten();
     }
 
     pub fn stats(&self) -> Stats {
@@ -252,7 +250,6 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.queue.end();
-        self.bell = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -409,7 +406,6 @@ impl Desk {
         self.counts.changes.fetch_add(jobs, Relaxed);
         self.counts.largest_commit.fetch_max(jobs, Relaxed);
         self.meter.done(slots.len(), started.elapsed());
-        self.checkpointer.committed(&self.connection);
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! What removed mail leaves in the index, where the disk has little room.
 
-use super::{address, delivery, flags, name};
+use super::{address, delivery, flags, journal, name};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
+use wasmilter::mail::Journal;
 use wasmilter::net::Peer;
 use wasmilter::net::guard::{self, Guard, Resources, Room};
 use wasmilter::store::{Config, FlagChange, FlagOp, SqliteStore, Store};
@@ -97,4 +98,19 @@ async fn removed_mail_makes_room_for_new_on_a_disk_that_stays_short() {
         taken += 1;
     }
     assert!((200..400).contains(&taken), "{taken}");
+}
+
+#[tokio::test]
+async fn a_few_long_rows_do_not_stay_in_the_log() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open_exclusive(Config::new(directory.path())).unwrap();
+    let subject = "x".repeat(2 << 20);
+    for number in 0..100 {
+        let journal = Journal {
+            subject: Some(subject.clone()),
+            ..journal(number, &[])
+        };
+        store.record(&journal).await.unwrap();
+    }
+    assert!(log_size(directory.path()) < 100 * MIB);
 }
