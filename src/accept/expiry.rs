@@ -2,7 +2,7 @@
 //! Asks nobody: the configuration has said it.
 
 use crate::mail::Clock;
-use crate::store::{Keep, Store, StoreError};
+use crate::store::{Expired, Keep, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,13 +33,15 @@ impl Expiry {
                 return Ok(count);
             }
             count += gone.len();
-            for entry in gone {
-                let why = if entry.at < since {
+            for Expired { id, at, entry } in gone {
+                let why = if at < since {
                     "too old"
                 } else {
                     "no room for it: raise max-size under [quarantine] to keep more"
                 };
-                tracing::info!(id = entry.id, transaction = entry.transaction.as_str(), set_aside = %entry.at, size = entry.size, "removed from quarantine: {why}");
+                let transaction = entry.as_ref().map(|entry| entry.transaction.as_str());
+                let size = entry.as_ref().map(|entry| entry.size);
+                tracing::info!(id, transaction, set_aside = %at, size, "removed from quarantine: {why}");
             }
         }
     }

@@ -5,7 +5,7 @@ mod quarantine;
 mod sqlite;
 mod types;
 
-pub use quarantine::{Keep, Leaving, Quarantine, SetAside};
+pub use quarantine::{Expired, Keep, Leaving, Quarantine, Quarantined, SetAside};
 pub use sqlite::{Config, SqliteStore, Stats};
 pub use types::{
     Account, AccountId, Append, Changes, Copied, Copying, Delivery, DeliveryCopy, FlagChange,

@@ -31,18 +31,35 @@ pub struct Keep {
     pub octets: u64,
 }
 
+/// What is in quarantine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Quarantined {
+    /// Newest first.
+    pub entries: Vec<Entry>,
+    /// The numbers of those that cannot be read, newest first. They can be deleted, and expire.
+    pub unreadable: Vec<u64>,
+}
+
+/// What has left by itself.
+#[derive(Debug, Clone)]
+pub struct Expired {
+    pub id: u64,
+    pub at: Timestamp,
+    /// None: it could not be read.
+    pub entry: Option<Entry>,
+}
+
 /// The journal of the transaction that set a message aside says what became of it, from the commit on in which that happens.
 #[async_trait]
 pub trait Quarantine: Send + Sync {
-    /// Newest first.
-    async fn quarantined(&self) -> Result<Vec<Entry>, StoreError>;
+    async fn quarantined(&self) -> Result<Quarantined, StoreError>;
     /// `NotFound` if it has left.
     async fn held(&self, id: u64) -> Result<(Entry, Held, Content), StoreError>;
     /// As `deliver`, and what is leaving leaves in the same commit: `NotFound`, and nothing of it happens, if one of its recipients has
     /// left already.
     async fn release(&self, delivery: Delivery, leaving: Leaving) -> Result<Journal, StoreError>;
-    /// What it was.
-    async fn delete_held(&self, id: u64, at: Timestamp) -> Result<Entry, StoreError>;
+    /// Whether it can be read or not. `NotFound` if it has left.
+    async fn delete_held(&self, id: u64, at: Timestamp) -> Result<(), StoreError>;
     /// Removes the oldest that may not stay, some hundred at a time: again until there are none.
-    async fn expire_held(&self, keep: Keep, at: Timestamp) -> Result<Vec<Entry>, StoreError>;
+    async fn expire_held(&self, keep: Keep, at: Timestamp) -> Result<Vec<Expired>, StoreError>;
 }

@@ -3,7 +3,7 @@
 use super::super::{ConfigFile, terminal};
 use crate::app;
 use crate::mail::{Aside, Entry};
-use crate::store::Quarantine;
+use crate::store::{Quarantine, Quarantined};
 use clap::Args;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -52,8 +52,14 @@ fn since(text: &str) -> Result<Timestamp, String> {
 impl List {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let store = app::existing_store(&self.file.load()?)?;
-        let mut entries = store.quarantined().await?;
-        let all = entries.len();
+        let Quarantined {
+            mut entries,
+            unreadable,
+        } = store.quarantined().await?;
+        for id in &unreadable {
+            eprintln!("{id}: cannot be read; `wasmilter quarantine delete {id}` removes it");
+        }
+        let all = entries.len() + unreadable.len();
         entries.retain(|entry| self.wants(entry));
         if self.json {
             println!("{}", serde_json::to_string_pretty(&entries)?);

@@ -92,21 +92,25 @@ impl More {
     }
 }
 
-/// Notes what became of these recipients of a message in quarantine. The journal itself may be gone.
+/// Notes what became of these recipients of a message in quarantine. The journal itself may be gone; one that cannot be read stays as it is.
 pub fn depart(
     index: &Connection,
     transaction: &TransactionId,
     leaving: &Leaving,
     departure: &Departure,
 ) -> Result<(), StoreError> {
-    let found: Option<String> = index
-        .prepare_cached("SELECT dispositions FROM journal WHERE transaction_id = ?1")?
+    let found: Option<Vec<u8>> = index
+        .prepare_cached("SELECT CAST(dispositions AS BLOB) FROM journal WHERE transaction_id = ?1")?
         .query_row([transaction.as_str()], |row| row.get(0))
         .optional()?;
     let Some(json) = found else { return Ok(()) };
-    let mut dispositions: Vec<Where> = serde_json::from_str(&json).map_err(|error| {
-        StoreError::Failed(format!("a journal of index.sqlite cannot be read: {error}"))
-    })?;
+    let mut dispositions: Vec<Where> = match serde_json::from_slice(&json) {
+        Ok(dispositions) => dispositions,
+        Err(error) => {
+            tracing::warn!(transaction = transaction.as_str(), id = leaving.id, %error, "what leaves the quarantine is not noted in its journal, which cannot be read");
+            return Ok(());
+        }
+    };
     for place in &mut dispositions {
         if let Disposition::Quarantined { id, then, .. } = &mut place.disposition
             && *id == leaving.id

@@ -2,11 +2,11 @@
 //! Decides nothing of what leaves it.
 
 use super::blobs::{self, Blobs};
-use super::encoding::{signed, to_millis, unsigned};
+use super::encoding::{from_millis, signed, to_millis, unsigned};
 use super::journal;
 use super::writer::Change;
 use crate::mail::{Content, Departure, Entry, Held};
-use crate::store::{Keep, Leaving, StoreError};
+use crate::store::{Expired, Keep, Leaving, Quarantined, StoreError};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension};
 
@@ -62,15 +62,21 @@ impl Row {
     }
 }
 
-pub fn list(index: &Connection) -> Result<Vec<Entry>, StoreError> {
-    let mut statement =
-        index.prepare_cached("SELECT id, entry FROM quarantine ORDER BY at DESC, id DESC")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.map(|row| {
-        let (id, json): (i64, String) = row?;
-        entry(id, &json)
-    })
-    .collect()
+/// What is in a damaged row may not even be text: so JSON is read as octets.
+pub fn list(index: &Connection) -> Result<Quarantined, StoreError> {
+    let mut statement = index.prepare_cached(
+        "SELECT id, CAST(entry AS BLOB) FROM quarantine ORDER BY at DESC, id DESC",
+    )?;
+    let mut rows = statement.query([])?;
+    let mut listed = Quarantined::default();
+    while let Some(row) = rows.next()? {
+        let (id, json): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
+        match entry(id, &json) {
+            Ok(entry) => listed.entries.push(entry),
+            Err(_) => listed.unreadable.push(unsigned(id)),
+        }
+    }
+    Ok(listed)
 }
 
 pub fn get(
@@ -78,8 +84,10 @@ pub fn get(
     blobs: &Blobs,
     id: u64,
 ) -> Result<(Entry, Held, Content), StoreError> {
-    let (json, held, blob): (String, String, i64) = index
-        .prepare_cached("SELECT entry, held, blob FROM quarantine WHERE id = ?1")?
+    let (json, held, blob): (Vec<u8>, Vec<u8>, i64) = index
+        .prepare_cached(
+            "SELECT CAST(entry AS BLOB), CAST(held AS BLOB), blob FROM quarantine WHERE id = ?1",
+        )?
         .query_row([signed(id)], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })
@@ -91,7 +99,7 @@ pub fn get(
     if !reading.ends_whole()? {
         return Err(missing(id));
     }
-    let held = serde_json::from_str(&held).map_err(|error| unreadable(id, &error))?;
+    let held = serde_json::from_slice(&held).map_err(|error| unreadable(id, &error))?;
     Ok((entry(signed(id), &json)?, held, content))
 }
 
@@ -101,7 +109,8 @@ pub fn leave(
     leaving: &Leaving,
     departure: &Departure,
 ) -> Result<Entry, StoreError> {
-    let (mut entry, blob) = find(change.index, leaving.id)?;
+    let (found, blob) = find(change.index, leaving.id)?;
+    let mut entry = found?;
     let was = entry.clone();
     if !leaving
         .recipients
@@ -114,11 +123,7 @@ pub fn leave(
         .recipients
         .retain(|recipient| !leaving.recipients.contains(recipient));
     if entry.recipients.is_empty() {
-        change
-            .index
-            .prepare_cached("DELETE FROM quarantine WHERE id = ?1")?
-            .execute([signed(leaving.id)])?;
-        blobs::release(change, vec![blob])?;
+        take_out(change, leaving.id, blob)?;
     } else {
         change
             .index
@@ -129,15 +134,23 @@ pub fn leave(
     Ok(was)
 }
 
-pub fn delete(change: &mut Change<'_>, id: u64, at: Timestamp) -> Result<Entry, StoreError> {
-    remove(change, id, &Departure::Deleted(at))
+fn take_out(change: &mut Change<'_>, id: u64, blob: i64) -> Result<(), StoreError> {
+    change
+        .index
+        .prepare_cached("DELETE FROM quarantine WHERE id = ?1")?
+        .execute([signed(id)])?;
+    blobs::release(change, vec![blob])
+}
+
+pub fn delete(change: &mut Change<'_>, id: u64, at: Timestamp) -> Result<(), StoreError> {
+    remove(change, id, &Departure::Deleted(at)).map(drop)
 }
 
 pub fn expire(
     change: &mut Change<'_>,
     keep: Keep,
     at: Timestamp,
-) -> Result<Vec<Entry>, StoreError> {
+) -> Result<Vec<Expired>, StoreError> {
     let mut octets: i64 = change
         .index
         .prepare_cached("SELECT coalesce(sum(size), 0) FROM quarantine")?
@@ -154,29 +167,48 @@ pub fn expire(
             break;
         }
         octets -= size;
-        gone.push(remove(change, unsigned(id), &Departure::Expired(at))?);
+        let id = unsigned(id);
+        gone.push(Expired {
+            id,
+            at: from_millis(of)?,
+            entry: remove(change, id, &Departure::Expired(at))?,
+        });
     }
     Ok(gone)
 }
 
-fn remove(change: &mut Change<'_>, id: u64, departure: &Departure) -> Result<Entry, StoreError> {
-    let (entry, _) = find(change.index, id)?;
-    let recipients = entry.recipients;
-    leave(change, &Leaving { id, recipients }, departure)
+/// None: it could not be read, and its journal goes on to say that it is there.
+fn remove(
+    change: &mut Change<'_>,
+    id: u64,
+    departure: &Departure,
+) -> Result<Option<Entry>, StoreError> {
+    let (found, blob) = find(change.index, id)?;
+    match found {
+        Ok(Entry { recipients, .. }) => {
+            leave(change, &Leaving { id, recipients }, departure).map(Some)
+        }
+        Err(error) => {
+            tracing::warn!(%error, "removed all the same");
+            take_out(change, id, blob)?;
+            Ok(None)
+        }
+    }
 }
 
-fn find(index: &Connection, id: u64) -> Result<(Entry, i64), StoreError> {
-    let (json, blob): (String, i64) = index
-        .prepare_cached("SELECT entry, blob FROM quarantine WHERE id = ?1")?
+/// The entry, if it can be read, and its octets.
+fn find(index: &Connection, id: u64) -> Result<(Result<Entry, StoreError>, i64), StoreError> {
+    let (json, blob): (Vec<u8>, i64) = index
+        .prepare_cached("SELECT CAST(entry AS BLOB), blob FROM quarantine WHERE id = ?1")?
         .query_row([signed(id)], |row| Ok((row.get(0)?, row.get(1)?)))
         .optional()?
         .ok_or_else(|| missing(id))?;
-    Ok((entry(signed(id), &json)?, blob))
+    Ok((entry(signed(id), &json), blob))
 }
 
-fn entry(id: i64, json: &str) -> Result<Entry, StoreError> {
+fn entry(id: i64, json: &[u8]) -> Result<Entry, StoreError> {
     let id = unsigned(id);
-    let entry: Entry = serde_json::from_str(json).map_err(|error| unreadable(id, &error))?;
+    let entry: Entry = serde_json::from_slice(json).map_err(|error| unreadable(id, &error))?;
     Ok(Entry { id, ..entry })
 }
 

@@ -5,8 +5,9 @@ use super::writer::When;
 use super::{SqliteStore, accounts, journal, mailboxes, messages, quarantine, removal};
 use crate::mail::{Address, Content, Entry, Held, Journal, TransactionId, Turn};
 use crate::store::{
-    Account, AccountId, Append, Changes, Copied, Copying, Delivery, FlagChange, Keep, Leaving,
-    Mailbox, MailboxId, MailboxName, MessageMeta, Quarantine, Store, StoreError,
+    Account, AccountId, Append, Changes, Copied, Copying, Delivery, Expired, FlagChange, Keep,
+    Leaving, Mailbox, MailboxId, MailboxName, MessageMeta, Quarantine, Quarantined, Store,
+    StoreError,
 };
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -292,7 +293,7 @@ impl Store for SqliteStore {
 
 #[async_trait]
 impl Quarantine for SqliteStore {
-    async fn quarantined(&self) -> Result<Vec<Entry>, StoreError> {
+    async fn quarantined(&self) -> Result<Quarantined, StoreError> {
         self.readers.read(quarantine::list).await
     }
 
@@ -307,13 +308,13 @@ impl Quarantine for SqliteStore {
         self.deliver_copies(delivery, Some(leaving)).await
     }
 
-    async fn delete_held(&self, id: u64, at: Timestamp) -> Result<Entry, StoreError> {
+    async fn delete_held(&self, id: u64, at: Timestamp) -> Result<(), StoreError> {
         self.writer
             .change(move |change| quarantine::delete(change, id, at))
             .await
     }
 
-    async fn expire_held(&self, keep: Keep, at: Timestamp) -> Result<Vec<Entry>, StoreError> {
+    async fn expire_held(&self, keep: Keep, at: Timestamp) -> Result<Vec<Expired>, StoreError> {
         self.writer
             .change(move |change| quarantine::expire(change, keep, at))
             .await

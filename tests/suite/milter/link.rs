@@ -122,7 +122,7 @@ async fn its_verdicts_are_ours() {
         assert!(reply.contains(text), "{subject}: {reply}");
         assert_eq!(messages(&server, ALICE).await.len(), delivered, "{subject}");
     }
-    let aside = server.app.store().quarantined().await.unwrap();
+    let aside = server.app.store().quarantined().await.unwrap().entries;
     assert_eq!(aside.len(), 1);
     let status = server.app.milters().remove(0);
     assert_eq!((status.failures, status.connections), (0, 0));

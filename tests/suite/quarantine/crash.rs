@@ -160,7 +160,7 @@ async fn a_full_disk_is_temporary_on_the_way_in_and_out() {
             code => panic!("{code}"),
         }
     }
-    let entries = store.quarantined().await.unwrap();
+    let entries = store.quarantined().await.unwrap().entries;
     assert!(entries.len() > 3);
     let request = Request {
         id: 1,
@@ -172,7 +172,7 @@ async fn a_full_disk_is_temporary_on_the_way_in_and_out() {
         Err(NotReleased::Store(StoreError::Full)) => {}
         other => panic!("{other:?}"),
     }
-    assert_eq!(store.quarantined().await.unwrap(), entries);
+    assert_eq!(store.quarantined().await.unwrap().entries, entries);
     let inbox = store.mailbox(account, &MailboxName::inbox()).await.unwrap();
     assert_eq!(inbox.messages, 0);
     for entry in entries.iter().filter(|entry| entry.id != 1) {
@@ -181,6 +181,6 @@ async fn a_full_disk_is_temporary_on_the_way_in_and_out() {
     acceptor.release(&request).await.unwrap();
     let inbox = store.mailbox(account, &MailboxName::inbox()).await.unwrap();
     assert_eq!(inbox.messages, 1);
-    assert!(store.quarantined().await.unwrap().is_empty());
+    assert!(store.quarantined().await.unwrap().entries.is_empty());
     assert_eq!(send(&acceptor, 200_000).await, 250);
 }

@@ -19,7 +19,7 @@ async fn what_is_too_old_goes_and_the_oldest_when_there_is_too_much() {
         .into();
     rig.stop();
     let store = app::open_store(&rig.config).unwrap();
-    let entries = store.quarantined().await.unwrap();
+    let entries = store.quarantined().await.unwrap().entries;
     let (newest, oldest) = (entries[0].at, entries[3].at);
     let later = |age: Duration| oldest.checked_add(age).unwrap();
 
@@ -75,7 +75,7 @@ async fn journals_go_by_age_and_leave_the_mail() {
     rig.stop();
     {
         let store = app::open_store(&rig.config).unwrap();
-        let at = store.quarantined().await.unwrap()[0].at;
+        let at = store.quarantined().await.unwrap().entries[0].at;
         let after = |age: Duration| at.checked_add(age).unwrap();
         assert_eq!(rig.config.journals, 30 * DAY, "the default");
         let sweep = |days: u32| sweep_journals(&store, 30 * DAY, after(days * DAY));

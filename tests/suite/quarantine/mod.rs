@@ -1,6 +1,7 @@
 //! The quarantine as an administrator and the recipients meet it: filters set mail aside, commands list, show, release and delete it.
 
 mod crash;
+mod damaged;
 mod early;
 mod expiry;
 mod release;

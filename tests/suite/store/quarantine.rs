@@ -83,7 +83,7 @@ async fn recipients_count_for_the_size_of_the_quarantine() {
             > 0
     );
     assert!((500_000..=1_000_000).contains(&taken()), "{}", taken());
-    let left = place.store.quarantined().await.unwrap();
+    let left = place.store.quarantined().await.unwrap().entries;
     assert!(left.iter().all(|entry| entry.size == 1000));
     assert_eq!(
         left[0].transaction,
