@@ -302,8 +302,10 @@ impl Next {
 
     /// For a message: the mailbox, the UID and the MODSEQ.
     pub fn take(self, index: &Connection, seen: bool) -> Result<(MailboxId, u32, i64), StoreError> {
-        // RFC 3501 §2.3.1.1: UIDs have 32 bits. A new mailbox starts again.
-        let uid = u32::try_from(self.uid).map_err(|_| {
+        // RFC 3501 §2.3.1.1: UIDs have 32 bits, and so has that of the message to come, which the last of them can only be. A new mailbox
+        // starts again.
+        let uid = u32::try_from(self.uid).ok().filter(|uid| *uid < u32::MAX);
+        let uid = uid.ok_or_else(|| {
             StoreError::Refused(
                 "this mailbox has used up its UIDs: move its messages to a new one".into(),
             )

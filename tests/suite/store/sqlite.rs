@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use wasmilter::mail::{Content, ContentBuilder};
-use wasmilter::store::{Append, Config, FlagOp, Flags, SqliteStore, Store, StoreError};
+use wasmilter::store::{Append, Config, Copying, FlagOp, Flags, SqliteStore, Store, StoreError};
 
 pub struct Sqlite;
 
@@ -322,6 +322,38 @@ async fn a_command_of_a_newer_version_leaves_the_index_to_the_server_that_runs()
     drop(place.store);
     command().unwrap();
     assert!(version() > 4);
+}
+
+#[tokio::test]
+async fn a_mailbox_that_has_used_up_its_uids_takes_no_more_and_is_still_listed() {
+    let place = Place::<Sqlite>::new().await;
+    let inbox = place.inbox().await.id;
+    let index = Connection::open(place.directory.path().join("index.sqlite")).unwrap();
+    let last_but_one = "UPDATE mailbox SET uid_next = 4294967294 WHERE name = 'INBOX'";
+    index.execute(last_but_one, []).unwrap();
+    assert_eq!(place.append(inbox, &[("x", "")]).await, [4_294_967_294]);
+    let message = Append {
+        content: Content::from_bytes("x"),
+        flags: Flags::new(),
+        internal_date: time(1),
+    };
+    let appended = place.store.append(inbox, vec![message]).await;
+    assert_error!(appended, StoreError::Refused(_));
+    let delivered = place.store.deliver(delivery(1, place.alice, "INBOX", "x"));
+    assert_error!(delivered.await, StoreError::Refused(_));
+    let mailboxes = place.store.mailboxes(place.alice).await.unwrap();
+    assert_eq!(
+        (mailboxes[0].uid_next, mailboxes[0].messages),
+        (u32::MAX, 1)
+    );
+    // What is in it can go on.
+    let copying = Copying {
+        from: inbox,
+        uids: &[4_294_967_294],
+        to: place.mailbox("Archive").await.id,
+        r#move: true,
+    };
+    place.store.copy(copying).await.unwrap();
 }
 
 #[tokio::test]
