@@ -5,7 +5,7 @@ use crate::mail::Clock;
 use crate::store::{Expired, Keep, Store, StoreError};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 /// Between two looks.
@@ -69,14 +69,20 @@ fn before(now: Timestamp, age: Duration) -> Timestamp {
     now.checked_sub(age).unwrap_or(Timestamp::MIN)
 }
 
-/// Looks at once and then every minute, until it is stopped.
+/// Looks at once and then every minute, until it is stopped. Nothing goes for its age before `settled` has passed.
 pub async fn expire(
     expiry: Expiry,
     journals: Duration,
+    settled: Duration,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     stop: CancellationToken,
 ) {
+    let start = Instant::now();
+    let by_size = Expiry {
+        age: Duration::MAX,
+        ..expiry
+    };
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -84,7 +90,9 @@ pub async fn expire(
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        if let Err(error) = expiry.sweep(&*store, clock.now()).await {
+        let is_settled = start.elapsed() >= settled;
+        let bounds = if is_settled { expiry } else { by_size };
+        if let Err(error) = bounds.sweep(&*store, clock.now()).await {
             tracing::error!(%error, "what is to leave the quarantine could not be removed");
         }
         let cleared = tokio::select! {
@@ -93,6 +101,9 @@ pub async fn expire(
         };
         if let Err(error) = cleared {
             tracing::error!(%error, "what is left of removed mailboxes could not be removed");
+        }
+        if !is_settled {
+            continue;
         }
         match sweep_journals(&*store, journals, clock.now()).await {
             Ok(0) => {}

@@ -38,6 +38,8 @@ use tokio_util::task::TaskTracker;
 const IN_MEMORY: usize = 128 * 1024;
 /// Time that what is in flight gets to end.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Time before anything goes for its age: a machine that starts may not know the time yet, and what goes is gone for good.
+const SETTLED: Duration = Duration::from_secs(10 * 60);
 /// Transactions whose outcome filters are still to be told of, and those told of at a time.
 const OUTCOMES: (usize, usize) = (1000, 4);
 /// Commands of mail clients that filters are still to be told of, one after the other.
@@ -212,6 +214,7 @@ impl App {
         app.tasks.spawn(accept::expire(
             config.quarantine,
             config.journals,
+            SETTLED,
             Arc::clone(&app.store) as Arc<dyn Store>,
             Arc::clone(&services.clock),
             app.stop.clone(),
