@@ -7,6 +7,7 @@ use super::log::GATHERING;
 use crate::private;
 use crate::store::StoreError;
 use rusqlite::{Connection, OpenFlags};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -150,7 +151,8 @@ pub fn open(
     max_bytes: Option<u64>,
     may_change: impl Fn(Found) -> Result<(), StoreError>,
 ) -> Result<Connection, StoreError> {
-    if !index.exists() {
+    // SQLite would throw away a log beside an empty file; it may be that of the index that should be there.
+    if fs::metadata(index).map_or(0, |file| file.len()) == 0 {
         may_change(Found::Nothing)?;
     }
     private::database(index).map_err(|error| io_error(index, &error))?;

@@ -290,6 +290,9 @@ async fn a_lost_index_costs_no_file() {
     let index = directory.path().join("index.sqlite");
     let aside = directory.path().join("aside");
     std::fs::rename(&index, &aside).unwrap();
+    // What a server that was killed leaves.
+    let log = directory.path().join("index.sqlite-wal");
+    std::fs::write(&log, "the last commits").unwrap();
     for emptied in [false, true] {
         if emptied {
             std::fs::write(&index, "").unwrap();
@@ -306,7 +309,9 @@ async fn a_lost_index_costs_no_file() {
             }
         }
         assert_eq!((index.exists(), files(directory.path())), (emptied, 1));
+        assert!(log.exists());
     }
+    std::fs::remove_file(&log).unwrap();
     std::fs::rename(&aside, &index).unwrap();
     let store = Sqlite::open(directory.path());
     let inbox = store.mailbox(place.alice, &name("INBOX")).await.unwrap();
