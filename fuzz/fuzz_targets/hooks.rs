@@ -4,19 +4,27 @@
 use libfuzzer_sys::fuzz_target;
 use wasmilter::ingress::hooks::{asked::Stage, draft, stalwart};
 use wasmilter::ingress::rspamd::{asked, rspamc};
+use wasmilter::mail::{Address, Recipient};
+
+fn check(recipient: &Recipient) {
+    let written = recipient.address.to_string();
+    assert_eq!(Address::parse(&written).as_ref(), Ok(&recipient.address));
+}
 
 fuzz_target!(|said: &[u8]| {
     for parse in [stalwart::parse, draft::parse] {
         if let Ok(question) = parse(said, "mx.example.test") {
-            assert_eq!(question.envelope.recipients.len(), question.written.len());
-            assert!(question.stage != Stage::Data || !question.written.is_empty());
+            let named = question.recipients.iter();
+            named.flat_map(|one| &one.recipient).for_each(check);
+            assert!(question.stage != Stage::Data || !question.recipients.is_empty());
             assert!(question.queue_id.is_none_or(|id| !id.is_empty()));
         }
     }
     if let Some(end) = rspamc::end(said)
         && let Ok(head) = rspamc::parse(&said[..end])
-        && let Ok((whole, _)) = asked::understand(&head.headers, "mx.example.test")
+        && let Ok(Ok(whole)) = asked::understand(&head.headers, "mx.example.test")
     {
-        assert_eq!(whole.envelope.recipients.len(), whole.written.len());
+        let named = whole.recipients.iter();
+        named.flat_map(|one| &one.recipient).for_each(check);
     }
 });

@@ -2,15 +2,40 @@
 //! The net difference: a field that three filters changed is changed once. Knows no protocol.
 
 use crate::accept::Screened;
-use crate::mail::{Address, Content, Envelope, FieldChange, Header, Recipient, Ret};
+use crate::mail::{Address, Content, Envelope, FieldChange, Header, Recipient, Reply, Ret};
 use std::io;
 
 /// The envelope as the mail server gave it.
 #[derive(Debug, Default)]
 pub struct Given {
     pub envelope: Envelope,
-    /// As it wrote them: that is how it finds one again that is to be removed.
-    pub recipients: Vec<(Address, String)>,
+    pub recipients: Vec<Written>,
+}
+
+/// A recipient of its.
+#[derive(Debug)]
+pub struct Written {
+    /// Why it cannot be read, if it cannot: filters know nothing of it then, and it stays as it is.
+    pub address: Result<Address, Reply>,
+    /// As it wrote it: that is how it finds it again if it is to be removed.
+    pub text: String,
+}
+
+impl Written {
+    fn is(&self, other: &Address) -> bool {
+        self.address.as_ref() == Ok(other)
+    }
+}
+
+impl Given {
+    /// What filters are not told of, for the journal.
+    pub fn untold(&self) -> Vec<String> {
+        let replies = self.recipients.iter();
+        let replies = replies.filter_map(|written| written.address.as_ref().err());
+        replies
+            .map(|reply| format!("a recipient, of whom filters are not told: {reply}"))
+            .collect()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -49,15 +74,18 @@ impl<'a> Changes<'a> {
             now.sender != was.sender || now.ret != was.ret || now.envid != was.envid;
         let is_new = |recipient: &&Recipient| {
             let mut given = given.recipients.iter();
-            !given.any(|(address, _)| *address == recipient.address)
+            !given.any(|written| written.is(&recipient.address))
         };
         let removed = given.recipients.iter();
         Self {
             sender: is_sender_other.then_some(now),
             added: now.recipients.iter().filter(is_new).collect(),
             removed: removed
-                .filter(|(address, _)| !now.has(address))
-                .map(|(_, written)| written.as_str())
+                .filter(|written| {
+                    let address = written.address.as_ref();
+                    address.is_ok_and(|address| !now.has(address))
+                })
+                .map(|written| written.text.as_str())
                 .collect(),
             ..Self::default()
         }

@@ -20,10 +20,9 @@ pub fn name(given: &str) -> Option<String> {
 
 /// Without a domain, an address is one of the mail server's own.
 pub fn address(text: &str, server: &str) -> Result<Address, AddressError> {
-    if text.contains('@') {
-        Address::parse(text)
-    } else {
-        Address::parse(&format!("{text}@{server}"))
+    match Address::vouched(text) {
+        Err(AddressError::NoAt) => Address::vouched(&format!("{text}@{server}")),
+        read => read,
     }
 }
 
@@ -64,7 +63,24 @@ pub fn envelope<'a>(
     })
 }
 
-pub fn recipient<'a>(
+/// One that cannot be read has a reply that says why.
+#[derive(Debug)]
+pub struct Named {
+    pub recipient: Result<Recipient, Reply>,
+    pub written: String,
+}
+
+impl Named {
+    pub fn new<'a>(text: &str, server: &str, parameter: impl Fn(&str) -> Option<&'a str>) -> Self {
+        Self {
+            recipient: recipient(text, server, parameter)
+                .map_err(|error| bad_address(text, EnhancedCode(5, 1, 3), &error)),
+            written: text.to_owned(),
+        }
+    }
+}
+
+fn recipient<'a>(
     text: &str,
     server: &str,
     parameter: impl Fn(&str) -> Option<&'a str>,

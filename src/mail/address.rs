@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// RFC 5321 §4.5.3.1.1
-const LOCAL_PART_MAX: usize = 64;
+/// RFC 5321 §4.5.3.1.1 says 64, and that no limit is better where there need be none: what mailing lists and forwarders make of an
+/// address (VERP, SRS) is longer. This much has a place in a line of SMTP beside the longest domain.
+const LOCAL_PART_MAX: usize = 256;
 /// RFC 5321 §4.5.3.1.2
 const DOMAIN_MAX: usize = 255;
 
@@ -16,11 +17,11 @@ const DOMAIN_MAX: usize = 255;
 pub enum AddressError {
     #[error("there is no @")]
     NoAt,
-    #[error("the local part is not valid (RFC 5321 §4.1.2)")]
+    #[error("the local part is not valid (RFC 5321, section 4.1.2)")]
     LocalPart,
-    #[error("the local part is longer than 64 octets")]
+    #[error("the local part is longer than {LOCAL_PART_MAX} octets")]
     LocalPartTooLong,
-    #[error("the domain is not valid (RFC 5321 §4.1.2)")]
+    #[error("the domain is not valid (RFC 5321, section 4.1.2)")]
     Domain,
     #[error("the domain is longer than 255 octets")]
     DomainTooLong,
@@ -63,6 +64,23 @@ impl Address {
             return Err(AddressError::Domain);
         }
         Ok(Self { local, domain })
+    }
+
+    /// As a mail server says it that has taken it already: it may be odder than what a stranger may write. A local part with misplaced
+    /// dots or specials is quoted, which is the same address (RFC 5321 §4.1.2); a source route (appendix C) and a dot behind the domain
+    /// are left out.
+    pub fn vouched(text: &str) -> Result<Self, AddressError> {
+        if let Ok(address) = Self::parse(text) {
+            return Ok(address);
+        }
+        let text = split_route(text).map_or(text, |(_, mailbox)| mailbox);
+        let at = last_at(text)?.ok_or(AddressError::NoAt)?;
+        let (local, domain) = text.split_at(at);
+        let domain = domain.strip_prefix('@').unwrap_or(domain);
+        let domain = domain.strip_suffix('.').unwrap_or(domain);
+        let local = unquoted(local).filter(|_| !local.is_empty());
+        let local = quoted(&local.ok_or(AddressError::LocalPart)?);
+        Self::parse(&format!("{local}@{domain}"))
     }
 
     pub fn local(&self) -> &str {
@@ -179,6 +197,26 @@ pub fn domain_in_unicode(domain: &str) -> Cow<'_, str> {
     }
 }
 
+/// The source route of a path (RFC 5321 appendix C), and the mailbox behind it: `@a,@b` and `user@c` of `@a,@b:user@c`.
+pub fn split_route(path: &str) -> Option<(&str, &str)> {
+    if !path.starts_with('@') {
+        return None;
+    }
+    // An IPv6 literal in a route holds colons, and so may the local part: the route ends at the first colon outside of brackets.
+    let mut is_literal = false;
+    let colon = path.bytes().position(|octet| {
+        match octet {
+            b'[' => is_literal = true,
+            b']' => is_literal = false,
+            b':' => return !is_literal,
+            _ => {}
+        }
+        false
+    })?;
+    let (route, rest) = path.split_at(colon);
+    Some((route, rest.strip_prefix(':')?))
+}
+
 /// RFC 5322 §3.2.3 atext, and UTF-8 (RFC 6531 §3.3).
 fn is_atext(c: char) -> bool {
     c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || is_utf8_non_ascii(c)
@@ -214,15 +252,45 @@ fn is_quoted_string(text: &str) -> bool {
     true
 }
 
-/// What a quoted string stands for.
+/// What a local part stands for, whether all of it is quoted or some words.
 fn unquoted(text: &str) -> Option<String> {
-    let inner = text.strip_prefix('"')?.strip_suffix('"')?;
-    let mut chars = inner.chars();
-    let mut plain = String::with_capacity(inner.len());
+    let mut chars = text.chars();
+    let mut plain = String::with_capacity(text.len());
     while let Some(c) = chars.next() {
-        plain.push(if c == '\\' { chars.next()? } else { c });
+        match c {
+            '"' => {}
+            '\\' => plain.push(chars.next()?),
+            c => plain.push(c),
+        }
     }
     Some(plain)
+}
+
+/// The local part that stands for it.
+fn quoted(plain: &str) -> String {
+    if is_dot_string(plain) {
+        return plain.to_owned();
+    }
+    let escaped = plain.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
+}
+
+/// The `@` before the domain: the last one that no quoted string holds.
+fn last_at(text: &str) -> Result<Option<usize>, AddressError> {
+    let (mut at, mut is_quoted, mut is_escaped) = (None, false, false);
+    for (index, octet) in text.bytes().enumerate() {
+        match octet {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            b'@' if !is_quoted => at = Some(index),
+            _ => {}
+        }
+    }
+    match is_quoted {
+        true => Err(AddressError::LocalPart),
+        false => Ok(at),
+    }
 }
 
 fn is_domain(text: &str) -> bool {
@@ -277,7 +345,7 @@ mod tests {
 
     #[test]
     fn refuses_what_it_does_not() {
-        let long = format!("{}@example.test", "x".repeat(65));
+        let long = format!("{}@example.test", "x".repeat(257));
         for bad in [
             "",
             "alice",
@@ -302,6 +370,54 @@ mod tests {
     }
 
     #[test]
+    fn what_a_mail_server_has_taken_is_taken_here() {
+        let long = format!("{}@example.test", "x".repeat(256));
+        for (given, kept) in [
+            ("Alice@EXAMPLE.test", "Alice@example.test"),
+            (&long, &long),
+            ("a..b@docomo.test", "\"a..b\"@docomo.test"),
+            ("a.@docomo.test", "\"a.\"@docomo.test"),
+            (".a@docomo.test", "\".a\"@docomo.test"),
+            ("user@domain.test.", "user@domain.test"),
+            ("@r1.test:u@x.test", "u@x.test"),
+            ("@r1.test,@[IPv6:::1]:u@x.test.", "u@x.test"),
+            ("a b@x.test", "\"a b\"@x.test"),
+            ("a@b@c.test", "\"a@b\"@c.test"),
+            ("\"a\".b@x.test", "a.b@x.test"),
+            ("a\\\"b@x.test", "\"a\\\"b\"@x.test"),
+            ("\"a\\ b\"@x.test", "\"a\\ b\"@x.test"),
+        ] {
+            let address = Address::vouched(given);
+            let address = address.unwrap_or_else(|error| panic!("{given}: {error}"));
+            assert_eq!(address.to_string(), kept, "{given}");
+            // What is in a journal is read by the other way.
+            assert_eq!(Address::parse(kept), Ok(address));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_address_is_none_whoever_says_it() {
+        use AddressError::{Domain, LocalPart, LocalPartTooLong, NoAt};
+        let long = format!("{}@example.test", "x".repeat(257));
+        for (bad, why) in [
+            ("", NoAt),
+            ("alice", NoAt),
+            ("\"a@b\"", NoAt),
+            ("@example.test", LocalPart),
+            ("@r.test:", NoAt),
+            ("\"a@example.test", LocalPart),
+            ("a\r\n@example.test", LocalPart),
+            ("a\\", NoAt),
+            ("a@example.test..", Domain),
+            ("a@exam ple.test", Domain),
+            ("a@", Domain),
+            (&long, LocalPartTooLong),
+        ] {
+            assert_eq!(Address::vouched(bad), Err(why), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn what_is_kept_can_be_read_again() {
         // Ⱥ takes two octets, its lower case three.
         let grows = format!("x@{}.test", "Ⱥ".repeat(31));
@@ -314,7 +430,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_address_can_be_read_again(text in "[\"a.\\\\ȺK]{1,9}@[aKⱭİ.ſ-]{1,30}|.{1,9}@\\PC{1,40}") {
-            if let Ok(kept) = Address::parse(&text) {
+            for kept in [Address::parse(&text), Address::vouched(&text)].into_iter().flatten() {
                 prop_assert_eq!(Address::parse(&kept.to_string()), Ok(kept));
             }
         }

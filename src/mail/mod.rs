@@ -24,7 +24,7 @@ mod text;
 mod unstructured;
 mod verdict;
 
-pub use address::{Address, AddressError, ReversePath, domain_in_unicode};
+pub use address::{Address, AddressError, ReversePath, domain_in_unicode, split_route};
 pub use clock::{Clock, SystemClock};
 pub use content::{Content, ContentBuilder, Insert, Splice};
 pub use edit::{BodyEdit, Edit, EnvelopeEdit, HeaderEdit, NewOctets, Scope, Scoped};

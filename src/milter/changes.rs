@@ -3,8 +3,9 @@
 
 use crate::mail::mime::crlf;
 use crate::mail::{
-    Address, BodyEdit, Edit, Envelope, EnvelopeEdit, Failure, FailureKind, FieldName, FieldValue,
-    Header, HeaderEdit, Line, NewOctets, ReversePath, Scope, Scoped, TextError, Written,
+    Address, AddressError, BodyEdit, Edit, Envelope, EnvelopeEdit, Failure, FailureKind, FieldName,
+    FieldValue, Header, HeaderEdit, Line, NewOctets, ReversePath, Scope, Scoped, TextError,
+    Written,
 };
 use crate::plugin::sha256;
 use crate::proto::milter::Modification;
@@ -298,10 +299,9 @@ fn bare(given: &str) -> &str {
 
 fn address(given: &str, server: &str) -> Result<Address, Failure> {
     let text = bare(given);
-    let parsed = if text.contains('@') {
-        Address::parse(text)
-    } else {
-        Address::parse(&format!("{text}@{server}"))
+    let parsed = match Address::vouched(text) {
+        Err(AddressError::NoAt) => Address::vouched(&format!("{text}@{server}")),
+        read => read,
     };
     parsed.map_err(|error| bad(format!("it asks for the address {}: {error}", shown(text))))
 }

@@ -143,7 +143,7 @@ fn what_would_be_another_field_is_refused() {
         add("", "a"),
         add("S\n", "a"),
         Modification::AddRecipient {
-            address: "<a b>".to_owned(),
+            address: "<a@b c>".to_owned(),
             parameters: None,
         },
         Modification::ChangeSender {

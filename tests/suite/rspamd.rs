@@ -5,6 +5,7 @@ mod exim;
 mod haraka;
 
 use crate::hooks::{journal, logged};
+use crate::milter::addresses::ODD;
 use crate::milter::guest;
 use crate::support::http::{Answer, Client, SECRET, post};
 use crate::support::{Server, program};
@@ -162,6 +163,31 @@ async fn changes_are_said_as_a_milter_client_of_rspamd_takes_them() {
         refused.iter().any(|why| why.contains("new body")),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn what_the_mail_server_takes_is_taken() {
+    let server = with("").await;
+    for (number, (given, read)) in ODD.iter().enumerate() {
+        let id = format!("Q{number}");
+        let fields = format!("Queue-Id: {id}\r\nFrom: <{given}>\r\nRcpt: {given}\r\n");
+        assert_eq!(scan(&server, &fields, MESSAGE).await["action"], "no action");
+        let own = journal(&server, &id).await;
+        assert_eq!(logged(&own)[1], format!("{read} -> {read}"));
+    }
+    let fields =
+        "Queue-Id: Q9\r\nFrom: a@client.test\r\nRcpt: bob@x y.test\r\nRcpt: alice@example.test\r\n";
+    assert_eq!(scan(&server, fields, MESSAGE).await["action"], "no action");
+    let own = journal(&server, "Q9").await;
+    assert_eq!(logged(&own)[1], "a@client.test -> alice@example.test");
+    let mut refused = own.turns.iter().flat_map(|turn| &turn.refused);
+    assert!(refused.any(|why| why.contains("bob@x y.test")));
+    // What it says of nobody is not to be taken for the sender of a bounce.
+    let fields = "From: a@x y.test\r\nRcpt: alice@example.test\r\n";
+    let said = scan(&server, fields, MESSAGE).await;
+    assert_eq!(said["action"], "reject");
+    let why = said["messages"]["smtp_message"].as_str().unwrap();
+    assert!(why.contains("a@x y.test is not understood"), "{why}");
 }
 
 /// The client of Debian's package.

@@ -1,7 +1,7 @@
 //! What a mail server asks about, in our words, and the pieces that both forms of the question are made of.
 //! Does not read a whole question: each form does.
 
-use crate::ingress::facts::{self, bad_address};
+use crate::ingress::facts::{self, Named, bad_address};
 use crate::ingress::web::Refusal;
 use crate::mail::{Address, EnhancedCode, Envelope, Reply, Session};
 use serde::Deserialize;
@@ -40,10 +40,10 @@ impl Stage {
 pub struct Asked {
     pub stage: Stage,
     pub session: Session,
-    /// From MAIL on, with the recipients so far.
+    /// From MAIL on, without recipients.
     pub envelope: Envelope,
-    /// The recipients as they were written.
-    pub written: Vec<String>,
+    /// Those so far.
+    pub recipients: Vec<Named>,
     /// With the stage `data`.
     pub message: Vec<u8>,
     pub queue_id: Option<String>,
@@ -167,7 +167,7 @@ impl Said {
         let session = self.session(hostname)?;
         let server = &session.server_name;
         let mut envelope = Envelope::default();
-        let mut written = Vec::new();
+        let mut recipients = Vec::new();
         match (stage, &self.envelope) {
             (Stage::Mail | Stage::Rcpt | Stage::Data, None) => {
                 return Err(Wrong::request(
@@ -181,18 +181,13 @@ impl Said {
                 envelope = sender.map_err(|error| {
                     Wrong::Client(bad_address(from.address(), EnhancedCode(5, 1, 7), &error))
                 })?;
-                for to in &paths.to {
-                    let recipient =
-                        facts::recipient(to.address(), server, |name| to.parameter(name));
-                    envelope.recipients.push(recipient.map_err(|error| {
-                        Wrong::Client(bad_address(to.address(), EnhancedCode(5, 1, 3), &error))
-                    })?);
-                    written.push(to.address().to_owned());
-                }
+                let named = paths.to.iter();
+                let named =
+                    named.map(|to| Named::new(to.address(), server, |name| to.parameter(name)));
+                recipients.extend(named);
             }
         }
-        let recipients = envelope.recipients.len();
-        if recipients == 0 && matches!(stage, Stage::Rcpt | Stage::Data) {
+        if recipients.is_empty() && matches!(stage, Stage::Rcpt | Stage::Data) {
             return Err(Wrong::request(
                 "the envelope has no recipient, which this stage needs",
             ));
@@ -207,7 +202,7 @@ impl Said {
             stage,
             session,
             envelope,
-            written,
+            recipients,
             message: self.message.unwrap_or_default(),
             queue_id: queue_id.filter(|id| facts::is_queue_id(id)),
         })

@@ -3,8 +3,8 @@
 
 use super::asked::{Asked, Client, Login, Paths, Queue, Said, Server, Tls, Wrong};
 use crate::accept::Screened;
-use crate::ingress::changes::{Changes, recipient_parameters, sender_parameters};
-use crate::mail::{Address, Field, FieldChange, Header, Reply, ReversePath};
+use crate::ingress::changes::{Changes, Written, recipient_parameters, sender_parameters};
+use crate::mail::{Field, FieldChange, Header, Reply, ReversePath};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -82,7 +82,7 @@ fn set(pairs: Vec<(&str, Value)>) -> Value {
 /// None: nothing is to be changed. `written`: the recipients as they were given.
 pub fn change(
     changes: &Changes<'_>,
-    written: &[(Address, String)],
+    written: &[Written],
     screened: &Screened,
     is_held: bool,
 ) -> io::Result<Option<Value>> {
@@ -111,8 +111,8 @@ pub fn change(
         );
     }
     // From the last one, so that those before keep their numbers.
-    for (index, (_, recipient)) in written.iter().enumerate().rev() {
-        if changes.removed.contains(&recipient.as_str()) {
+    for (index, recipient) in written.iter().enumerate().rev() {
+        if changes.removed.contains(&recipient.text.as_str()) {
             operations.delete(format!("/envelope/to/{index}"));
         }
     }

@@ -7,6 +7,7 @@ mod registry;
 pub mod stalwart;
 
 use super::changes::Changes;
+use super::facts::Named;
 use super::staging::{cannot_store, local_error};
 use super::web::{self, Answer, Config, Judged, Refusal, Web, Whole, greet, json};
 use crate::accept::{Acceptor, Screen, Screened};
@@ -149,7 +150,10 @@ impl Hooks {
         let asked = match parse(&held.octets, &config.hostname) {
             Ok(asked) => asked,
             Err(Wrong::Request(refusal)) => return Err(refusal),
-            Err(Wrong::Client(reply)) => return Ok(form.refuse(&reply)),
+            Err(Wrong::Client(reply)) => {
+                tracing::info!(%reply, "refused before the message");
+                return Ok(form.refuse(&reply));
+            }
         };
         let screen = self.web.acceptor.screen();
         if asked.stage == Stage::Data {
@@ -159,12 +163,15 @@ impl Hooks {
             stage,
             session,
             envelope,
+            recipients,
             ..
         } = asked;
-        Ok(match early(&screen, stage, session, envelope).await {
-            Ok(()) => form.go_on(),
-            Err(reply) => form.refuse(&reply),
-        })
+        Ok(
+            match early(&screen, stage, session, envelope, recipients).await {
+                Ok(()) => form.go_on(),
+                Err(reply) => form.refuse(&reply),
+            },
+        )
     }
 
     async fn data(&self, form: Form, screen: &Screen, asked: Asked) -> Answer {
@@ -186,7 +193,7 @@ impl Hooks {
         let whole = Whole {
             session: asked.session,
             envelope: asked.envelope,
-            written: asked.written,
+            recipients: asked.recipients,
             queue_id: asked.queue_id,
         };
         match whole.judge(screen, content).await {
@@ -221,6 +228,7 @@ async fn early(
     stage: Stage,
     session: Session,
     mut envelope: Envelope,
+    mut recipients: Vec<Named>,
 ) -> Result<(), Reply> {
     if stage == Stage::Connect {
         return screen.connect(&mut Arc::new(session)).await;
@@ -228,17 +236,15 @@ async fn early(
     let session = greet(screen, session).await?;
     match stage {
         Stage::Connect | Stage::Ehlo | Stage::Auth => Ok(()),
-        Stage::Mail => {
-            envelope.recipients.clear();
-            screen.begin(session, envelope).await.map(drop)
-        }
+        Stage::Mail => screen.begin(session, envelope).await.map(drop),
         Stage::Rcpt | Stage::Data => {
-            let last = envelope.recipients.pop();
-            let mut screening = screen.begin(session, envelope).await?;
-            match last {
-                Some(last) => screening.recipient(last).await,
-                None => Ok(()),
-            }
+            let Some(last) = recipients.pop() else {
+                return Ok(());
+            };
+            let last = last.recipient?;
+            let before = recipients.into_iter();
+            envelope.recipients = before.filter_map(|one| one.recipient.ok()).collect();
+            screen.begin(session, envelope).await?.recipient(last).await
         }
     }
 }

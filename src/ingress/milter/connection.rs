@@ -5,10 +5,10 @@ use super::facts;
 use super::modifications::Modifications;
 use super::wants::{is_enough, wants};
 use crate::accept::{Record, Screen, Screened, Screening};
-use crate::ingress::changes::Given;
-use crate::ingress::facts::{bad_address, is_queue_id};
+use crate::ingress::changes::{Given, Written};
+use crate::ingress::facts::{Named, bad_address, is_queue_id};
 use crate::ingress::staging::{cannot_store, local_error};
-use crate::mail::{Content, ContentBuilder, EnhancedCode, Reply, Session, Verdict};
+use crate::mail::{Address, Content, ContentBuilder, EnhancedCode, Reply, Session, Verdict};
 use crate::net::{Input, Stream};
 use crate::proto::milter::{
     Actions, Answer, Connect, Event, Frames, Modification, Offer, Path, ProtocolError, Server,
@@ -41,6 +41,8 @@ pub struct Connection {
     session: Arc<Session>,
     /// Boxed: most connections have none most of the time.
     open: Option<Box<Open>>,
+    /// A refusal at MAIL or RCPT that the mail server did not want to hear when it was due.
+    withheld: Option<Reply>,
     /// Journals of the last messages, on their way to the disk.
     recording: JoinSet<()>,
 }
@@ -49,8 +51,6 @@ pub struct Connection {
 struct Open {
     screening: Screening,
     given: Given,
-    /// A refusal that the mail server did not want to hear when it was due.
-    withheld: Option<Reply>,
     content: Result<ContentBuilder, Reply>,
     is_body: bool,
 }
@@ -84,6 +84,7 @@ impl Connection {
             helo: String::new(),
             session: Arc::default(),
             open: None,
+            withheld: None,
             recording: JoinSet::new(),
         }
     }
@@ -110,9 +111,9 @@ impl Connection {
                 Some(Task::Mail(path)) => self.mail(&path).await,
                 Some(Task::Rcpt(path)) => self.rcpt(&path).await,
                 Some(Task::End) => Box::pin(self.end()).await?,
-                Some(Task::Forget) => self.open = None,
+                Some(Task::Forget) => self.forget(),
                 Some(Task::NewSession) => {
-                    self.open = None;
+                    self.forget();
                     self.connect = None;
                     self.helo.clear();
                 }
@@ -242,8 +243,12 @@ impl Connection {
         self.answer(asked);
     }
 
+    fn forget(&mut self) {
+        (self.open, self.withheld) = (None, None);
+    }
+
     async fn mail(&mut self, path: &Path) {
-        self.open = None;
+        self.forget();
         self.refresh();
         self.facts();
         let begun = match facts::envelope(path, &self.session.server_name) {
@@ -253,7 +258,11 @@ impl Connection {
                 let begun = Box::pin(self.screen.begin(session, envelope)).await;
                 begun.map(|screening| (screening, given))
             }
-            Err(error) => Err(bad_address(&path.given, EnhancedCode(5, 1, 7), &error)),
+            Err(error) => {
+                let reply = bad_address(&path.given, EnhancedCode(5, 1, 7), &error);
+                tracing::info!(%reply, "refused at MAIL");
+                Err(reply)
+            }
         };
         let asked = begun.map(|(screening, envelope)| {
             self.open = Some(Box::new(Open {
@@ -263,38 +272,51 @@ impl Connection {
                     envelope,
                     recipients: Vec::new(),
                 },
-                withheld: None,
                 is_body: false,
             }));
         });
-        self.answer(asked);
+        self.withheld = self.answer(asked);
     }
 
     async fn rcpt(&mut self, path: &Path) {
-        let asked = match &mut self.open {
-            None => Err(local_error()),
-            Some(open) => match facts::recipient(path, &self.session.server_name) {
-                Err(error) => Err(bad_address(&path.given, EnhancedCode(5, 1, 3), &error)),
-                Ok(recipient) => {
-                    let address = recipient.address.clone();
-                    let asked = Box::pin(open.screening.recipient(recipient)).await;
-                    asked.map(|()| open.given.recipients.push((address, path.given.clone())))
-                }
-            },
+        let Some(open) = &mut self.open else {
+            // What was refused at MAIL, and goes on all the same.
+            let why = self.withheld.clone().unwrap_or_else(local_error);
+            self.answer(Err(why));
+            return;
         };
-        self.answer(asked);
+        let Named { recipient, written } = facts::recipient(path, &self.session.server_name);
+        match recipient {
+            Ok(recipient) => {
+                let address = recipient.address.clone();
+                let asked = Box::pin(open.screening.recipient(recipient)).await;
+                if asked.is_ok() {
+                    open.named(Ok(address), written);
+                }
+                let unheard = self.answer(asked);
+                self.withheld = self.withheld.take().or(unheard);
+            }
+            Err(reply) => {
+                let unheard = self.answer(Err(reply.clone()));
+                tracing::warn!(%reply, is_heard = unheard.is_none(), "filters are not told of a recipient");
+                // The mail server has it, and so it stays: the others are not to suffer for it.
+                if let (Some(reply), Some(open)) = (unheard, &mut self.open) {
+                    open.named(Err(reply), written);
+                }
+            }
+        }
     }
 
-    /// One that nobody waits for is kept for the end of the message.
-    fn answer(&mut self, asked: Result<(), Reply>) {
+    /// The refusal, if nobody waits for it.
+    fn answer(&mut self, asked: Result<(), Reply>) -> Option<Reply> {
         match asked {
-            Ok(()) => drop(self.server.answer(Answer::Continue)),
+            Ok(()) => {
+                self.server.answer(Answer::Continue);
+                None
+            }
             Err(reply) => {
-                if !self.server.answer(Answer::Refuse(&reply))
-                    && let Some(open) = &mut self.open
-                {
-                    open.withheld.get_or_insert(reply);
-                }
+                let is_heard = self.server.answer(Answer::Refuse(&reply));
+                Some(reply).filter(|_| !is_heard)
             }
         }
     }
@@ -304,32 +326,41 @@ impl Connection {
         self.recorded(RECORDING_MAX).await;
         let queue_id = self.server.macros().get("i").filter(|id| is_queue_id(id));
         let queue_id = queue_id.map(str::to_owned);
-        let refusal = match self.open.take() {
-            // What was refused at MAIL, and comes all the same.
-            None => local_error(),
-            Some(open) => match open.withheld.map_or(Ok(open.content), Err) {
-                Ok(content) => {
-                    match content
-                        .and_then(|content| content.finish().map_err(|error| cannot_store(&error)))
-                    {
-                        Ok(content) => {
-                            let id = queue_id.clone();
-                            let screened = self.judge(open.screening, content, id).await?;
-                            let record = self.settle(screened, &open.given, queue_id).await?;
-                            self.server.end_message();
-                            self.send().await?;
-                            self.recording.spawn(record.store());
-                            return Ok(());
-                        }
-                        Err(reply) => reply,
-                    }
-                }
-                Err(reply) => reply,
-            },
+        let refusal = match self.message() {
+            Ok((screening, content, given)) => {
+                let id = queue_id.clone();
+                let screened = self.judge(screening, content, id).await?;
+                let record = self.settle(screened, &given, queue_id).await?;
+                self.server.end_message();
+                self.send().await?;
+                self.recording.spawn(record.store());
+                return Ok(());
+            }
+            Err(reply) => reply,
         };
         self.server.answer(Answer::Refuse(&refusal));
         self.server.end_message();
         Ok(())
+    }
+
+    /// All of it, if it can be judged.
+    fn message(&mut self) -> Result<(Screening, Content, Given), Reply> {
+        let open = match (self.open.take(), self.withheld.take()) {
+            (Some(open), None) => open,
+            (_, Some(reply)) => return Err(reply),
+            // What was refused at MAIL, and comes all the same.
+            (None, None) => return Err(local_error()),
+        };
+        let mut named = open.given.recipients.iter();
+        if let Some(first) = named.next()
+            && let Err(reply) = &first.address
+            && named.all(|one| one.address.is_err())
+        {
+            return Err(reply.clone());
+        }
+        let content = open.content?.finish();
+        let content = content.map_err(|error| cannot_store(&error))?;
+        Ok((open.screening, content, open.given))
     }
 
     /// The chain. While it is at work the mail server hears that it is.
@@ -373,7 +404,7 @@ impl Connection {
                 "The message has to be set aside, which this mail server cannot do; please try again later",
             ));
         }
-        let mut missed = Vec::new();
+        let mut missed = given.untold();
         let mut how = "passed to the mail server that asked".to_owned();
         if let Some(id) = &queue_id {
             how.push_str(&format!(", as {id}"));
@@ -387,7 +418,7 @@ impl Connection {
             }
             Verdict::Continue | Verdict::Accept | Verdict::Quarantine(_) => {
                 let changes = Modifications::new(&screened, given, &negotiated)?;
-                missed = changes.missed;
+                missed.extend(changes.missed);
                 for modification in &changes.list {
                     self.server.modify(modification);
                 }
@@ -482,6 +513,10 @@ fn told(joined: Result<(), JoinError>) {
 }
 
 impl Open {
+    fn named(&mut self, address: Result<Address, Reply>, text: String) {
+        self.given.recipients.push(Written { address, text });
+    }
+
     /// As it stood in the message: lines come without CR.
     fn field(&mut self, name: &[u8], value: &[u8], leading_space: bool, size: u64) {
         let mut field = Vec::with_capacity(name.len() + value.len() + 8);

@@ -1,7 +1,7 @@
 //! What a mail server says of its client and of the envelope, in our words. Believes it: whoever can connect is a mail server of ours.
 
-use crate::ingress::facts;
-use crate::mail::{AddressError, Envelope, Recipient, Session, Tls};
+use crate::ingress::facts::{self, Named};
+use crate::mail::{AddressError, Envelope, Session, Tls};
 use crate::proto::milter::{Connect, Family, Macros, Path};
 use std::net::IpAddr;
 
@@ -63,6 +63,9 @@ pub fn envelope(path: &Path, server: &str) -> Result<Envelope, AddressError> {
     facts::envelope(path.address(), server, |name| path.parameter(name))
 }
 
-pub fn recipient(path: &Path, server: &str) -> Result<Recipient, AddressError> {
-    facts::recipient(path.address(), server, |name| path.parameter(name))
+pub fn recipient(path: &Path, server: &str) -> Named {
+    Named {
+        written: path.given.clone(),
+        ..Named::new(path.address(), server, |name| path.parameter(name))
+    }
 }

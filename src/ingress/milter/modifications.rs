@@ -148,6 +148,7 @@ fn value(field: &Field, leading_space: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ingress::changes::Written;
     use crate::mail::{Address, Envelope, ReversePath};
 
     fn address(text: &str) -> Address {
@@ -161,10 +162,15 @@ mod tests {
                 sender: ReversePath::Address(address("a@client.test")),
                 ..Envelope::default()
             },
-            recipients: vec![
-                (address("alice@example.test"), "<Alice@example.test>".into()),
-                (address("root@mx.example.test"), "root".into()),
-            ],
+            recipients: [
+                ("alice@example.test", "<Alice@example.test>"),
+                ("root@mx.example.test", "root"),
+            ]
+            .map(|(read, text)| Written {
+                address: Ok(address(read)),
+                text: text.to_owned(),
+            })
+            .into(),
         }
     }
 

@@ -1,14 +1,14 @@
 //! What a client of rspamd says of a message in the header of its request, in our words.
 //! Knows nothing of the message itself.
 
-use crate::ingress::facts;
+use crate::ingress::facts::{self, Named, bad_address};
 use crate::ingress::web::{Refusal, Whole};
-use crate::mail::{Address, Envelope, ReversePath, Session, Tls};
+use crate::mail::{Address, EnhancedCode, Reply, Session, Tls};
 use hyper::{HeaderMap, StatusCode};
 use std::net::IpAddr;
 
-/// And what of it could not be made use of, for the journal.
-pub fn understand(headers: &HeaderMap, hostname: &str) -> Result<(Whole, Vec<String>), Refusal> {
+/// An inner error is of the sender, who cannot be read.
+pub fn understand(headers: &HeaderMap, hostname: &str) -> Result<Result<Whole, Reply>, Refusal> {
     for name in ["compression", "content-encoding"] {
         if text(headers, name).is_some_and(|how| !how.eq_ignore_ascii_case("identity")) {
             return Err(Refusal::new(
@@ -25,24 +25,13 @@ pub fn understand(headers: &HeaderMap, hostname: &str) -> Result<(Whole, Vec<Str
             )));
         }
     }
-    let mut missed = Vec::new();
     let session = session(headers, hostname)?;
     let server = &session.server_name;
-    let sender = match text(headers, "from").as_deref().map(bare) {
-        None | Some("") => ReversePath::Null,
-        Some(from) => match facts::address(from, server) {
-            Ok(address) => ReversePath::Address(address),
-            Err(error) => {
-                missed.push(format!("the sender {}: {error}", shown(from)));
-                ReversePath::Null
-            }
-        },
+    let from = text(headers, "from").unwrap_or_default();
+    let envelope = match facts::envelope(bare(&from), server, |_| None) {
+        Ok(envelope) => envelope,
+        Err(error) => return Ok(Err(bad_address(&from, EnhancedCode(5, 1, 7), &error))),
     };
-    let mut envelope = Envelope {
-        sender,
-        ..Envelope::default()
-    };
-    let mut written = Vec::new();
     let named = if headers.contains_key("rcpt") {
         "rcpt"
     } else {
@@ -52,23 +41,18 @@ pub fn understand(headers: &HeaderMap, hostname: &str) -> Result<(Whole, Vec<Str
     let fields: Vec<_> = fields
         .map(|value| String::from_utf8_lossy(value.as_bytes()))
         .collect();
-    for recipient in fields.iter().flat_map(|field| list(field)) {
-        match facts::address(bare(recipient), server) {
-            Ok(address) => {
-                envelope.recipients.push(address.into());
-                written.push(bare(recipient).to_owned());
-            }
-            Err(error) => missed.push(format!("the recipient {}: {error}", shown(recipient))),
-        }
-    }
+    let recipients = fields.iter().flat_map(|field| list(field));
+    let recipients = recipients
+        .map(|recipient| Named::new(bare(recipient), server, |_| None))
+        .collect();
     let queue_id = text(headers, "queue-id").filter(|id| facts::is_queue_id(id));
     let whole = Whole {
         session,
         envelope,
-        written,
+        recipients,
         queue_id,
     };
-    Ok((whole, missed))
+    Ok(Ok(whole))
 }
 
 fn session(headers: &HeaderMap, hostname: &str) -> Result<Session, Refusal> {

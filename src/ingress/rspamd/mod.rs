@@ -139,11 +139,17 @@ impl Scanner {
         if content.is_empty() {
             return Err(Refusal::malformed("there is no message in the request"));
         }
-        let (whole, mut missed) = asked::understand(headers, &self.web.config.hostname)?;
+        let understood = asked::understand(headers, &self.web.config.hostname)?;
         let screen = self.web.acceptor.screen();
         let policy = screen.policy();
-        let queue_id = whole.queue_id.clone();
-        match whole.judge(&screen, content).await {
+        let (judged, queue_id) = match understood {
+            Ok(whole) => {
+                let queue_id = whole.queue_id.clone();
+                (whole.judge(&screen, content).await, queue_id)
+            }
+            Err(reply) => (Judged::Refused(reply), None),
+        };
+        match judged {
             Judged::Refused(reply) => {
                 tracing::info!(queue_id, %reply, "refused before the message");
                 let verdict = if reply.is_temporary() {
@@ -156,9 +162,8 @@ impl Scanner {
             Judged::Screened {
                 screened,
                 given,
-                missed: more,
+                mut missed,
             } => {
-                missed.extend(more);
                 let reply = Reply::judged(&screened, &given, policy, &mut missed);
                 let reply = reply.map_err(|error| {
                     tracing::error!(%error, "a message could not be read back");

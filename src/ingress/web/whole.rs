@@ -2,16 +2,16 @@
 //! Knows no protocol.
 
 use crate::accept::{Screen, Screened};
-use crate::ingress::changes::Given;
+use crate::ingress::changes::{Given, Written};
+use crate::ingress::facts::Named;
 use crate::mail::{Content, Envelope, Reply, Session};
 use std::sync::Arc;
 
 pub struct Whole {
     pub session: Session,
-    /// With all recipients.
+    /// Without recipients.
     pub envelope: Envelope,
-    /// The recipients as they were written.
-    pub written: Vec<String>,
+    pub recipients: Vec<Named>,
     pub queue_id: Option<String>,
 }
 
@@ -46,21 +46,29 @@ impl Whole {
 
     async fn ask(self, screen: &Screen, content: Content) -> Result<Judged, Reply> {
         let session = greet(screen, self.session).await?;
-        let mut envelope = self.envelope;
-        let recipients = std::mem::take(&mut envelope.recipients);
-        let given = Given {
-            envelope: envelope.clone(),
-            recipients: recipients
-                .iter()
-                .map(|recipient| recipient.address.clone())
-                .zip(self.written)
-                .collect(),
+        let mut given = Given {
+            envelope: self.envelope.clone(),
+            recipients: Vec::new(),
         };
-        let named = recipients.len();
-        let mut screening = screen.begin(session, envelope).await?;
+        let named = self.recipients.len();
+        let mut screening = screen.begin(session, self.envelope).await?;
         let mut missed = Vec::new();
         let mut first = None;
-        for recipient in recipients {
+        for Named { recipient, written } in self.recipients {
+            let address = recipient.as_ref().map(|one| one.address.clone());
+            given.recipients.push(Written {
+                address: address.map_err(Reply::clone),
+                text: written,
+            });
+            let recipient = match recipient {
+                Ok(recipient) => recipient,
+                // The mail server has it, and so it stays.
+                Err(reply) => {
+                    tracing::warn!(queue_id = self.queue_id, %reply, "filters are not told of a recipient");
+                    first.get_or_insert(reply);
+                    continue;
+                }
+            };
             let address = recipient.address.clone();
             match screening.recipient(recipient).await {
                 Ok(()) => {}
@@ -74,6 +82,7 @@ impl Whole {
                 }
             }
         }
+        missed.extend(given.untold());
         if let Some(reply) = first
             && missed.len() == named
         {

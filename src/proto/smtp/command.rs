@@ -10,6 +10,9 @@ use crate::mail::{Address, AddressError, Body, Recipient, Reply, Ret, ReversePat
 /// A HELO name longer than a domain can be is no name (RFC 5321 §4.5.3.1.2).
 const NAME_MAX: usize = 255;
 
+/// [`Address::parse`], or [`Address::vouched`].
+pub(super) type ReadAddress = fn(&str) -> Result<Address, AddressError>;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     Hello(Hello),
@@ -71,7 +74,8 @@ impl Command {
         }
     }
 
-    pub fn parse(line: &[u8], config: &Config) -> Result<Self, Reply> {
+    /// `read` is how this client's addresses are.
+    pub fn parse(line: &[u8], config: &Config, read: ReadAddress) -> Result<Self, Reply> {
         let is_chunk = line
             .get(..4)
             .is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"));
@@ -92,9 +96,9 @@ impl Command {
         };
         // The frequent ones first.
         if is("RCPT") {
-            rcpt(arguments, config).map(Self::Rcpt)
+            rcpt(arguments, config, read).map(Self::Rcpt)
         } else if is("MAIL") {
-            mail(arguments, config).map(Self::Mail)
+            mail(arguments, config, read).map(Self::Mail)
         } else if is("DATA") {
             bare(Self::Data)
         } else if is("BDAT") {
@@ -192,7 +196,7 @@ pub(super) fn no_chunk_size() -> Reply {
     refusal(421, (4, 5, 4), "BDAT without a size that can be read")
 }
 
-fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
+fn mail(arguments: &str, config: &Config, read: ReadAddress) -> Result<Mail, Reply> {
     let (path, parameters) = path::split(arguments, "FROM")?;
     let mut mail = Mail::default();
     let mut body = false;
@@ -241,8 +245,7 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
         }
     }
     if !path.is_empty() {
-        let address =
-            Address::parse(path).map_err(|error| bad_address((5, 1, 7), "sender", &error))?;
+        let address = read(path).map_err(|error| bad_address((5, 1, 7), "sender", &error))?;
         if address.needs_utf8() && !mail.utf8 {
             return Err(needs_utf8());
         }
@@ -255,7 +258,7 @@ fn mail(arguments: &str, config: &Config) -> Result<Mail, Reply> {
     Ok(mail)
 }
 
-fn rcpt(arguments: &str, config: &Config) -> Result<Recipient, Reply> {
+fn rcpt(arguments: &str, config: &Config, read: ReadAddress) -> Result<Recipient, Reply> {
     let (path, parameters) = path::split(arguments, "TO")?;
     let (notify, original) = arguments::of_recipient(parameters)?;
     let bad = |error: AddressError| bad_address((5, 1, 3), "recipient", &error);
@@ -269,7 +272,7 @@ fn rcpt(arguments: &str, config: &Config) -> Result<Recipient, Reply> {
         // RFC 5321 §4.5.1: the only address that needs no domain.
         Address::parse(&format!("{path}@{}", config.postmaster_domain)).map_err(bad)?
     } else {
-        Address::parse(path).map_err(bad)?
+        read(path).map_err(bad)?
     };
     Ok(Recipient {
         address,

@@ -2,7 +2,7 @@
 //! What a parameter means is said in `command`.
 
 use super::syntax;
-use crate::mail::{Address, Reply};
+use crate::mail::{Address, Reply, split_route};
 
 /// The path of `FROM:<path> parameters` without its brackets and source route, and the parameters.
 /// `keyword` is "FROM" or "TO".
@@ -50,28 +50,16 @@ fn without_route(path: &str) -> Result<&str, Reply> {
     if !path.starts_with('@') {
         return Ok(path);
     }
-    // An IPv6 literal in a route holds colons, and so may the local part: the route ends at the first colon outside of brackets.
-    let mut literal = false;
-    let colon = path
-        .bytes()
-        .position(|octet| {
-            match octet {
-                b'[' => literal = true,
-                b']' => literal = false,
-                b':' => return !literal,
-                _ => {}
-            }
-            false
-        })
-        .ok_or_else(|| syntax("Syntax error: the source route has no end"))?;
-    let (route, rest) = path.split_at(colon);
+    let (route, mailbox) =
+        split_route(path).ok_or_else(|| syntax("Syntax error: the source route has no end"))?;
     // Each hop is an address without its local part.
     let fine = route
         .split(',')
         .all(|hop| hop.starts_with('@') && Address::parse(&format!("x{hop}")).is_ok());
-    match rest.strip_prefix(':') {
-        Some(mailbox) if fine && !mailbox.is_empty() => Ok(mailbox),
-        _ => Err(syntax("Syntax error in the source route")),
+    if fine && !mailbox.is_empty() {
+        Ok(mailbox)
+    } else {
+        Err(syntax("Syntax error in the source route"))
     }
 }
 

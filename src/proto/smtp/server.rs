@@ -2,12 +2,12 @@
 //! Does not decide who may send what to whom.
 
 use super::chunk::{Drain, Progress};
-use super::command::{Command, Hello, Mail, needs_utf8, no_chunk_size};
+use super::command::{Command, Hello, Mail, ReadAddress, needs_utf8, no_chunk_size};
 use super::data::Receiving;
 use super::handover::{Trust, Xclient, Xforward};
 use super::line::{Fault, Lines, Read};
 use super::{Blame, Config, Dialect, refusal, syntax, unknown_parameter};
-use crate::mail::{Body, Recipient, Replies, Reply};
+use crate::mail::{Address, Body, Recipient, Replies, Reply};
 use std::sync::Arc;
 
 /// Replies of more octets than this are sent before more commands are looked at, or a client that pipelines commands
@@ -199,6 +199,16 @@ impl Server {
         self.trust
     }
 
+    /// Who speaks for others is a mail server of ours, and so is who speaks LMTP: its mail was taken, and must not bounce here for what an
+    /// address looks like.
+    fn read_address(&self) -> ReadAddress {
+        let Trust { xclient, xforward } = self.trust;
+        match xclient || xforward || self.config.dialect == Dialect::Lmtp {
+            true => Address::vouched,
+            false => Address::parse,
+        }
+    }
+
     /// From the greeting on, with a client that has done nothing yet.
     pub(super) fn anew(mut self) -> Self {
         self.phase = Phase::Connected;
@@ -314,7 +324,7 @@ impl Server {
             used += count;
             let parsed = match read {
                 Read::More => return (used, Step::Read(self)),
-                Read::Line(line) => Command::parse(&line, &self.config),
+                Read::Line(line) => Command::parse(&line, &self.config, self.read_address()),
                 Read::Fault(fault) => Err(line_fault(fault)),
             };
             self = match parsed {

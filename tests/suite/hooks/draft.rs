@@ -131,6 +131,13 @@ async fn a_mail_server_finds_out_registers_asks_and_leaves() {
         })
     );
 
+    // One that cannot be read has its place all the same.
+    let mut asked = question("data", "Q9", &MESSAGE.replace("hello", "envelope"));
+    let bad = json!({"address": "dave@x y.test", "parameters": {}});
+    asked["envelope"]["to"] = json!([bad, {"address": "alice@example.test", "parameters": {}}]);
+    let said = exchange(&server, "POST", hook, &asked).await.json();
+    assert_eq!(said["delete"], json!([{"path": "/envelope/to/1"}]));
+
     let status = registered["endpoints"]["status"].as_str().unwrap();
     assert_eq!(
         exchange(&server, "GET", status, &Value::Null).await.json(),

@@ -2,6 +2,7 @@
 
 use super::stalwart::{changed, question};
 use super::*;
+use crate::milter::addresses::ODD;
 use serde_json::json;
 
 const ALICE: &[&str] = &["alice@example.test"];
@@ -234,10 +235,46 @@ async fn bounces_and_addresses_that_are_none() {
     );
     for (place, code) in [("from", "5.1.7"), ("to", "5.1.3")] {
         let mut asked = question("data", "Q2", ALICE, MESSAGE);
-        let wrong = json!({"address": "a b@c@d"});
+        let wrong = json!({"address": "a@b c.test"});
         asked["envelope"][place] = if place == "to" { json!([wrong]) } else { wrong };
         let said = answer(&server, &asked).await;
         assert_eq!(said["response"]["status"], 553, "{said}");
         assert_eq!(said["response"]["enhancedStatus"], code);
     }
+}
+
+#[tokio::test]
+async fn what_the_mail_server_takes_is_taken() {
+    let server =
+        scripted("message = [\"envelope\", \"remove-recipient alice@example.test\"]").await;
+    for (number, (given, read)) in ODD.iter().enumerate() {
+        let id = format!("Q{number}");
+        let mut asked = question("data", &id, &[given, "bob@example.test"], MESSAGE);
+        asked["envelope"]["from"]["address"] = json!(given);
+        assert_eq!(answer(&server, &asked).await["action"], "accept", "{given}");
+        assert_eq!(
+            logged(&journal(&server, &id).await),
+            [format!("{read} -> {read} bob@example.test")]
+        );
+        for stage in ["mail", "rcpt"] {
+            asked["context"]["stage"] = json!(stage);
+            assert_eq!(answer(&server, &asked).await["action"], "accept", "{given}");
+        }
+    }
+    // One that cannot be read is no reason to refuse the others.
+    let to = ["bob@b c.test", "alice@example.test", "carol@example.test"];
+    let said = answer(&server, &question("data", "Q9", &to, MESSAGE)).await;
+    let removed = json!([{"type": "deleteRecipient", "value": "alice@example.test"}]);
+    assert_eq!(said, json!({"action": "accept", "modifications": removed}));
+    let own = journal(&server, "Q9").await;
+    assert_eq!(own.envelope.recipients.len(), 2);
+    let mut refused = own.turns.iter().flat_map(|turn| &turn.refused);
+    assert!(refused.any(|why| why.contains("bob@b c.test")));
+    assert_eq!(
+        answer(&server, &question("rcpt", "", &to, "")).await["action"],
+        "accept"
+    );
+    let last = ["alice@example.test", "bob@b c.test"];
+    let said = answer(&server, &question("rcpt", "", &last, "")).await;
+    assert_eq!(said["response"]["status"], 553);
 }

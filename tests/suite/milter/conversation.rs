@@ -234,7 +234,7 @@ async fn refusals_at_the_envelope_are_heard_there() {
         text.starts_with("550") && text.contains("100%% no"),
         "{text}"
     );
-    let (letter, text) = mta.ask(b'R', b"<not an address>\0").await;
+    let (letter, text) = mta.ask(b'R', b"<no@exam ple.test>\0").await;
     assert!(
         letter == 'y' && text.starts_with("553 5.1.3"),
         "{letter} {text}"

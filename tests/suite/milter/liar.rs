@@ -142,7 +142,7 @@ async fn what_is_not_the_protocol_is_a_failure_and_changes_nothing() {
             honest(),
             done(packet(b'h', b"A: b\0c\0")),
         ),
-        ("no address", honest(), done(packet(b'+', b"<a b c>\0"))),
+        ("no address", honest(), done(packet(b'+', b"<a@b c>\0"))),
         (
             "a reply without a code",
             honest(),

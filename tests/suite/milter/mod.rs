@@ -2,6 +2,7 @@
 //! listener, and some that lie.
 
 mod abuse;
+pub mod addresses;
 mod bytes;
 mod conversation;
 mod liar;

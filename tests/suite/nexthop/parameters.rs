@@ -1,6 +1,7 @@
 //! What is said of a message and its client goes on with it: 8-bit and binary bodies, SMTPUTF8, DSN, XFORWARD; TLS on the way.
 
 use super::*;
+use crate::milter::addresses::ODD;
 use crate::support;
 
 const ALL: &str = "250-next.test\r\n250-SIZE 100000\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n250-CHUNKING\r\n250 BINARYMIME\r\n";
@@ -38,6 +39,27 @@ async fn parameters_go_on() {
     assert!(hop.told("RCPT TO:<alice@example.test> NOTIFY=NEVER ORCPT=rfc822;a@example.test"));
     let seen = hop.seen();
     assert!(seen.messages[0].ends_with(message), "{:?}", seen.messages);
+}
+
+#[tokio::test]
+async fn addresses_that_a_mail_server_of_ours_has_taken_go_on() {
+    let hop = Hop::start(&[]).await;
+    let relay = Relay::start("smtp", hop.address, "", "").await;
+    for (given, read) in ODD {
+        let mut client = relay.client().await;
+        client
+            .dialogue(&[
+                (&format!("MAIL FROM:<{given}>"), "250"),
+                (&format!("RCPT TO:<{given}>"), "250"),
+            ])
+            .await;
+        assert!(hop.told(&format!("MAIL FROM:<{read}>")), "{given}");
+        assert!(hop.told(&format!("RCPT TO:<{read}>")), "{given}");
+    }
+    let mut client = relay.client().await;
+    client
+        .dialogue(&[("MAIL FROM:<a@x y.test>", "501 5.1.7")])
+        .await;
 }
 
 #[tokio::test]

@@ -228,7 +228,7 @@ async fn xforward_is_for_the_next_transaction() {
     client
         .dialogue(&[
             ("XFORWARD ADDR=192.0.2.7", "250"),
-            ("MAIL FROM:<a@b@c>", "501"),
+            ("MAIL FROM:<a@b c>", "501"),
             ("MAIL FROM:<sender@client.test>", "250"),
             ("RCPT TO:<alice@example.test>", "250"),
             ("DATA", "354"),

@@ -51,6 +51,8 @@ const TRICKS: &[(&str, &str)] = &[
     ("<alice@notexample.test>", "550 5.7.1"),
     ("<alice@sub.example.test>", "550 5.7.1"),
     ("<alice@example.test.>", "501 5.1.3"),
+    ("<a..b@example.test>", "501 5.1.3"),
+    ("<alice.@example.test>", "501 5.1.3"),
     ("<alice@.example.test>", "501 5.1.3"),
     ("<alice@example..test>", "501 5.1.3"),
     ("<alice@example>", "550 5.7.1"),

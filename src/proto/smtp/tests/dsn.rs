@@ -29,8 +29,11 @@ fn parameters_of_mail() {
     // RFC 6533 §3: outside ASCII an original recipient needs SMTPUTF8.
     let said = "EHLO c.test\r\nMAIL FROM:<>\r\nRCPT TO:<a@x.test> ORCPT=utf-8;b\u{f6}b@x.test\r\n";
     assert_eq!(codes(said.as_bytes())[2], "553 5.6.7");
-    let Ok(Command::Mail(mail)) = Command::parse(b"MAIL FROM:<> ret=hdrs ENVID=a+2Bb", &config())
-    else {
+    let Ok(Command::Mail(mail)) = Command::parse(
+        b"MAIL FROM:<> ret=hdrs ENVID=a+2Bb",
+        &config(),
+        Address::parse,
+    ) else {
         panic!()
     };
     assert_eq!(
@@ -83,7 +86,7 @@ fn parameters_of_rcpt() {
         }
     }
     let line = b"RCPT TO:<a@x.test> notify=failure,delay ORCPT=rfc822;b+2Bb@x.test";
-    let Ok(Command::Rcpt(recipient)) = Command::parse(line, &config()) else {
+    let Ok(Command::Rcpt(recipient)) = Command::parse(line, &config(), Address::parse) else {
         panic!()
     };
     assert_eq!(recipient.notify.as_deref(), Some("FAILURE,DELAY"));

@@ -54,7 +54,7 @@ fn same_address(ours: &str, theirs: &str) -> bool {
 proptest! {
     #[test]
     fn another_parser_agrees(line in line()) {
-        let Ok(ours) = Command::parse(line.as_bytes(), &config()) else {
+        let Ok(ours) = Command::parse(line.as_bytes(), &config(), Address::parse) else {
             return Ok(());
         };
         // We bear with more spaces before a name than it does.
