@@ -7,9 +7,9 @@ use super::transaction::{Keeper, Transaction};
 use super::{Services, local_error, refused};
 use crate::chain::{Chain, Draft, Ended, Policy, Run, greet, total};
 use crate::mail::{
-    Call, Content, ContentBuilder, Disposition, Edit, Envelope, FieldName, Header, HeaderEdit,
-    Hook, Hooks, Line, Message, Mode, Recipient, Reply, Scope, Scoped, Session, Symbol, Turn, Uses,
-    Verdict,
+    Call, Content, ContentBuilder, Disposition, Edit, EnhancedCode, Envelope, FieldName, Header,
+    HeaderEdit, Hook, Hooks, Line, Message, Mode, Recipient, Reply, Scope, Scoped, Session, Symbol,
+    Turn, Uses, Verdict,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,9 @@ const NAME: &str = "wasmilter";
 
 /// What mail servers and their users know from SpamAssassin: a message with it goes into the junk folder.
 const SPAM_FLAG: &str = "X-Spam-Flag";
+
+/// More than any mail server takes of one client: it is there so that memory has an end.
+const RECIPIENTS: usize = 50_000;
 
 /// The filters of one generation, for messages that somebody else keeps. Cheap to clone.
 #[derive(Clone)]
@@ -113,9 +116,16 @@ impl Screen {
 pub struct Screening(Transaction);
 
 impl Screening {
-    /// RCPT TO: the `rcpt` hook.
+    /// RCPT TO: the `rcpt` hook. How many there may be is for the mail server to say, which has them; it could not come again with fewer.
     pub async fn recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
-        self.0.recipient(recipient).await
+        if self.0.envelope.recipients.len() >= RECIPIENTS {
+            return Err(Reply::new(
+                552,
+                EnhancedCode(5, 5, 3),
+                &format!("No filter sees a message to more than {RECIPIENTS} recipients"),
+            ));
+        }
+        self.0.named(recipient).await
     }
 
     /// The recipients so far.

@@ -127,9 +127,8 @@ impl Transaction {
         &self.id
     }
 
-    /// RCPT TO: is it ours and does it exist, if we are to keep the message; the `rcpt` hook.
+    /// RCPT TO of a client that hears the reply to each, so that it can send the others another copy (RFC 5321 §4.5.3.1.10).
     pub async fn recipient(&mut self, recipient: Recipient) -> Result<(), Reply> {
-        let address = &recipient.address;
         if self.envelope.recipients.len() >= self.services.config.recipients {
             return Err(Reply::new(
                 452,
@@ -138,6 +137,12 @@ impl Transaction {
             )
             .about("message-recipients"));
         }
+        self.named(recipient).await
+    }
+
+    /// Is it ours and does it exist, if we are to keep the message; the `rcpt` hook.
+    pub(super) async fn named(&mut self, recipient: Recipient) -> Result<(), Reply> {
+        let address = &recipient.address;
         if self.envelope.has(address) {
             self.given.push(address.clone());
             // Perhaps a filter had added it.

@@ -5,7 +5,8 @@ pub mod control;
 pub mod plugins;
 
 use crate::metrics::{MEDIA_TYPE, Registry};
-use crate::net::{Stream, http};
+use crate::net::Stream;
+use crate::net::http::{self, Head};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -22,5 +23,11 @@ pub fn routes(metrics: Registry) -> Router {
 
 /// One connection, until it ends or, after `stop`, its request in flight is answered.
 pub async fn serve(stream: Stream, routes: Router, stop: CancellationToken) {
-    http::serve(stream, TowerToHyperService::new(routes), stop).await;
+    http::serve(
+        stream,
+        TowerToHyperService::new(routes),
+        Head::default(),
+        stop,
+    )
+    .await;
 }

@@ -16,8 +16,24 @@ const HEADER: Duration = Duration::from_secs(30);
 /// Time for a client to take anything at all of an answer.
 const STALLED: Duration = Duration::from_secs(60);
 
+/// The most of a request's header, which is in memory before anything is known of who sends it.
+#[derive(Debug, Clone, Copy)]
+pub struct Head {
+    pub fields: usize,
+    pub octets: usize,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self {
+            fields: 100,
+            octets: 400 << 10,
+        }
+    }
+}
+
 /// One connection, until it ends or, after `stop`, its request in flight is answered.
-pub async fn serve<I, S, B>(io: I, service: S, stop: CancellationToken)
+pub async fn serve<I, S, B>(io: I, service: S, head: Head, stop: CancellationToken)
 where
     I: AsyncRead + AsyncWrite + Unpin,
     S: Service<Request<Incoming>, Response = Response<B>>,
@@ -29,6 +45,8 @@ where
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER)
+        .max_headers(head.fields)
+        .max_buf_size(head.octets)
         .serve_connection(TokioIo::new(io), service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
@@ -63,7 +81,7 @@ mod tests {
             Ok::<_, Infallible>(Response::new(long))
         });
         let io = Pressing::new(server, Duration::from_millis(50));
-        let serving = serve(io, service, CancellationToken::new());
+        let serving = serve(io, service, Head::default(), CancellationToken::new());
         let ended = timeout(Duration::from_secs(30), serving).await;
         assert!(ended.is_ok(), "it waits for the client");
         drop(client);

@@ -190,6 +190,26 @@ async fn what_the_mail_server_takes_is_taken() {
     assert!(why.contains("a@x y.test is not understood"), "{why}");
 }
 
+#[tokio::test]
+async fn there_may_be_more_recipients_than_a_client_of_smtp_may_name() {
+    let server = with("").await;
+    let long = "x".repeat(250);
+    let many = (0..1500).map(|n| format!("Rcpt: <{n}-{long}@example.test>\r\n"));
+    let many: String = many.collect();
+    let fields = format!("Queue-Id: Q1\r\n{many}");
+    assert_eq!(scan(&server, &fields, MESSAGE).await["action"], "no action");
+    let own = journal(&server, "Q1").await;
+    assert_eq!(own.envelope.recipients.len(), 1500);
+    let fields = fields.replace("Q1", "Q2");
+    let said = check(&server, &fields, MESSAGE.as_bytes()).await;
+    assert!(said.contains("EX_OK"), "{said}");
+    let own = journal(&server, "Q2").await;
+    assert_eq!(own.envelope.recipients.len(), 1500);
+    let many = "Rcpt: <a@example.test>\r\n".repeat(10_000);
+    let answer = post(address(&server), "/checkv2", &many, MESSAGE.as_bytes()).await;
+    assert_eq!(answer.status, 431);
+}
+
 /// The client of Debian's package.
 async fn rspamc(server: &Server, arguments: &[&str], message: &str) -> Option<String> {
     let mut command = program("rspamc")?;
@@ -269,7 +289,8 @@ async fn check(server: &Server, fields: &str, message: &[u8]) -> String {
         message.len()
     );
     // In pieces, as a network might.
-    for piece in [head.as_bytes(), message].concat().chunks(7) {
+    let octets = [head.as_bytes(), message].concat();
+    for piece in octets.chunks(7.max(octets.len() / 100)) {
         stream.write_all(piece).await.unwrap();
     }
     let mut said = String::new();

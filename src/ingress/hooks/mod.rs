@@ -12,7 +12,8 @@ use super::staging::{cannot_store, local_error};
 use super::web::{self, Answer, Config, Judged, Refusal, Web, Whole, greet, json};
 use crate::accept::{Acceptor, Screen, Screened};
 use crate::mail::{EnhancedCode, Envelope, Reply, Session, Verdict};
-use crate::net::{Listener, Peer, http};
+use crate::net::http::{self, Head};
+use crate::net::{Listener, Peer};
 use asked::{Asked, Stage, Wrong};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -76,7 +77,7 @@ pub async fn serve(
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| refused(&refusal)))
             }
         });
-        http::serve(stream, service, stop)
+        http::serve(stream, service, Head::default(), stop)
     })
     .await;
 }

@@ -10,7 +10,8 @@ pub use reply::Action;
 use super::web::{self, Answer, Config, Judged, Lines, Refusal, Web, json};
 use crate::accept::Acceptor;
 use crate::mail::{Content, Verdict};
-use crate::net::{Listener, Peer, Stream, http};
+use crate::net::http::{self, Head};
+use crate::net::{Listener, Peer, Stream};
 use bytes::{Bytes, BytesMut};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -28,6 +29,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Time for a client to begin its request.
 const BEGINNING: Duration = Duration::from_secs(30);
+
+/// Of a request, in either protocol: all recipients stand in it, and who asks cannot ask for some of them.
+const HEAD: Head = Head {
+    fields: 10_000,
+    octets: 1 << 20,
+};
 
 struct Scanner {
     web: Web,
@@ -100,7 +107,7 @@ impl Scanner {
                 Ok::<_, Infallible>(answer.unwrap_or_else(|refusal| refused(&refusal)))
             }
         });
-        http::serve(stream, service, stop).await;
+        http::serve(stream, service, HEAD, stop).await;
         Ok(())
     }
 
@@ -213,7 +220,7 @@ impl Scanner {
                 if let Some(end) = rspamc::end(&first) {
                     break end;
                 }
-                if first.len() > rspamc::MOST {
+                if first.len() > HEAD.octets {
                     return Err(Refusal::malformed("the header of the request has no end"));
                 }
                 if stream.read_buf(&mut first).await.map_err(cut_off)? == 0 {

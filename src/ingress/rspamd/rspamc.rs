@@ -6,8 +6,6 @@ use hyper::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 
 /// How each begins; nothing in HTTP does.
 pub const START: &[u8] = b"CHECK ";
-/// Octets of a header: a thousand recipients have room.
-pub const MOST: usize = 512 << 10;
 
 #[derive(Debug, PartialEq)]
 pub struct Head {

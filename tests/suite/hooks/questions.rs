@@ -278,3 +278,14 @@ async fn what_the_mail_server_takes_is_taken() {
     let said = answer(&server, &question("rcpt", "", &last, "")).await;
     assert_eq!(said["response"]["status"], 553);
 }
+
+#[tokio::test]
+async fn there_may_be_more_than_a_client_of_smtp_may_name() {
+    let server = scripted("message = [\"log seen\"]").await;
+    let many: Vec<_> = (0..=1000).map(|n| format!("u{n}@example.test")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let said = answer(&server, &question("data", "Q1", &many, MESSAGE)).await;
+    assert_eq!(said["action"], "accept", "{said}");
+    let own = journal(&server, "Q1").await;
+    assert_eq!(own.envelope.recipients.len(), 1001);
+}

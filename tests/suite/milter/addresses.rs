@@ -93,3 +93,20 @@ async fn one_that_cannot_be_read_is_refused_by_itself_or_not_at_all() {
     let disposition = &own.dispositions[0].disposition;
     assert!(matches!(disposition, Disposition::Passed { .. }));
 }
+
+/// The mail server has taken them, and could not come again with fewer.
+#[tokio::test]
+async fn there_may_be_more_than_a_client_of_smtp_may_name() {
+    let many: Vec<_> = (0..=1000).map(|n| format!("u{n}@example.test")).collect();
+    let many: Vec<_> = many.iter().map(String::as_str).collect();
+    let late = with("", |home| shipped(home, "rewrite")).await;
+    let early = scripted("message = [\"log seen\"]").await;
+    for server in [&late, &early] {
+        let mut mta = connect(server).await;
+        mta.session().await;
+        let outcome = mta.message("Q1", &many, MESSAGE).await;
+        assert_eq!(outcome.answer, 'c', "{}", outcome.text);
+        let (_, recipients) = all(&journal(server, "Q1").await);
+        assert_eq!(recipients.len(), 1001);
+    }
+}
