@@ -170,10 +170,11 @@ fn hello(name: &str, extended: bool) -> Result<Hello, Reply> {
 
 /// Whether it can stand in a Received field.
 pub(super) fn is_name(name: &str) -> bool {
-    let fine = |c: char| {
-        (c.is_ascii_graphic() && !"()<>\",;\\".contains(c)) || !(c.is_ascii() || c.is_control())
-    };
-    !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(fine)
+    !name.is_empty() && name.len() <= NAME_MAX && name.chars().all(is_of_name)
+}
+
+pub(super) fn is_of_name(c: char) -> bool {
+    (c.is_ascii_graphic() && !"()<>\",;\\".contains(c)) || !(c.is_ascii() || c.is_control())
 }
 
 /// RFC 3030 §2: `BDAT size`, `BDAT size LAST`.

@@ -1,7 +1,7 @@
 //! XCLIENT and XFORWARD (Postfix's XCLIENT_README and XFORWARD_README): a proxy or content filter of ours says whose session, or whose
 //! message, it passes on. Who may say so is for the caller to know.
 
-use super::command::is_name;
+use super::command::is_of_name;
 use super::server::{Asked, Next, Phase, Server, Step};
 use super::{refusal, syntax};
 use crate::mail::Reply;
@@ -99,7 +99,11 @@ pub(super) fn attributes(verb: Verb, arguments: &str) -> Result<Box<Told>, Reply
             ));
         }
         let bad = || syntax(&format!("Syntax error: bad value of {attribute}"));
-        let value = decode(value).ok_or_else(bad)?;
+        let octets = decode(value).ok_or_else(bad)?;
+        let value = match attribute.as_str() {
+            "NAME" | "HELO" => name(&octets),
+            _ => text(octets).ok_or_else(bad)?,
+        };
         let unavailable = value.eq_ignore_ascii_case("[UNAVAILABLE]")
             || (attribute == "NAME" && value.eq_ignore_ascii_case("[TEMPUNAVAIL]"));
         let value = Some(value).filter(|_| !unavailable);
@@ -108,8 +112,8 @@ pub(super) fn attributes(verb: Verb, arguments: &str) -> Result<Box<Told>, Reply
             _ => Ok(value.clone()),
         };
         match attribute.as_str() {
-            "NAME" => told.name = Some(is(is_name)?),
-            "HELO" => told.helo = Some(is(is_name)?),
+            "NAME" => told.name = Some(value),
+            "HELO" => told.helo = Some(value),
             "LOGIN" => told.login = Some(is(|value| !value.is_empty())?),
             "ADDR" => {
                 let parsed = value.as_deref().map(|value| address(value).ok_or_else(bad));
@@ -145,6 +149,26 @@ pub(super) fn attributes(verb: Verb, arguments: &str) -> Result<Box<Told>, Reply
     Ok(told)
 }
 
+/// As a client said it to a server that takes what we would not: to refuse it would refuse all that this server hands on.
+fn name(octets: &[u8]) -> String {
+    let mut name = String::new();
+    for c in String::from_utf8_lossy(octets).chars() {
+        let is_fine = is_of_name(c) && c != char::REPLACEMENT_CHARACTER;
+        let c = if is_fine { c } else { '?' };
+        if name.len() + c.len_utf8() > VALUE_MAX {
+            break;
+        }
+        name.push(c);
+    }
+    name
+}
+
+fn text(octets: Vec<u8>) -> Option<String> {
+    String::from_utf8(octets)
+        .ok()
+        .filter(|text| text.len() <= VALUE_MAX && !text.contains(char::is_control))
+}
+
 /// "192.0.2.1", "IPV6:2001:db8::1"; Dovecot says "2001:db8::1".
 fn address(value: &str) -> Option<IpAddr> {
     let tagged = value
@@ -158,8 +182,8 @@ fn address(value: &str) -> Option<IpAddr> {
     address.map(|address: IpAddr| address.to_canonical())
 }
 
-/// xtext (RFC 3461 §4) into printable text.
-fn decode(value: &str) -> Option<String> {
+/// Out of xtext (RFC 3461 §4).
+fn decode(value: &str) -> Option<Vec<u8>> {
     let mut octets = Vec::with_capacity(value.len());
     let mut rest = value.bytes();
     while let Some(octet) = rest.next() {
@@ -171,9 +195,7 @@ fn decode(value: &str) -> Option<String> {
             other => other,
         });
     }
-    String::from_utf8(octets).ok().filter(|text| {
-        !text.is_empty() && text.len() <= VALUE_MAX && !text.contains(char::is_control)
-    })
+    Some(octets).filter(|octets| !octets.is_empty())
 }
 
 impl Asked<Xclient> {

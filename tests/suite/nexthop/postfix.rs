@@ -1,6 +1,7 @@
 //! Behind Postfix and in front of it: as its content filter and as its proxy filter, with the lines of docs/content-filter.md.
 
 use super::*;
+use crate::milter::addresses::ODD;
 use crate::milter::postfix_rig::Postfix;
 use crate::support::free;
 
@@ -78,6 +79,35 @@ async fn as_a_content_filter() {
     // Postfix says whose it was, and what we call it.
     let log = postfix.log();
     assert!(log.contains(&format!("orig_queue_id={id}")), "{log}");
+}
+
+/// What Postfix takes of strangers is not refused behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_postfix_takes_is_taken() {
+    for way in [CONTENT_FILTER, PROXY] {
+        let script = r#"message = ["session"]"#;
+        let Some((_relay, postfix)) = behind(way, script).await else {
+            return;
+        };
+        // Two domains it refuses itself.
+        let odd = ODD.iter().filter(|(given, _)| *given != "a@b@c.test");
+        let odd: Vec<_> = odd.collect();
+        for (given, _) in &odd {
+            let mut client = Client::silent(&Endpoint::Tcp(postfix.address)).await;
+            client.reply().await;
+            client
+                .dialogue(&[
+                    ("EHLO a,b", "250"),
+                    (&format!("MAIL FROM:<{given}>"), "250"),
+                    (&format!("RCPT TO:<{ALICE}>"), "250"),
+                    ("DATA", "354"),
+                    ("Subject: odd\r\n\r\nx\r\n.", "250"),
+                ])
+                .await;
+        }
+        let delivered = postfix.delivered(ALICE, odd.len()).await;
+        assert_eq!(delivered.len(), odd.len());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

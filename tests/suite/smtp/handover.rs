@@ -276,6 +276,24 @@ async fn xforward_tells_of_one_message() {
     server.finish().await;
 }
 
+/// The server that tells of it took it: to refuse it would put off all the mail that it hands on.
+#[tokio::test]
+async fn a_name_that_we_would_not_take_is_no_fault_of_who_tells_of_it() {
+    let server = Server::with(|config| config.xforward = loopback()).await;
+    let mut client = server.client().await;
+    client
+        .dialogue(&[
+            ("EHLO relay.test", "250"),
+            ("XFORWARD HELO=a,b NAME=x+28y+29", "250"),
+        ])
+        .await;
+    client.send("NOOP").await;
+    let (session, _) = last(&server).await;
+    assert_eq!(session.helo, "a?b");
+    assert_eq!(session.client_name.as_deref(), Some("x?y?"));
+    server.finish().await;
+}
+
 #[tokio::test]
 async fn strangers_speak_for_nobody() {
     let others = Networks::parse(["192.0.2.0/24"]).unwrap();

@@ -84,10 +84,24 @@ fn values_are_read_and_held_to_what_they_can_be() {
         ("ADDR=[TEMPUNAVAIL]", None),
         ("PORT=65536", None),
         ("PROTO=HTTP", None),
-        ("HELO=a+0D+0Ab", None),
+        (
+            "HELO=a+0D+0Ab+FF",
+            Some(Told {
+                helo: Some(Some("a??b?".to_owned())),
+                ..Told::default()
+            }),
+        ),
+        ("IDENT=a+0D+0Ab", None),
+        (
+            "HELO=a,+22b NAME=a+28b+29",
+            Some(Told {
+                helo: Some(Some("a??b".to_owned())),
+                name: Some(Some("a?b?".to_owned())),
+                ..Told::default()
+            }),
+        ),
         ("NAME=a+(b", None),
         ("NAME=a+2", None),
-        ("NAME=a+28b+29", None),
         ("LOGIN=+00", None),
         ("SOURCE=LOCAL", None),
         ("OTHER=x", None),
@@ -101,7 +115,13 @@ fn values_are_read_and_held_to_what_they_can_be() {
     }
     let mut caller = trusted(true, true);
     caller.feed(b"XFORWARD SOURCE=LOCAL IDENT=4Ab+20c\r\nXFORWARD LOGIN=x\r\n");
-    assert_eq!(caller.codes(), ["250 2.0.0", "501 5.5.4"]);
+    let long = "\u{e9}".repeat(200);
+    caller.feed(format!("XFORWARD HELO={long}\r\n").as_bytes());
+    assert_eq!(caller.codes(), ["250 2.0.0", "501 5.5.4", "250 2.0.0"]);
+    let Some(Event::Xforward(told)) = caller.events.last() else {
+        panic!("{:?}", caller.events);
+    };
+    assert_eq!(told.helo, Some(Some("\u{e9}".repeat(127))));
 }
 
 /// A proxy passes on what its client says, once it has said whose words these are.
