@@ -109,7 +109,7 @@ impl Changes {
                     parameters,
                 } => edits.push(Edit::Envelope(EnvelopeEdit::AddRecipient {
                     address: address(&given, server)?,
-                    arguments: parameters,
+                    arguments: parameters.filter(|parameters| !parameters.is_empty()),
                 })),
                 Modification::DeleteRecipient { address: given } => {
                     edits.push(Edit::Envelope(EnvelopeEdit::RemoveRecipient {

@@ -158,14 +158,19 @@ impl Modification {
                     parameters,
                 }
             }
-            b'+' | b'2' => {
+            b'+' => match path()? {
+                (address, None) => Self::AddRecipient {
+                    address,
+                    parameters: None,
+                },
+                _ => return Err(malformed("it has more than an address")),
+            },
+            b'2' => {
                 let (address, parameters) = path()?;
-                if (command == b'2') != parameters.is_some() {
-                    return Err(malformed("it has not the parameters that it is about"));
-                }
+                // libmilter says so for none; it is another action all the same.
                 Self::AddRecipient {
                     address,
-                    parameters,
+                    parameters: Some(parameters.unwrap_or_default()),
                 }
             }
             b'-' => match path()? {

@@ -3,7 +3,7 @@
 use super::link::{linked, messages, send, told};
 use super::mta::packet;
 use super::*;
-use crate::support::ALICE;
+use crate::support::{ALICE, BOB};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -263,6 +263,12 @@ async fn what_is_right_counts() {
             .all(|why| why.contains("did not ask for SMTPUTF8")),
         "{refused:?}"
     );
+    // What libmilter says for smfi_addrcpt_par without parameters.
+    let added = end(&[packet(b'2', b"<bob@example.test>\0"), packet(b'c', b"")]);
+    let server = linked(&liar(honest(), added).await, "").await;
+    let (found, reply) = send(&server, ALICE, MESSAGE).await;
+    assert_eq!(found, 250, "{reply}");
+    assert_eq!(messages(&server, BOB).await.len(), 1);
     // Discarded: the client is told that it was taken.
     for command in *b"MRE" {
         let at = At::Says(command, packet(b'd', b""));
