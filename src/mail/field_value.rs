@@ -2,7 +2,10 @@
 //! may have signed them. Neither can hold what would begin another field.
 
 use super::{Line, TextError};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,16 +16,18 @@ pub enum FieldValue {
     AsWritten(Written),
 }
 
-/// All that stands between the colon and the last CRLF, folds included.
+/// All that stands between the colon and the last CRLF, folds included. Not all of it need be text: there is mail in old charsets.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
-pub struct Written(String);
+pub struct Written(Vec<u8>);
 
 /// As a journal has it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Raw {
-    as_written: String,
+enum Raw {
+    AsWritten(String),
+    /// What is not UTF-8, in base64.
+    OctetsAsWritten(String),
 }
 
 impl Written {
@@ -30,58 +35,72 @@ impl Written {
     const LINE: usize = 998;
 
     /// Every line end has to be a CRLF with a space or tab behind it (RFC 5322 §2.2.3), on lines that hold more than that.
-    pub fn new(text: impl Into<String>) -> Result<Self, TextError> {
-        let text = text.into();
-        for (number, line) in text.split("\r\n").enumerate() {
-            match line
-                .bytes()
-                .find(|octet| matches!(octet, b'\r' | b'\n' | 0))
-            {
+    pub fn new(octets: impl Into<Vec<u8>>) -> Result<Self, TextError> {
+        let octets = octets.into();
+        let mut lines = octets.split(|octet| *octet == b'\n').enumerate().peekable();
+        while let Some((number, line)) = lines.next() {
+            let line = match lines.peek() {
+                Some(_) => line.strip_suffix(b"\r"),
+                None => Some(line),
+            };
+            let line = line.ok_or(TextError::Control("a line feed"))?;
+            match line.iter().find(|octet| matches!(octet, b'\r' | 0)) {
                 Some(b'\r') => return Err(TextError::Control("a carriage return")),
-                Some(b'\n') => return Err(TextError::Control("a line feed")),
                 Some(_) => return Err(TextError::Control("a NUL")),
                 None => {}
             }
-            if number > 0 && !line.starts_with([' ', '\t']) {
+            if number > 0 && !line.starts_with(b" ") && !line.starts_with(b"\t") {
                 return Err(TextError::Unfolded);
             }
             // It could be taken for the empty line that ends the header.
-            if number > 0 && line.trim_matches([' ', '\t']).is_empty() {
+            if number > 0 && line.iter().all(|octet| matches!(octet, b' ' | b'\t')) {
                 return Err(TextError::Empty);
             }
             if line.len() > Self::LINE {
                 return Err(TextError::TooLong(line.len(), Self::LINE));
             }
         }
-        Ok(Self(text))
+        Ok(Self(octets))
     }
 
-    pub fn as_str(&self) -> &str {
+    pub fn octets(&self) -> &[u8] {
         &self.0
+    }
+
+    /// For people.
+    pub fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
     }
 }
 
 impl TryFrom<Raw> for Written {
     type Error = TextError;
     fn try_from(raw: Raw) -> Result<Self, TextError> {
-        Self::new(raw.as_written)
+        match raw {
+            Raw::AsWritten(text) => Self::new(text),
+            Raw::OctetsAsWritten(text) => {
+                let octets = STANDARD.decode(text);
+                Self::new(octets.map_err(|_| TextError::Control("what is not base64"))?)
+            }
+        }
     }
 }
 
 impl From<Written> for Raw {
     fn from(written: Written) -> Self {
-        Self {
-            as_written: written.0,
+        match String::from_utf8(written.0) {
+            Ok(text) => Self::AsWritten(text),
+            Err(error) => Self::OctetsAsWritten(STANDARD.encode(error.as_bytes())),
         }
     }
 }
 
 impl FieldValue {
     /// Folds are in it where it stands as it was written.
-    pub fn as_str(&self) -> &str {
+    pub fn text(&self) -> Cow<'_, str> {
         match self {
-            Self::Text(line) => line.as_str(),
-            Self::AsWritten(written) => written.as_str(),
+            Self::Text(line) => line.as_str().into(),
+            Self::AsWritten(written) => written.text(),
         }
     }
 }
@@ -98,7 +117,8 @@ impl fmt::Display for FieldValue {
         match self {
             Self::Text(line) => line.fmt(f),
             Self::AsWritten(written) => {
-                let mut lines = written.as_str().trim_matches([' ', '\t']).split("\r\n");
+                let text = written.text();
+                let mut lines = text.trim_matches([' ', '\t']).split("\r\n");
                 f.write_str(lines.next().unwrap_or_default())?;
                 for line in lines {
                     write!(f, " {}", line.trim_start_matches([' ', '\t']))?;
@@ -116,7 +136,7 @@ mod tests {
     #[test]
     fn what_is_written_begins_no_other_field() {
         for good in ["", "v", " a\r\n\tb=;\r\n c", " ä"] {
-            assert_eq!(Written::new(good).unwrap().as_str(), good);
+            assert_eq!(Written::new(good).unwrap().octets(), good.as_bytes());
         }
         for bad in [
             "a\r\nBcc: x",
@@ -136,9 +156,11 @@ mod tests {
     fn a_journal_has_both_kinds() {
         let text = FieldValue::Text(Line::new("Grüße").unwrap());
         let written = FieldValue::AsWritten(Written::new(" v=1;\r\n\tb=x").unwrap());
+        let octets = FieldValue::AsWritten(Written::new(b" Gr\xfc\xdfe").unwrap());
         for (value, json) in [
             (&text, "\"Grüße\""),
             (&written, r#"{"as-written":" v=1;\r\n\tb=x"}"#),
+            (&octets, r#"{"octets-as-written":"IEdy/N9l"}"#),
         ] {
             assert_eq!(serde_json::to_string(value).unwrap(), json);
             assert_eq!(serde_json::from_str::<FieldValue>(json).unwrap(), *value);

@@ -34,7 +34,11 @@ impl Field {
         Self {
             octets: match value {
                 FieldValue::Text(text) => unstructured::write(name.as_str(), text.as_str()).into(),
-                FieldValue::AsWritten(written) => format!("{name}:{}\r\n", written.as_str()).into(),
+                FieldValue::AsWritten(written) => {
+                    [name.as_str().as_bytes(), b":", written.octets(), b"\r\n"]
+                        .concat()
+                        .into()
+                }
             },
             colon: name.as_str().len(),
             origin,

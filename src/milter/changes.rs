@@ -271,14 +271,27 @@ fn field_name(name: &[u8]) -> Result<FieldName, Failure> {
 
 /// Lines end with LF here, or with CRLF. A line that is too long for mail is folded again.
 fn field_value(value: &[u8], leading_space: bool) -> Result<FieldValue, Failure> {
-    let text = String::from_utf8_lossy(value).replace("\r\n", "\n");
-    let text = text.trim_end_matches('\n').replace('\n', "\r\n");
-    let text = if leading_space {
-        text
-    } else {
-        format!(" {text}")
-    };
-    match Written::new(text.clone()) {
+    let mut octets = Vec::with_capacity(value.len() + 1);
+    if !leading_space {
+        octets.push(b' ');
+    }
+    let mut lines = value.split(|octet| *octet == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let is_last = lines.peek().is_none();
+        octets.extend_from_slice(
+            line.strip_suffix(b"\r")
+                .filter(|_| !is_last)
+                .unwrap_or(line),
+        );
+        if !is_last {
+            octets.extend_from_slice(b"\r\n");
+        }
+    }
+    while octets.ends_with(b"\r\n") {
+        octets.truncate(octets.len() - 2);
+    }
+    let text = String::from_utf8_lossy(&octets).into_owned();
+    match Written::new(octets) {
         Ok(written) => Ok(FieldValue::AsWritten(written)),
         Err(TextError::TooLong(..)) => Ok(Line::lossy(&text.replace("\r\n", "")).into()),
         Err(error) => Err(bad(format!(

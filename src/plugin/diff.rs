@@ -200,11 +200,11 @@ fn edit(edit: &Edit) -> (String, String) {
     let cut = |text: &str| text.chars().take(60).collect::<String>();
     match edit {
         Edit::Header(HeaderEdit::Add { name, value } | HeaderEdit::Insert { name, value, .. }) => {
-            (format!("of {name}"), format!("add {}", cut(value.as_str())))
+            (format!("of {name}"), format!("add {}", cut(&value.text())))
         }
         Edit::Header(HeaderEdit::Change { name, value, .. }) => (
             format!("of {name}"),
-            format!("change to {}", cut(value.as_str())),
+            format!("change to {}", cut(&value.text())),
         ),
         Edit::Header(HeaderEdit::Remove { name, .. }) => {
             (format!("of {name}"), "remove".to_owned())

@@ -549,7 +549,7 @@ pub(super) fn new_octets(edit: &HeaderEdit) -> usize {
     match edit {
         HeaderEdit::Add { value, .. }
         | HeaderEdit::Insert { value, .. }
-        | HeaderEdit::Change { value, .. } => value.as_str().len(),
+        | HeaderEdit::Change { value, .. } => value.text().len(),
         HeaderEdit::Remove { .. } => 0,
     }
 }

@@ -172,7 +172,7 @@ fn editions(journal: &Journal) -> Vec<String> {
             Edit::Header(HeaderEdit::Add { name, value })
                 if name.as_str().starts_with("X-Edition-") =>
             {
-                Some(value.as_str().to_owned())
+                Some(value.text().into_owned())
             }
             _ => None,
         })

@@ -1,6 +1,6 @@
 //! Milters that lie, hang and vanish: each costs its own turn, and the server goes on.
 
-use super::link::{linked, messages, send, told};
+use super::link::{linked, messages, octets, send, told};
 use super::mta::packet;
 use super::*;
 use crate::support::{ALICE, BOB};
@@ -269,6 +269,17 @@ async fn what_is_right_counts() {
     let (found, reply) = send(&server, ALICE, MESSAGE).await;
     assert_eq!(found, 250, "{reply}");
     assert_eq!(messages(&server, BOB).await.len(), 1);
+    // Octets of a charset of old.
+    let subject = b"\0\0\0\x01Subject\0Gr\xfc\xdfe\0";
+    let changed = end(&[packet(b'm', subject), packet(b'c', b"")]);
+    let server = linked(&liar(honest(), changed).await, "").await;
+    let (found, reply) = send(&server, ALICE, MESSAGE).await;
+    assert_eq!(found, 250, "{reply}");
+    let octets = octets(&server, ALICE).await.remove(0);
+    let field = b"\r\nSubject: Gr\xfc\xdfe\r\n";
+    assert!(octets.windows(field.len()).any(|window| window == field));
+    let journal = told(&server, &reply).await;
+    assert_eq!(journal.turns.last().unwrap().edits.len(), 1);
     // Discarded: the client is told that it was taken.
     for command in *b"MRE" {
         let at = At::Says(command, packet(b'd', b""));

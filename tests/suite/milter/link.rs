@@ -34,16 +34,22 @@ pub async fn told(server: &Server, reply: &str) -> Journal {
 
 /// The messages in a mailbox, edits applied.
 pub async fn messages(server: &Server, login: &str) -> Vec<String> {
+    let all = octets(server, login).await.into_iter();
+    all.map(|octets| String::from_utf8_lossy(&octets).into_owned())
+        .collect()
+}
+
+pub async fn octets(server: &Server, login: &str) -> Vec<Vec<u8>> {
     let store = server.app.store();
     let login = Address::parse(login).unwrap();
     let account = store.account(&login).await.unwrap().unwrap().id;
     let inbox = store.mailbox(account, &MailboxName::inbox()).await.unwrap();
-    let mut texts = Vec::new();
+    let mut all = Vec::new();
     for message in store.messages(inbox.id).await.unwrap() {
         let content = store.content(inbox.id, message.uid).await.unwrap();
-        texts.push(String::from_utf8_lossy(&content.bytes().unwrap()).into_owned());
+        all.push(content.bytes().unwrap().to_vec());
     }
-    texts
+    all
 }
 
 fn listener(server: &Server) -> String {
