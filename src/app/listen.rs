@@ -76,7 +76,9 @@ fn help(error: &BindError, endpoint: &Endpoint) -> String {
         (BindError::InUse(_), _) => "stop what has it, or choose another address".to_owned(),
         (BindError::NotASocket(_), _) => "remove it, or choose another path".to_owned(),
         (BindError::Permission(_), Endpoint::Unix(_)) => {
-            format!("let the user that wasmilter runs as write to {directory}, and give the socket to `owner` if there is one")
+            format!(
+                "let the user that wasmilter runs as write to {directory}; to give the socket to an `owner` takes root or CAP_CHOWN"
+            )
         }
         (BindError::Permission(_), Endpoint::Tcp(_)) => "choose a port from 1024 on, or let the program have those under it: \
              AmbientCapabilities=CAP_NET_BIND_SERVICE in its systemd unit, or setcap cap_net_bind_service=+ep"
