@@ -78,7 +78,12 @@ impl Reply {
             if let Some(enhanced) = self.enhanced {
                 let _ = write!(out, "{enhanced} ");
             }
-            out.extend_from_slice(line.as_str().as_bytes());
+            // RFC 5321 §4.2: textstring. UTF-8 would be for those alone who said SMTPUTF8 (RFC 6531 §3.7.4).
+            let text = line.as_str().chars();
+            out.extend(text.map(|c| match c {
+                '\t' | ' '..='~' => u8::try_from(c).unwrap_or(b'?'),
+                _ => b'?',
+            }));
             out.extend_from_slice(b"\r\n");
         }
     }
@@ -138,6 +143,18 @@ mod tests {
         let mut out = Vec::new();
         Reply::new(550, EnhancedCode(5, 7, 1), "no\nreally not").write_to(&mut out);
         assert_eq!(out, b"550-5.7.1 no\r\n550 5.7.1 really not\r\n");
+    }
+
+    #[test]
+    fn all_of_it_is_printable_ascii() {
+        let mut out = Vec::new();
+        Reply::new(
+            550,
+            EnhancedCode(5, 1, 1),
+            "<gr\u{e9}ta@x.test>\u{1b}[1m\tno",
+        )
+        .write_to(&mut out);
+        assert_eq!(out, b"550 5.1.1 <gr?ta@x.test>?[1m\tno\r\n");
     }
 
     #[test]
