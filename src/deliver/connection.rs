@@ -53,8 +53,11 @@ pub struct Connection {
 impl Connection {
     /// Up to what is there before the greeting.
     pub async fn open(hop: &Hop) -> Result<Self, Lost> {
-        let connecting = timeout(CONNECT.min(hop.patience), hop.remote.connect());
-        let stream = connecting.await.map_err(|_| Lost::Silent)??;
+        let connecting = hop.remote.connect(CONNECT.min(hop.patience));
+        let stream = connecting.await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => Lost::Silent,
+            _ => Lost::Io(error),
+        })?;
         let connection = Self {
             stream,
             input: Input::new(),

@@ -7,11 +7,13 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use tokio::net::{TcpStream, UnixStream};
+use std::time::Duration;
+use tokio::net::{TcpStream, UnixStream, lookup_host};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::{TlsConnector, TlsStream};
 
 /// Where to connect to: "127.0.0.1:10026", "[::1]:10026", "postfix.internal:10026" or "unix:/run/dovecot/lmtp".
@@ -93,15 +95,40 @@ impl Remote {
                 .any(|address| is_taken(address, listener.ip().to_canonical()))
     }
 
-    /// Takes as long as the system does; names are looked up by the system.
-    pub async fn connect(&self) -> io::Result<Stream> {
+    /// Names are looked up by the system.
+    pub async fn connect(&self, within: Duration) -> io::Result<Stream> {
+        let end = Instant::now() + within;
         match self {
             Self::Tcp { host, port } => {
-                Stream::tcp(TcpStream::connect((host.as_str(), *port)).await?)
+                let found = timeout_at(end, lookup_host((host.as_str(), *port))).await??;
+                let addresses: Vec<_> = found.collect();
+                Stream::tcp(first(&addresses, end, TcpStream::connect).await?)
             }
-            Self::Unix(path) => Ok(Stream::unix(UnixStream::connect(path).await?)),
+            Self::Unix(path) => {
+                let connected = timeout_at(end, UnixStream::connect(path)).await??;
+                Ok(Stream::unix(connected))
+            }
         }
     }
+}
+
+/// The first that takes a connection. Each has its share of the time that is left: one that never answers leaves some for those behind it.
+async fn first<C, F: Future<Output = io::Result<C>>>(
+    addresses: &[SocketAddr],
+    end: Instant,
+    connect: impl Fn(SocketAddr) -> F,
+) -> io::Result<C> {
+    let mut failed = io::Error::from(io::ErrorKind::NotFound);
+    for (number, address) in addresses.iter().enumerate() {
+        let share = end.saturating_duration_since(Instant::now())
+            / u32::try_from(addresses.len() - number).unwrap_or(u32::MAX);
+        match timeout(share, connect(*address)).await {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(error)) => failed = error,
+            Err(late) => failed = late.into(),
+        }
+    }
+    Err(failed)
 }
 
 /// Whether who listens there takes connections to this address. To no address goes to this machine.
@@ -245,6 +272,39 @@ mod tests {
             let remote: Remote = format!("{own}:25").parse().unwrap();
             assert!(remote.reaches(&"[::]:25".parse().unwrap()), "{own}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_never_answers_leaves_time_for_the_next() {
+        let addresses: [SocketAddr; 3] = ["192.0.2.1:25", "192.0.2.2:25", "192.0.2.3:25"]
+            .map(|address| address.parse().unwrap());
+        let connect = |address| async move {
+            match addresses.iter().position(|known| *known == address) {
+                Some(0) => std::future::pending().await,
+                Some(1) => Err(io::Error::from(io::ErrorKind::ConnectionRefused)),
+                _ => Ok(address),
+            }
+        };
+        let end = Instant::now() + Duration::from_secs(60);
+        let (all, late) = tokio::join!(
+            first(
+                &addresses,
+                Instant::now() + Duration::from_millis(300),
+                connect
+            ),
+            first(
+                &addresses[..1],
+                Instant::now() + Duration::from_millis(100),
+                connect
+            ),
+        );
+        assert_eq!(all.unwrap(), addresses[2]);
+        assert_eq!(late.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let refused = first(&addresses[1..2], end, connect).await;
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            io::ErrorKind::ConnectionRefused
+        );
     }
 
     #[test]
