@@ -14,6 +14,8 @@ pub struct Figures {
     failures: AtomicU64,
     /// Of these, at once, because the breaker was open.
     refused: AtomicU64,
+    /// Of these, those that were the host's.
+    host: AtomicU64,
     in_flight: AtomicU64,
     verdicts: [AtomicU64; VERDICTS],
     times: [AtomicU64; BUCKETS],
@@ -27,6 +29,9 @@ pub struct Summary {
     pub failures: u64,
     /// Of the failures, those while the breaker was open.
     pub refused: u64,
+    /// Of the failures, those that tell nothing of the plugin: the host could not run it, since no place was free for one.
+    #[serde(default)]
+    pub host: u64,
     /// Calls at work now.
     pub in_flight: u64,
     /// Of the calls that were answered.
@@ -43,6 +48,7 @@ impl Default for Figures {
             calls: zero(),
             failures: zero(),
             refused: zero(),
+            host: zero(),
             in_flight: zero(),
             verdicts: std::array::from_fn(|_| zero()),
             times: std::array::from_fn(|_| zero()),
@@ -73,8 +79,13 @@ impl Figures {
             }
             Err(failure) => {
                 self.failures.fetch_add(1, Relaxed);
-                if failure.kind == FailureKind::BreakerOpen {
-                    self.refused.fetch_add(1, Relaxed);
+                let also = match failure.kind {
+                    FailureKind::BreakerOpen => Some(&self.refused),
+                    FailureKind::Host => Some(&self.host),
+                    _ => None,
+                };
+                if let Some(count) = also {
+                    count.fetch_add(1, Relaxed);
                 }
             }
         }
@@ -95,6 +106,7 @@ impl Figures {
             calls: self.calls(),
             failures: self.failures.load(Relaxed),
             refused: self.refused.load(Relaxed),
+            host: self.host.load(Relaxed),
             in_flight: self.in_flight.load(Relaxed),
             median: within(&times, 50),
             p99: within(&times, 99),
@@ -108,9 +120,18 @@ impl Summary {
         self.verdicts.iter().sum()
     }
 
-    /// The share of calls that failed.
+    /// Calls that tell something of the plugin.
+    pub fn telling(&self) -> u64 {
+        self.calls.saturating_sub(self.host)
+    }
+
+    /// Of these, those that failed.
+    pub fn own_failures(&self) -> u64 {
+        self.failures.saturating_sub(self.host)
+    }
+
     pub fn error_rate(&self) -> f64 {
-        share(self.failures, self.calls)
+        share(self.own_failures(), self.telling())
     }
 
     /// By how much the shares of one kind of verdict differ, the most.

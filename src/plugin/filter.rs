@@ -73,11 +73,7 @@ impl FilterRun for PluginRun {
             }
             Err(failure) => (None, Err(failure)),
         };
-        let outcome = self.outcome(result, started);
-        // Nothing more is asked of it: the next instance finds its place still in the processor's caches.
-        if call.hook() == Hook::Message && !self.has(Hook::Deliver) && !self.has(Hook::Relay) {
-            self.give_back();
-        }
+        let outcome = self.outcome(call.hook(), result, started);
         gate.done(pass, &outcome.result, outcome.elapsed);
         plugin.meter.count(&metrics::Call {
             hook: call.hook().name(),
@@ -112,8 +108,27 @@ impl PluginRun {
         self.plugin.info.hooks.contains(hook)
     }
 
+    /// Whether the transaction may come to another hook of this filter, or to this one again, before its client has its reply.
+    fn may_be_asked_again(&self, after: Hook) -> bool {
+        let again = matches!(after, Hook::Rcpt | Hook::Deliver | Hook::Relay);
+        let mut hooks = self.plugin.info.hooks.iter();
+        hooks.any(|hook| hook.is_answered() && (hook > after || again && hook == after))
+    }
+
     fn give_back(&mut self) {
         if let Some(working) = self.working.take() {
+            self.plugin.gate.keep(working.guest);
+        }
+    }
+
+    /// Gives the instance up; another goes on in its place.
+    fn pause(&mut self) {
+        let Some(mut working) = self.working.take() else {
+            return;
+        };
+        self.used = working.guest.state().pause();
+        // One that is kept has its place in the pool.
+        if !self.plugin.runtime.is_short() {
             self.plugin.gate.keep(working.guest);
         }
     }
@@ -146,7 +161,12 @@ impl PluginRun {
         answer
     }
 
-    fn outcome(&mut self, result: Result<Verdict, Failure>, started: Instant) -> Outcome {
+    fn outcome(
+        &mut self,
+        hook: Hook,
+        result: Result<Verdict, Failure>,
+        started: Instant,
+    ) -> Outcome {
         let failed = result.is_err();
         let (record, memory) = match &mut self.working {
             Some(Working { guest, .. }) => (guest.state().end(), guest.state().memory.used()),
@@ -155,11 +175,12 @@ impl PluginRun {
         if failed {
             // A trapped instance cannot be entered again, and its place is wanted.
             self.working = None;
-        } else if self.plugin.runtime.is_short() {
-            // Between two hooks a client may say nothing for minutes, and a thousand such clients would have all places.
-            let given_up = self.working.take();
-            self.used =
-                given_up.map_or_else(Used::default, |mut working| working.guest.state().pause());
+        } else if !self.may_be_asked_again(hook) {
+            // The next instance finds its place still in the processor's caches.
+            self.give_back();
+        } else if self.plugin.gate.is_short() || self.plugin.runtime.is_short() {
+            // Between two hooks a client may say nothing for minutes, and so many such clients would have all places.
+            self.pause();
         }
         Outcome {
             edits: if failed { Vec::new() } else { record.edits },

@@ -134,13 +134,19 @@ impl Gate {
         self.done(None, failed, elapsed);
     }
 
+    /// Whether less than half of the places is free.
+    pub fn is_short(&self) -> bool {
+        self.instances.available_permits() * 2 < self.concurrency as usize
+    }
+
     /// A place among the instances that this plugin may have.
     pub async fn place(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
         let place = Arc::clone(&self.instances).acquire_owned();
         match tokio::time::timeout(wait, place).await {
             Ok(Ok(place)) => Ok(place),
+            // That others have them says nothing of this version.
             Ok(Err(_)) | Err(_) => Err(Failure {
-                kind: FailureKind::Timeout,
+                kind: FailureKind::Host,
                 text: format!(
                     "all {} instances that it may have were at work for {} ms",
                     self.concurrency,

@@ -49,7 +49,7 @@ pub fn judge(
     elapsed: Duration,
 ) -> Judgement {
     let least = LEAST.min(config.calls);
-    if now.calls < least {
+    if now.telling() < least {
         return Judgement::GoesOn;
     }
     let percent = |rate: f64| format!("{:.1} %", rate * 100.0);
@@ -57,8 +57,8 @@ pub fn judge(
     if now.error_rate() > config.error_rate + accepted {
         return Judgement::Left(format!(
             "{} of {} calls failed; the budget is {}",
-            now.failures,
-            now.calls,
+            now.own_failures(),
+            now.telling(),
             percent(config.error_rate + accepted)
         ));
     }
@@ -85,7 +85,7 @@ pub fn judge(
             ));
         }
     }
-    if now.calls >= config.calls && elapsed >= config.time {
+    if now.telling() >= config.calls && elapsed >= config.time {
         Judgement::Passed
     } else {
         Judgement::GoesOn
@@ -130,6 +130,30 @@ mod tests {
             };
             assert!(found.contains(expected), "{now:?}: {found}");
         }
+    }
+
+    #[test]
+    fn what_the_host_could_not_do_counts_neither_for_nor_against() {
+        let config = ProbationConfig::default();
+        let late = Duration::from_secs(601);
+        let with_host = |host: u64, failures: u64| Summary {
+            host,
+            ..figures(100 + host, failures + host, 0, 1)
+        };
+        assert_eq!(
+            judge(&config, &with_host(50, 5), None, late),
+            Judgement::Passed
+        );
+        let short = Summary {
+            host: 90,
+            ..figures(100, 90, 0, 1)
+        };
+        assert_eq!(judge(&config, &short, None, late), Judgement::GoesOn);
+        let left = judge(&config, &with_host(50, 6), None, late);
+        assert!(
+            matches!(&left, Judgement::Left(why) if why.contains("6 of 100 calls")),
+            "{left:?}"
+        );
     }
 
     #[test]

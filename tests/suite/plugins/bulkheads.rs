@@ -15,27 +15,71 @@ fn breaker(health: &Health) -> BreakerState {
 #[tokio::test]
 async fn a_plugin_has_its_share_of_the_instances() {
     let rig = Rig::new();
-    let manifest =
-        "[limits]\nconcurrency = 2\nwall-ms = 100\n[config]\nmessage = [\"score X 1 a\"]";
+    // What it prints in `load` keeps it from an image, so each instance takes that long to start, and is in its place meanwhile.
+    let manifest = "[limits]\nconcurrency = 2\nwall-ms = 100\n[config]\nload = [\"print x\", \"sleep 500\"]\nmessage = [\"score X 1 a\"]";
     rig.plugin("narrow", manifest, GUEST);
     rig.guest("other", r#"message = ["score Y 1 a"]"#);
-    let host = rig.start().await;
+    let host = Host::start(Config {
+        breaker: BreakerConfig {
+            failures: 1,
+            ..BreakerConfig::default()
+        },
+        ..rig.config()
+    })
+    .await
+    .unwrap();
     let generation = host.generation();
     let narrow = filter(&generation, "narrow");
-    // Two transactions hold its instances until they end.
-    let mut held = [narrow.open(), narrow.open()];
-    for run in &mut held {
-        fine(&ask(run, Call::Message).await);
-    }
-    let failure = ask(&mut narrow.open(), Call::Message)
-        .await
-        .result
-        .unwrap_err();
-    assert_eq!(failure.kind, FailureKind::Timeout);
+    let mut runs = [narrow.open(), narrow.open(), narrow.open()];
+    let [one, two, three] = &mut runs;
+    let (one, two, three) = tokio::join!(
+        ask(one, Call::Message),
+        ask(two, Call::Message),
+        ask(three, Call::Message)
+    );
+    fine(&one);
+    fine(&two);
+    let failure = three.result.unwrap_err();
+    assert_eq!(failure.kind, FailureKind::Host);
     assert!(failure.text.contains("all 2 instances"), "{failure}");
     fine(&ask(&mut filter(&generation, "other").open(), Call::Message).await);
-    drop(held);
+    drop(runs);
+    // That there was no place is no fault of the plugin.
     fine(&ask(&mut narrow.open(), Call::Message).await);
+    let health = health(&host, "narrow").await;
+    assert_eq!(breaker(&health), BreakerState::Closed);
+    let figures = &health.versions[0].work.as_ref().unwrap().figures;
+    assert_eq!((figures.calls, figures.failures, figures.host), (4, 1, 1));
+}
+
+#[tokio::test]
+async fn clients_that_say_nothing_more_after_mail_keep_no_other_from_a_filter() {
+    let rig = Rig::new();
+    let limits = "[limits]\nconcurrency = 4\nwall-ms = 1000\n";
+    let script = "[config]\nmail = [\"remember x\"]\nmessage = [\"recall\"]";
+    rig.plugin("fresh", &format!("{limits}{script}"), GUEST);
+    rig.plugin("warm", &format!("warm = true\n{limits}{script}"), GUEST);
+    let host = rig.start().await;
+    for name in ["fresh", "warm"] {
+        let filter = filter(&host.generation(), name);
+        let mut idle = Vec::new();
+        for _ in 0..12 {
+            let mut run = filter.open();
+            fine(&ask(&mut run, Call::Mail).await);
+            idle.push(run);
+        }
+        let started = std::time::Instant::now();
+        fine(&ask(&mut filter.open(), Call::Message).await);
+        assert!(started.elapsed() < Duration::from_millis(900), "it waited");
+        // So do those who come back.
+        for run in &mut idle {
+            fine(&ask(run, Call::Message).await);
+        }
+        let health = health(&host, name).await;
+        assert_eq!(breaker(&health), BreakerState::Closed);
+        let figures = &health.versions[0].work.as_ref().unwrap().figures;
+        assert_eq!((figures.calls, figures.failures), (25, 0));
+    }
 }
 
 #[tokio::test]
