@@ -3,8 +3,7 @@
 
 use super::component::Plugin;
 use super::filter::PluginFilter;
-use super::generation::{Loaded, PluginState, PluginStatus, Slot, status_of};
-use super::loader::Fingerprint;
+use super::generation::{Generation, Loaded, PluginState, PluginStatus, Slot, status_of};
 use super::pins::Pin;
 use super::rollout::{Rollout, Share};
 use super::staged::Staged;
@@ -25,13 +24,13 @@ pub struct Member {
 /// A pin and the version that it holds a plugin to, or why that cannot be loaded.
 pub type Held = (Pin, Result<Arc<Loaded>, String>);
 
-/// What tells two line-ups apart.
-type Identity<'a> = (&'a str, Option<Fingerprint>, Option<Fingerprint>);
+/// What tells two line-ups apart: not what the versions are made of, but what was loaded. Grants, breaker and figures are its own.
+type Identity<'a> = (&'a str, Option<*const Loaded>, Option<*const Loaded>);
 
 impl Member {
     pub fn identity(&self) -> Identity<'_> {
-        let print = |loaded: &Option<Arc<Loaded>>| loaded.as_ref().map(|loaded| loaded.fingerprint);
-        (&self.name, print(&self.active), print(&self.candidate))
+        let which = |loaded: &Option<Arc<Loaded>>| loaded.as_ref().map(Arc::as_ptr);
+        (&self.name, which(&self.active), which(&self.candidate))
     }
 
     pub fn loaded(&self) -> impl Iterator<Item = &Arc<Loaded>> {

@@ -114,6 +114,13 @@ impl Slot {
         }
     }
 
+    /// What lies there is what is loaded.
+    fn is_as_tried(&self) -> bool {
+        let tried = self.tried.as_ref().ok();
+        let loaded = self.loaded.as_ref();
+        loaded.is_some_and(|loaded| Some(&loaded.fingerprint) == tried)
+    }
+
     /// As [`Source::state`].
     pub fn state(&self) -> (&str, Result<Fingerprint, &str>) {
         (
@@ -164,6 +171,12 @@ pub async fn load(
             key: source.key.clone(),
         };
         slot.regrant(regranted);
+        // It was broken for a while. Loaded anew it would have a breaker and figures of its own, and grants that are in force for it would not
+        // be in force for what is at work.
+        if slot.is_as_tried() {
+            slots.push(slot);
+            continue;
+        }
         let at = slots.len();
         slots.push(slot);
         let runtime = Arc::clone(runtime);
@@ -186,6 +199,7 @@ pub async fn load(
                 let info = &loaded.plugin.info;
                 tracing::info!("plugin {} {} loaded", info.name, info.version);
                 slot.loaded = Some(Arc::new(loaded));
+                slot.problem = None;
             }
             Err(why) => {
                 let former = if slot.loaded.is_some() {
@@ -200,9 +214,7 @@ pub async fn load(
         }
     }
     for slot in &mut slots {
-        let tried = slot.tried.as_ref().ok();
-        let as_tried = |loaded: &Arc<Loaded>| Some(&loaded.fingerprint) == tried;
-        if slot.problem.is_none() && !slot.loaded.as_ref().is_some_and(as_tried) {
+        if slot.problem.is_none() && !slot.is_as_tried() {
             slot.problem = Some("loading it ended in a panic of the host".to_owned());
         }
     }

@@ -273,7 +273,7 @@ impl Shared {
         for (name, pin) in pinned {
             let version = match before.get(&name) {
                 Some((former, Ok(loaded))) if former.id == pin.id => Ok(Arc::clone(loaded)),
-                _ => self.former(&name, pin.id).await,
+                _ => self.former(&name, pin.id, slots).await,
             };
             // It goes by the grants of now, as what lies in the directory does.
             let version = match version {
@@ -295,15 +295,18 @@ impl Shared {
     }
 
     /// Loads a version of the history.
-    async fn former(&self, name: &str, id: Digest) -> Result<Arc<Loaded>, String> {
-        // It may be at work.
+    async fn former(&self, name: &str, id: Digest, slots: &[Slot]) -> Result<Arc<Loaded>, String> {
+        // It may be at work, or lie in the directory.
         let current = self.current.load_full();
         if let Some(active) = current
             .member(name)
-            .and_then(|member| member.active.clone())
-            && active.fingerprint.id() == id
-        {
-            return Ok(active);
+            .and_then(|member| member.active.as_ref());
+        let mut loaded = active.into_iter().chain(slots.iter().filter_map(|slot| {
+            let loaded = slot.loaded.as_ref()?;
+            (loaded.plugin.info.name == name).then_some(loaded)
+        }));
+        if let Some(known) = loaded.find(|loaded| loaded.fingerprint.id() == id) {
+            return Ok(Arc::clone(known));
         }
         let history = self.history.clone().ok_or(NO_STATE)?;
         let of = name.to_owned();

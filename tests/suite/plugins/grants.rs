@@ -199,6 +199,47 @@ message = ["add X-Spam-A 1", "add X-Other 1", "change Subject x", "remove To", "
     assert_eq!(ask(&mut begun, Call::Message).await.edits.len(), 2);
 }
 
+/// Whoever took the filter when this number began has it for as long as the number stays.
+#[tokio::test]
+async fn grants_are_in_force_for_a_version_that_was_broken_meanwhile() {
+    let rig = Rig::new();
+    let state = tempfile::tempdir().unwrap();
+    let version = || guest(&rig, "one", "[config]\nmessage = [\"add X-A 1\"]");
+    version();
+    grant(&rig, BOTH);
+    let host = Host::start(Config {
+        grants: Granting::File(file(&rig)),
+        state: Some(state.path().to_owned()),
+        ..rig.config()
+    })
+    .await
+    .unwrap();
+    let taken = filter(&host.generation(), "one");
+    assert_eq!(ask(&mut taken.open(), Call::Message).await.edits.len(), 1);
+    fs::write(rig.path().join("one/filter.wasm"), "broken").unwrap();
+    let generation = host.reload().await;
+    assert!(matches!(
+        status(&generation, "one").state,
+        PluginState::Previous(_)
+    ));
+    version();
+    let generation = host.reload().await;
+    assert_eq!(generation.number, 1);
+    assert_eq!(status(&generation, "one").state, PluginState::Active);
+    // Held to what lies in the directory, and let go.
+    host.pin("one", None).await.unwrap();
+    host.unpin("one").await.unwrap();
+    grant(&rig, &format!("{BOTH}header-edit = [\"X-Spam-*\"]\n"));
+    let generation = host.reload().await;
+    assert_eq!(generation.number, 1);
+    let outcome = ask(&mut taken.open(), Call::Message).await;
+    assert_eq!(outcome.edits.len(), 0, "{outcome:?}");
+    assert!(outcome.refused[0].contains("not-granted"), "{outcome:?}");
+    let health = host.health(Some("one")).await.remove(0);
+    let figures = &health.versions[0].work.as_ref().unwrap().figures;
+    assert_eq!(figures.calls, 2);
+}
+
 #[tokio::test]
 async fn what_is_taken_away_is_taken_from_warm_instances_too() {
     let rig = Rig::new();
