@@ -2,9 +2,10 @@
 //! the files are there.
 
 use super::digest::Digest;
+use rustix::fs::{Mode, OFlags};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,7 +138,8 @@ pub fn at(path: &Path) -> Result<Found, String> {
 
 /// None for a folder that has nothing of a plugin.
 fn folder(name: &str, path: &Path) -> Option<Found> {
-    let manifest = Some(path.join(MANIFEST)).filter(|manifest| manifest.is_file());
+    // Whatever it is: one that cannot be read is not the same as none.
+    let manifest = Some(path.join(MANIFEST)).filter(|path| path.symlink_metadata().is_ok());
     let mut files: Vec<PathBuf> = fs::read_dir(path)
         .into_iter()
         .flatten()
@@ -226,14 +228,26 @@ pub fn write_whole(path: &Path, octets: &[u8]) -> io::Result<()> {
 
 fn limited(path: &Path, limit: u64) -> Result<Vec<u8>, String> {
     let fail = |error: io::Error| format!("{}: {error}", path.display());
-    let len = fs::metadata(path).map_err(fail)?.len();
-    if len > limit {
+    // A pipe would have us wait for who writes into it, a device may have no end.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    let file = fs::File::from(file.map_err(|error| fail(error.into()))?);
+    if !file.metadata().map_err(fail)?.is_file() {
+        return Err(format!("{} is no regular file", path.display()));
+    }
+    let mut octets = Vec::new();
+    // It may grow while it is read.
+    let len = file
+        .take(limit + 1)
+        .read_to_end(&mut octets)
+        .map_err(fail)?;
+    if len as u64 > limit {
         return Err(format!(
-            "{} has {len} octets, the limit is {limit}",
+            "{} has more than {limit} octets, the limit",
             path.display()
         ));
     }
-    fs::read(path).map_err(fail)
+    Ok(octets)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Files come, change and go; what is in force follows, or stays and says why.
 
 use super::*;
+use std::os::unix::fs::symlink;
+use std::process::Command;
 use wasmilter::plugin::{StatusFile, Watching};
 
 /// The guest's bytes with one text in them put for another of the same length.
@@ -245,6 +247,54 @@ async fn two_plugins_cannot_have_one_name() {
     let generation = host.reload().await;
     assert_eq!(names(&generation), ["same"]);
     assert_eq!(generation.plugins.len(), 1);
+}
+
+#[tokio::test]
+async fn a_name_stays_with_the_version_in_force() {
+    let rig = Rig::new();
+    rig.guest("spam", "");
+    rig.guest("other", "");
+    let host = rig.start().await;
+    rig.plugin("a", "name = \"spam\"", GUEST);
+    rig.plugin("b", "name = \"named\"", GUEST);
+    let generation = host.reload().await;
+    assert_eq!(generation.number, 2);
+    assert!(kept_out(&generation, "a").contains("spam has the same name"));
+    rig.plugin("aa", "name = \"named\"", GUEST);
+    let generation = host.reload().await;
+    assert_eq!(generation.number, 2);
+    assert!(kept_out(&generation, "aa").contains("b has the same name"));
+    // A new version of its own is no newcomer.
+    rig.guest("spam", r#"message = ["score NEW 1 a"]"#);
+    let generation = host.reload().await;
+    let outcome = ask(&mut filter(&generation, "spam").open(), Call::Message).await;
+    assert_eq!(outcome.symbols[0].name, "NEW");
+    // Nor does a start give it away: it is the folder of that name.
+    drop(host);
+    let generation = rig.start().await.generation();
+    assert!(kept_out(&generation, "a").contains("spam has the same name"));
+    let path = status(&generation, "spam").path.unwrap();
+    assert_eq!(path, rig.path().join("spam/filter.wasm"));
+}
+
+#[tokio::test]
+async fn what_is_no_regular_file_is_kept_out() {
+    let rig = Rig::new();
+    rig.guest("good", "");
+    rig.guest("manifest", "");
+    fs::remove_file(rig.path().join("manifest/plugin.toml")).unwrap();
+    for pipe in ["pipe.wasm", "manifest/plugin.toml"] {
+        let made = Command::new("mkfifo").arg(rig.path().join(pipe)).status();
+        assert!(made.unwrap().success());
+    }
+    symlink("/dev/zero", rig.path().join("endless.wasm")).unwrap();
+    let started = tokio::time::timeout(Duration::from_secs(60), rig.start());
+    let generation = started.await.expect("it waits for a pipe").generation();
+    assert_eq!(names(&generation), ["good"]);
+    for name in ["pipe", "endless", "manifest"] {
+        let why = kept_out(&generation, name);
+        assert!(why.contains("is no regular file"), "{why}");
+    }
 }
 
 #[tokio::test]
