@@ -15,6 +15,8 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct Member {
     pub name: String,
+    /// The slot of what lies in the directory for it.
+    key: Option<String>,
     pub active: Option<Arc<Loaded>>,
     /// A shadow or a canary.
     pub candidate: Option<Arc<Loaded>>,
@@ -28,6 +30,16 @@ pub type Held = (Pin, Result<Arc<Loaded>, String>);
 type Identity<'a> = (&'a str, Option<*const Loaded>, Option<*const Loaded>);
 
 impl Member {
+    fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            key: None,
+            active: None,
+            candidate: None,
+            pin: None,
+        }
+    }
+
     pub fn identity(&self) -> Identity<'_> {
         let which = |loaded: &Option<Arc<Loaded>>| loaded.as_ref().map(Arc::as_ptr);
         (&self.name, which(&self.active), which(&self.candidate))
@@ -62,15 +74,24 @@ impl Member {
 }
 
 /// In the order of the chain, and what is to be said of each slot and pin, by name.
-pub fn in_force(slots: &[Slot], held: &BTreeMap<String, Held>) -> (Vec<Member>, Vec<PluginStatus>) {
-    let mut force = Force::default();
+pub fn in_force(
+    slots: &[Slot],
+    held: &BTreeMap<String, Held>,
+    before: &Generation,
+) -> (Vec<Member>, Vec<PluginStatus>) {
+    let mut force = Force {
+        keepers: keepers(slots, before),
+        ..Force::default()
+    };
     for slot in slots {
         match &slot.loaded {
             None => {
                 let why = slot.problem.clone().unwrap_or_default();
                 force.kept_out(slot, why);
             }
-            Some(loaded) if loaded.rollout == Rollout::Active => force.active(slot, loaded),
+            Some(loaded) if loaded.rollout == Rollout::Active => {
+                force.active(slot, loaded, before);
+            }
             // When all that are active are known.
             Some(_) => {}
         }
@@ -93,36 +114,58 @@ pub fn in_force(slots: &[Slot], held: &BTreeMap<String, Held>) -> (Vec<Member>, 
     (members, statuses)
 }
 
+/// The slot that has each name, where several want it: that of the version in force, or the folder of that name. What comes later must not
+/// take over another's grants and what it keeps.
+fn keepers<'a>(slots: &'a [Slot], before: &Generation) -> BTreeMap<&'a str, &'a str> {
+    let mut keepers = BTreeMap::new();
+    for slot in slots {
+        let loaded = slot.loaded.as_ref();
+        let Some(loaded) = loaded.filter(|loaded| loaded.rollout == Rollout::Active) else {
+            continue;
+        };
+        let name = loaded.plugin.info.name.as_str();
+        let known = before.member(name).and_then(|member| member.key.as_deref());
+        let right = |key: &str| (known == Some(key), key == name);
+        let keeper = keepers.entry(name).or_insert(slot.key.as_str());
+        if right(&slot.key) > right(keeper) {
+            *keeper = &slot.key;
+        }
+    }
+    keepers
+}
+
 #[derive(Default)]
-struct Force {
+struct Force<'a> {
     members: BTreeMap<String, Member>,
-    /// The slot of each active version.
-    keys: BTreeMap<String, String>,
+    keepers: BTreeMap<&'a str, &'a str>,
     statuses: Vec<PluginStatus>,
 }
 
-impl Force {
+impl Force<'_> {
     fn kept_out(&mut self, slot: &Slot, why: String) {
         let status = slot.status(None, PluginState::KeptOut(why));
         self.statuses.push(status);
     }
 
-    fn active(&mut self, slot: &Slot, loaded: &Arc<Loaded>) {
+    fn active(&mut self, slot: &Slot, loaded: &Arc<Loaded>, before: &Generation) {
         let name = &loaded.plugin.info.name;
-        if let Some(other) = self.keys.get(name) {
+        let keeper = self.keepers.get(name.as_str());
+        if let Some(other) = keeper.filter(|keeper| **keeper != slot.key) {
             let why = format!(
                 "{other} has the same name: give one of them another in its plugin.toml, or try this one beside it with mode = \"shadow\" or \"canary\""
             );
-            return self.kept_out(slot, why);
+            let status = slot.status(None, PluginState::KeptOut(why.clone()));
+            if !before.plugins.contains(&status) {
+                tracing::warn!("plugin {} kept out: {why}", slot.key);
+            }
+            return self.statuses.push(status);
         }
-        self.keys.insert(name.clone(), slot.key.clone());
         self.statuses
             .push(slot.status(Some(loaded), slot.working()));
         let member = Member {
-            name: name.clone(),
+            key: Some(slot.key.clone()),
             active: Some(Arc::clone(loaded)),
-            candidate: None,
-            pin: None,
+            ..Member::new(name)
         };
         self.members.insert(name.clone(), member);
     }
@@ -142,12 +185,8 @@ impl Force {
                 return;
             }
         };
-        let member = self.members.entry(name.to_owned()).or_insert(Member {
-            name: name.to_owned(),
-            active: None,
-            candidate: None,
-            pin: None,
-        });
+        let member = self.members.entry(name.to_owned());
+        let member = member.or_insert_with(|| Member::new(name));
         member.active = Some(Arc::clone(loaded));
         member.pin = Some(pin.clone());
         let mut status = PluginStatus {
@@ -176,12 +215,8 @@ impl Force {
         }
         self.statuses
             .push(slot.status(Some(loaded), slot.working()));
-        let member = self.members.entry(name.clone()).or_insert(Member {
-            name: name.clone(),
-            active: None,
-            candidate: None,
-            pin: None,
-        });
+        let member = self.members.entry(name.clone());
+        let member = member.or_insert_with(|| Member::new(name));
         member.candidate = Some(Arc::clone(loaded));
     }
 }

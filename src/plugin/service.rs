@@ -340,11 +340,11 @@ impl Shared {
         let (scan, sources) = self.look(&seen).await?;
         let slots = generation::load(&self.runtime, &seen.slots, sources, seen.regranted).await;
         let held = self.held(&seen.held, &slots, seen.regranted).await;
-        let (members, statuses) = force::in_force(&slots, &held);
         let before = self.current.load_full();
         let next = Generation::next(&before, members, statuses);
         (seen.slots, seen.held, seen.scan, seen.regranted) = (slots, held, scan, false);
         let next = match &seen.grants.problem {
+        let (members, statuses) = force::in_force(&slots, &held, &before);
             None => next,
             Some(problem) => Some(
                 next.as_ref()
