@@ -173,8 +173,10 @@ pub(super) struct Shared {
     pub(super) current: ArcSwap<Generation>,
     pub(super) history: Option<History>,
     pub(super) pins: Option<Pins>,
-    /// One change of the pins at a time.
+    /// One change of the file of pins at a time.
     pub(super) pinning: Mutex<()>,
+    /// One pin or rollback at a time, from what it goes by to what came of it.
+    pub(super) holding: Mutex<()>,
     pub(super) judged: mpsc::UnboundedSender<Judged>,
     changed: channel::Sender<Arc<Generation>>,
     number: channel::Sender<u64>,
@@ -230,6 +232,7 @@ impl Host {
             history: state(history::FOLDER).map(History::new),
             pins: state("pins.json").map(Pins::new),
             pinning: Mutex::default(),
+            holding: Mutex::default(),
             judged,
             seen: Mutex::new(seen),
             config,
@@ -341,10 +344,10 @@ impl Shared {
         let slots = generation::load(&self.runtime, &seen.slots, sources, seen.regranted).await;
         let held = self.held(&seen.held, &slots, seen.regranted).await;
         let before = self.current.load_full();
+        let (members, statuses) = force::in_force(&slots, &held, &before);
         let next = Generation::next(&before, members, statuses);
         (seen.slots, seen.held, seen.scan, seen.regranted) = (slots, held, scan, false);
         let next = match &seen.grants.problem {
-        let (members, statuses) = force::in_force(&slots, &held, &before);
             None => next,
             Some(problem) => Some(
                 next.as_ref()

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use tokio::sync::mpsc;
+use tokio::sync::{MutexGuard, mpsc};
 use tokio::time::Instant;
 
 /// How a plugin fares.
@@ -103,6 +103,7 @@ impl Host {
 
     /// Back to what was in force before, or to a certain version, and held there.
     pub async fn rollback(&self, name: &str, to: Option<&str>) -> Result<Pin, String> {
+        let one = self.shared.holding.lock().await;
         let now = self.in_force(name)?;
         let id = now.fingerprint.id();
         let target = match to {
@@ -113,13 +114,14 @@ impl Host {
             return Err(format!("{name} {} is in force", target.version));
         }
         let why = format!("rolled back from {} by command", now.plugin.info.version);
-        let pin = self.shared.hold(name, target, why, None).await?;
+        let pin = self.shared.hold(&one, name, target, why, None).await?;
         self.shared.versions().rolled_back(name, "command");
         Ok(pin)
     }
 
     /// Holds a plugin to a version, or to the one in force.
     pub async fn pin(&self, name: &str, version: Option<&str>) -> Result<Pin, String> {
+        let one = self.shared.holding.lock().await;
         let target = match version {
             Some(version) => self.shared.find(name, version).await?,
             None => {
@@ -128,12 +130,13 @@ impl Host {
             }
         };
         self.shared
-            .hold(name, target, "pinned by command".to_owned(), None)
+            .hold(&one, name, target, "pinned by command".to_owned(), None)
             .await
     }
 
     /// What lies in the directory is in force again.
     pub async fn unpin(&self, name: &str) -> Result<Pin, String> {
+        let _one = self.shared.holding.lock().await;
         let pin = self.shared.change_pins(|pins| pins.remove(name)).await?;
         let pin = pin.ok_or_else(|| format!("{name} is not pinned"))?;
         self.shared.reload_or_say_why().await;
@@ -189,6 +192,7 @@ impl Shared {
     /// Pins, and makes it so; or says why not, and all is as it was.
     async fn hold(
         &self,
+        _one: &MutexGuard<'_, ()>,
         name: &str,
         target: Version,
         why: String,
@@ -215,6 +219,8 @@ impl Shared {
         let said = current.plugins.iter().find(|status| status.name == name);
         let problem = said.and_then(|status| status.pinned.clone());
         self.change_pins(|pins| match former {
+            // It has ended meanwhile.
+            _ if pins.get(name) != Some(&pin) => None,
             Some(former) => pins.insert(name.to_owned(), former),
             None => pins.remove(name),
         })
@@ -298,7 +304,7 @@ impl Shared {
     async fn former(&self, name: &str, id: Digest, slots: &[Slot]) -> Result<Arc<Loaded>, String> {
         // It may be at work, or lie in the directory.
         let current = self.current.load_full();
-        if let Some(active) = current
+        let active = current
             .member(name)
             .and_then(|member| member.active.as_ref());
         let mut loaded = active.into_iter().chain(slots.iter().filter_map(|slot| {
@@ -387,6 +393,7 @@ impl Shared {
                 return;
             }
         };
+        let one = self.holding.lock().await;
         let current = self.current.load_full();
         let active = current
             .member(&name)
@@ -405,7 +412,7 @@ impl Shared {
         };
         let reason = format!("{version} left its probation: {why}");
         let back = former.version.clone();
-        let held = self.hold(&name, former, reason, Some(id)).await;
+        let held = self.hold(&one, &name, former, reason, Some(id)).await;
         if held.is_ok() {
             self.versions().rolled_back(&name, "probation");
         }

@@ -101,6 +101,32 @@ async fn what_was_in_force_comes_back_and_stays_until_it_is_unpinned() {
 }
 
 #[tokio::test]
+async fn of_two_rollbacks_at_once_what_was_confirmed_last_is_in_force() {
+    let kept = Kept::new();
+    kept.version("1", "");
+    let host = kept.start().await;
+    for version in ["2", "3"] {
+        kept.version(version, "");
+        host.reload().await;
+    }
+    for round in 0..5 {
+        // That something has changed makes the first one look twice, and the other come in between.
+        kept.version(&format!("4.{round}"), "");
+        let (one, two) = tokio::join!(
+            host.rollback("guest", Some("1")),
+            host.rollback("guest", Some("2"))
+        );
+        assert_eq!(
+            (one.unwrap().version, two.unwrap().version),
+            ("1".to_owned(), "2".to_owned())
+        );
+        assert_eq!(in_force(&host), "2");
+        assert_eq!(pin(&host).await.unwrap().version, "2");
+        host.unpin("guest").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_pin_to_what_cannot_be_loaded_changes_nothing() {
     let kept = Kept::new();
     kept.version("1", "");
