@@ -400,6 +400,9 @@ impl App {
             background.drain(DRAIN).await;
         }
         if let Some(host) = self.host {
+        if let Some(host) = &self.host {
+            host.stop_compiling();
+        }
             host.flush().await;
         }
     }

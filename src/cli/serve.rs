@@ -11,17 +11,31 @@ use tokio::signal::unix::{SignalKind, signal};
 pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     super::log::start("info")?;
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be watched")?;
-    let app = App::start(config, Some(Compiler::this_program())).await?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be watched")?;
+    let mut stop = async || {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "interrupted",
+        }
+    };
+    // That plugins are being compiled is no reason to be kept waiting.
+    let started = tokio::select! {
+        app = Box::pin(App::start(config, Some(Compiler::this_program()))) => Some(app?),
+        why = stop() => {
+            tracing::info!("{why}: it had not started yet");
+            None
+        }
+    };
+    let Some(app) = started else {
+        return Ok(ExitCode::SUCCESS);
+    };
     let mut out = std::io::stdout().lock();
     for ready in app.listening() {
         writeln!(out, "{ready}")?;
     }
     out.flush()?;
     drop(out);
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("SIGTERM: finishing what is in flight"),
-        _ = tokio::signal::ctrl_c() => tracing::info!("interrupted: finishing what is in flight"),
-    }
+    tracing::info!("{}: finishing what is in flight", stop().await);
     app.stop().await;
     Ok(ExitCode::SUCCESS)
 }

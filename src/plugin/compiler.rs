@@ -1,29 +1,52 @@
 //! Compiling in a process of its own, of the lowest priority: what the compiler takes of memory and time, and what it may break, is not
-//! the server's. The code comes back by way of the cache of compiled code.
+//! the server's. The code comes back by way of the cache of compiled code. What wants more time or memory than there is for it is ended.
 
 use super::component::LoadError;
 use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::limits::Limits;
 use crate::private;
-use rustix::process::nice;
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use std::ffi::OsString;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
+
+/// Time for one component: an interpreter of 20 MB takes a third of it.
+const DEADLINE: Duration = Duration::from_secs(60);
+/// GiB of memory for it.
+const MEMORY: u64 = 4;
+/// How often it is looked whether it is done.
+const LOOK: Duration = Duration::from_millis(5);
+/// Octets of what it says.
+const LONGEST: u64 = 64 * 1024;
 
 /// A program that does [`compile`] if it is called with [`Compiler::COMMAND`].
 #[derive(Debug, Clone)]
-pub struct Compiler(PathBuf);
+pub struct Compiler {
+    program: PathBuf,
+    deadline: Duration,
+}
 
 impl Compiler {
     pub const COMMAND: &str = "compile";
 
     /// The one that runs, even if another lies in its place by now.
     pub fn this_program() -> Self {
-        Self("/proc/self/exe".into())
+        Self::new("/proc/self/exe", DEADLINE)
+    }
+
+    /// One that is ended after so long.
+    pub fn new(program: impl Into<PathBuf>, deadline: Duration) -> Self {
+        Self {
+            program: program.into(),
+            deadline,
+        }
     }
 }
 
@@ -35,7 +58,29 @@ pub struct Apart {
     pub cache: PathBuf,
     /// A file here for each component whose code is in the cache.
     pub known: PathBuf,
+    /// Nothing is compiled any more, and what is being compiled is given up.
+    pub stop: CancellationToken,
 }
+
+/// How the process ended.
+enum End {
+    Itself(ExitStatus, String),
+    Late,
+    Stopped,
+}
+
+/// Ended with what waits for it, if it has not ended by then.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // There is nothing to be done about one that cannot be ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+const TRIED_AGAIN: &str = "it is tried again when one of its files changes, and at the next start";
 
 impl Apart {
     /// Sees to it that the cache has the code of this component.
@@ -44,8 +89,8 @@ impl Apart {
         if mark.exists() {
             return Ok(());
         }
-        let output = match self.call(bytes) {
-            Ok(output) => output,
+        let end = match self.call(bytes) {
+            Ok(end) => end,
             Err(error) => {
                 tracing::warn!(
                     "plugins are compiled by the server itself: no process for it: {error}"
@@ -53,14 +98,30 @@ impl Apart {
                 return Ok(());
             }
         };
-        if let Some(signal) = output.status.signal() {
+        let (status, said) = match end {
+            End::Itself(status, said) => (status, said),
+            End::Late => {
+                return Err(LoadError::Host(format!(
+                    "compiling it takes more than {} s, the limit; {TRIED_AGAIN}",
+                    self.compiler.deadline.as_secs_f32()
+                )));
+            }
+            End::Stopped => {
+                return Err(LoadError::Host("the server is being stopped".to_owned()));
+            }
+        };
+        // The allocator's last words.
+        if status.signal().is_some() && said.contains("memory allocation of") {
             return Err(LoadError::Host(format!(
-                "the process that compiled it was ended by signal {signal} (9 may be for want of memory: see the system's log); \
-                 it is tried again when one of its files changes, and at the next start"
+                "compiling it takes more than {MEMORY} GiB of memory, the limit, or more than there is; {TRIED_AGAIN}"
             )));
         }
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+        if let Some(signal) = status.signal() {
+            return Err(LoadError::Host(format!(
+                "the process that compiled it was ended by signal {signal} (9 may be for want of memory: see the system's log); {TRIED_AGAIN}"
+            )));
+        }
+        if !status.success() {
             let said = said.trim().trim_start_matches("error: ");
             return Err(LoadError::Compile(said.to_owned()));
         }
@@ -84,9 +145,9 @@ impl Apart {
         Digest::of(depends.as_bytes())
     }
 
-    fn call(&self, bytes: &[u8]) -> io::Result<Output> {
+    fn call(&self, bytes: &[u8]) -> io::Result<End> {
         let number = |number: u64| OsString::from(number.to_string());
-        let mut child = Command::new(&self.compiler.0)
+        let child = Command::new(&self.compiler.program)
             .arg(Compiler::COMMAND)
             .args([OsString::from("--cache"), self.cache.clone().into()])
             .args(["--instances".into(), number(self.engine.instances.into())])
@@ -95,11 +156,46 @@ impl Apart {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // If it has ended before it had read all, its status says more.
-            let _ = stdin.write_all(bytes);
+        let mut child = Ended(child);
+        let (stdin, stderr) = (child.0.stdin.take(), child.0.stderr.take());
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // If it has ended before it had read all, its status says more.
+                let fed = stdin.map(|mut stdin| stdin.write_all(bytes));
+                drop(fed);
+            });
+            let words = scope.spawn(|| {
+                let mut said = Vec::new();
+                let read = stderr.map(|stderr| stderr.take(LONGEST).read_to_end(&mut said));
+                drop(read);
+                String::from_utf8_lossy(&said).into_owned()
+            });
+            let ended = self.wait(&mut child.0);
+            // The threads end with the process.
+            drop(child);
+            let end = ended?;
+            let said = words.join().unwrap_or_default();
+            Ok(match end {
+                End::Itself(status, _) => End::Itself(status, said),
+                end => end,
+            })
+        })
+    }
+
+    fn wait(&self, child: &mut Child) -> io::Result<End> {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(End::Itself(status, String::new()));
+            }
+            if self.stop.is_cancelled() {
+                return Ok(End::Stopped);
+            }
+            if started.elapsed() >= self.compiler.deadline {
+                return Ok(End::Late);
+            }
+            thread::sleep(LOOK);
         }
-        child.wait_with_output()
     }
 }
 
@@ -112,6 +208,18 @@ pub fn compile(
 ) -> Result<(), LoadError> {
     // It takes what others leave.
     let _ = nice(19);
+    // Of memory that is written to: what the engine reserves of addresses is no matter. A limit that is lower already stays.
+    let most = getrlimit(Resource::Data)
+        .maximum
+        .unwrap_or(u64::MAX)
+        .min(MEMORY << 30);
+    let _ = setrlimit(
+        Resource::Data,
+        Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        },
+    );
     let engine = TickingEngine::new(&EngineConfig {
         instances,
         most: Limits {

@@ -103,9 +103,8 @@ impl Loaded {
 
 impl Slot {
     /// What is loaded goes by the grants of now, or goes.
-    fn regrant(&mut self, regranted: bool) {
-        if regranted
-            && let Some(loaded) = &self.loaded
+    pub(super) fn regrant(&mut self) {
+        if let Some(loaded) = &self.loaded
             && let Err(lacking) = loaded.plugin.regrant()
         {
             tracing::warn!("plugin {} is out of force: {lacking}", self.key);
@@ -130,7 +129,7 @@ impl Slot {
     }
 }
 
-/// Loads what changed. Slots come out sorted by key, as the sources are. `regranted`: the grants are others than before.
+/// Loads what changed. Slots come out sorted by key, as the sources are. `regranted`: the grants are others than when it was done last.
 pub async fn load(
     runtime: &Arc<Runtime>,
     before: &[Slot],
@@ -154,12 +153,10 @@ pub async fn load(
             // What was kept out may be granted what it lacked.
             && !(regranted && former.problem.is_some())
         {
-            let mut slot = former.clone();
-            slot.regrant(regranted);
-            slots.push(slot);
+            slots.push(former.clone());
             continue;
         }
-        let mut slot = Slot {
+        let slot = Slot {
             tried: source
                 .files
                 .as_ref()
@@ -170,7 +167,6 @@ pub async fn load(
             path: source.path.clone(),
             key: source.key.clone(),
         };
-        slot.regrant(regranted);
         // It was broken for a while. Loaded anew it would have a breaker and figures of its own, and grants that are in force for it would not
         // be in force for what is at work.
         if slot.is_as_tried() {
@@ -257,10 +253,15 @@ impl Generation {
         }
     }
 
-    /// What is in force after `before`. None if nothing can be told apart from it.
-    pub fn next(before: &Self, members: Vec<Member>, statuses: Vec<PluginStatus>) -> Option<Self> {
+    /// What is in force after `before`. None if nothing can be told apart from it. `problem`: why it is not what it should be.
+    pub fn next(
+        before: &Self,
+        members: Vec<Member>,
+        statuses: Vec<PluginStatus>,
+        problem: Option<String>,
+    ) -> Option<Self> {
         let changed = !same(&members, &before.members) || before.number == 0;
-        if !changed && statuses == before.plugins && before.problem.is_none() {
+        if !changed && statuses == before.plugins && problem == before.problem {
             return None;
         }
         Some(Self {
@@ -271,7 +272,7 @@ impl Generation {
             },
             filters: members.iter().filter_map(Member::filter).collect(),
             plugins: statuses,
-            problem: None,
+            problem,
             members: members.into(),
         })
     }
@@ -284,17 +285,6 @@ impl Generation {
     pub fn ordered(&self) -> impl Iterator<Item = (u32, Arc<dyn Filter>)> {
         let orders = self.members.iter().map(Member::place);
         orders.zip(self.filters.iter().cloned())
-    }
-
-    /// The same, but for a directory that cannot be looked at.
-    pub fn with_problem(&self, problem: String) -> Self {
-        Self {
-            number: self.number,
-            filters: Arc::clone(&self.filters),
-            plugins: self.plugins.clone(),
-            problem: Some(problem),
-            members: Arc::clone(&self.members),
-        }
     }
 }
 

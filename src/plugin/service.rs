@@ -28,8 +28,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch as channel;
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, mpsc};
 use tokio::task::AbortHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The grants, where the configuration does not name another file.
 pub(super) const GRANTS: &str = "grants.toml";
@@ -104,12 +105,13 @@ impl Config {
         }
     }
 
-    fn apart(&self) -> Option<Apart> {
+    fn apart(&self, stop: CancellationToken) -> Option<Apart> {
         Some(Apart {
             compiler: self.compiler.clone()?,
             engine: self.engine(),
             cache: self.cache.clone()?,
             known: self.state.as_ref()?.join("compiled"),
+            stop,
         })
     }
 
@@ -165,6 +167,7 @@ pub struct Host {
     pub(super) shared: Arc<Shared>,
     watcher: Option<AbortHandle>,
     judge: AbortHandle,
+    compiling: DropGuard,
 }
 
 pub(super) struct Shared {
@@ -181,13 +184,17 @@ pub(super) struct Shared {
     changed: channel::Sender<Arc<Generation>>,
     number: channel::Sender<u64>,
     /// One reload at a time.
+    reloading: Mutex<()>,
+    /// Locked while something comes into force, not while anything is compiled.
     seen: Mutex<Seen>,
 }
 
 struct Seen {
     grants: GrantsFile,
-    /// Other grants are in force than the slots were loaded with.
+    /// Other grants are in force than when the directory was looked at last.
     regranted: bool,
+    /// Why it could not be looked at.
+    problem: Option<String>,
     slots: Vec<Slot>,
     held: BTreeMap<String, Held>,
     /// As of the last reload.
@@ -213,12 +220,16 @@ impl Host {
         let state = |name: &str| config.state.as_ref().map(|state| state.join(name));
         runtime.breaker = config.breaker;
         runtime.images = state("images").map(Images::new);
-        runtime.apart = config.apart();
+        let stop = CancellationToken::new();
+        runtime.apart = config.apart(stop.clone());
+        // Whatever becomes of this start.
+        let compiling = stop.drop_guard();
         let (judged, judgements) = mpsc::unbounded_channel();
         runtime.grants.store(Arc::new(config.grants.first()));
         let seen = Seen {
             grants: GrantsFile::new(&config.grants),
             regranted: false,
+            problem: None,
             slots: Vec::new(),
             held: BTreeMap::new(),
             scan: Vec::new(),
@@ -234,11 +245,13 @@ impl Host {
             pinning: Mutex::default(),
             holding: Mutex::default(),
             judged,
+            reloading: Mutex::default(),
             seen: Mutex::new(seen),
             config,
         });
+        shared.look_at_grants(&mut *shared.seen.lock().await).await;
         shared
-            .reload()
+            .load(false)
             .await
             .map_err(|error| StartError::Directory {
                 path: shared.config.directory.clone(),
@@ -253,6 +266,7 @@ impl Host {
             shared,
             watcher,
             judge: judge.abort_handle(),
+            compiling,
         })
     }
 
@@ -265,6 +279,11 @@ impl Host {
     pub async fn reload(&self) -> Arc<Generation> {
         self.shared.reload_or_say_why().await;
         self.generation()
+    }
+
+    /// Who waits for what is being compiled has waited long enough: the server is to stop.
+    pub fn stop_compiling(&self) {
+        self.compiling.token().cancel();
     }
 
     /// Waits until what plugins keep is on the disk.
@@ -325,54 +344,86 @@ impl Shared {
     }
 
     pub(super) async fn reload_or_say_why(&self) {
-        if let Err(error) = self.reload().await {
-            self.versions().reloaded("failed");
-            let problem = format!("{}: {error}", self.config.directory.display());
-            let current = self.current.load_full();
-            if current.problem.as_ref() != Some(&problem) {
-                tracing::warn!("the plugins stay as they are: {problem}");
-                self.publish(current.with_problem(problem)).await;
-            }
+        let Err(error) = self.reload().await else {
+            return;
+        };
+        self.versions().reloaded("failed");
+        let problem = Some(format!("{}: {error}", self.config.directory.display()));
+        let mut seen = self.seen.lock().await;
+        if seen.problem != problem {
+            let problem = problem.as_deref().unwrap_or_default();
+            tracing::warn!("the plugins stay as they are: {problem}");
         }
+        seen.problem = problem;
+        self.conclude(&mut seen, false).await;
     }
 
     async fn reload(&self) -> io::Result<()> {
+        let _one = self.reloading.lock().await;
+        let settled = self.settle().await;
+        self.load(settled).await
+    }
+
+    /// Puts grants and pins into force as they are now: that waits for no compiler. Whether anything changed.
+    pub(super) async fn settle(&self) -> bool {
         let mut seen = self.seen.lock().await;
+        let regranted = self.look_at_grants(&mut seen).await;
+        if regranted {
+            seen.slots.iter_mut().for_each(Slot::regrant);
+        }
+        self.conclude(&mut seen, regranted).await
+    }
+
+    async fn look_at_grants(&self, seen: &mut Seen) -> bool {
         let settle = self.config.settle;
-        seen.regranted |= seen.grants.look(settle, &self.runtime.grants).await;
-        let (scan, sources) = self.look(&seen).await?;
-        let slots = generation::load(&self.runtime, &seen.slots, sources, seen.regranted).await;
-        let held = self.held(&seen.held, &slots, seen.regranted).await;
-        let before = self.current.load_full();
-        let (members, statuses) = force::in_force(&slots, &held, &before);
-        let next = Generation::next(&before, members, statuses);
-        (seen.slots, seen.held, seen.scan, seen.regranted) = (slots, held, scan, false);
-        let next = match &seen.grants.problem {
-            None => next,
-            Some(problem) => Some(
-                next.as_ref()
-                    .unwrap_or(&before)
-                    .with_problem(problem.clone()),
-            ),
+        let regranted = seen.grants.look(settle, &self.runtime.grants).await;
+        seen.regranted |= regranted;
+        regranted
+    }
+
+    /// Loads what has changed in the directory. Others may settle grants and pins meanwhile. `settled`: that brought about a change before.
+    async fn load(&self, settled: bool) -> io::Result<()> {
+        let (before, regranted, grants) = {
+            let seen = self.seen.lock().await;
+            let grants = self.runtime.grants.load_full();
+            (seen.slots.clone(), seen.regranted, grants)
         };
-        let result = if next.is_some() {
-            "changed"
-        } else {
-            "unchanged"
+        let (scan, sources) = self.look(&before).await?;
+        let mut slots = generation::load(&self.runtime, &before, sources, regranted).await;
+        let mut seen = self.seen.lock().await;
+        let regranted = !Arc::ptr_eq(&grants, &self.runtime.grants.load());
+        if regranted {
+            slots.iter_mut().for_each(Slot::regrant);
+        }
+        (seen.slots, seen.scan, seen.regranted) = (slots, scan, regranted);
+        seen.problem = None;
+        let result = match self.conclude(&mut seen, regranted).await || settled {
+            true => "changed",
+            false => "unchanged",
         };
         self.versions().reloaded(result);
-        if let Some(next) = next {
-            self.enter(&before, &next).await;
-            self.publish(next).await;
-        }
         Ok(())
     }
 
+    /// What has been seen comes into force. Whether that changed anything.
+    async fn conclude(&self, seen: &mut Seen, regranted: bool) -> bool {
+        seen.held = self.held(&seen.held, &seen.slots, regranted).await;
+        let before = self.current.load_full();
+        let (members, statuses) = force::in_force(&seen.slots, &seen.held, &before);
+        let problem = seen.problem.as_ref().or(seen.grants.problem.as_ref());
+        let next = Generation::next(&before, members, statuses, problem.cloned());
+        let Some(next) = next else {
+            return false;
+        };
+        self.enter(&before, &next).await;
+        self.publish(next).await;
+        true
+    }
+
     /// Reads the directory until two looks see the same, unless nothing changed in the first place.
-    async fn look(&self, seen: &MutexGuard<'_, Seen>) -> io::Result<(Vec<Found>, Vec<Source>)> {
+    async fn look(&self, before: &[Slot]) -> io::Result<(Vec<Found>, Vec<Source>)> {
         let (mut scan, mut sources) = self.read().await?;
-        if seen
-            .slots
+        if before
             .iter()
             .map(Slot::state)
             .eq(sources.iter().map(Source::state))

@@ -139,7 +139,7 @@ impl Host {
         let _one = self.shared.holding.lock().await;
         let pin = self.shared.change_pins(|pins| pins.remove(name)).await?;
         let pin = pin.ok_or_else(|| format!("{name} is not pinned"))?;
-        self.shared.reload_or_say_why().await;
+        self.shared.settle().await;
         Ok(pin)
     }
 
@@ -208,7 +208,7 @@ impl Shared {
         let former = self
             .change_pins(|pins| pins.insert(name.to_owned(), pin.clone()))
             .await?;
-        self.reload_or_say_why().await;
+        self.settle().await;
         let current = self.current.load_full();
         let active = current
             .member(name)
@@ -225,7 +225,7 @@ impl Shared {
             None => pins.remove(name),
         })
         .await?;
-        self.reload_or_say_why().await;
+        self.settle().await;
         Err(problem.unwrap_or_else(|| format!("{name} {} cannot be loaded", pin.version)))
     }
 
@@ -289,7 +289,12 @@ impl Shared {
                 },
                 version => version,
             };
-            if let Err(why) = &version {
+            let known = before
+                .get(&name)
+                .and_then(|(_, known)| known.as_ref().err());
+            if let Err(why) = &version
+                && known != Some(why)
+            {
                 tracing::error!(
                     "plugin {name}: the pin to {} has no effect: {why}",
                     pin.version

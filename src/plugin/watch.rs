@@ -5,22 +5,44 @@ use notify_debouncer_full::notify::event::{AccessKind, AccessMode};
 use notify_debouncer_full::notify::{EventKind, RecommendedWatcher, RecursiveMode};
 use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
 use std::ffi::OsStr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// How often to look where the file system cannot be asked to tell.
+/// How often to look where the file system cannot be asked to tell; and whether what it was asked about is still there.
 const POLL: Duration = Duration::from_secs(2);
 
+/// The directory and that of the grants: which they are, not how they are called.
+type Places = Vec<Option<(u64, u64)>>;
 type Notifier = Debouncer<RecommendedWatcher, RecommendedCache>;
 
+/// One hint waiting is enough: each makes the whole directory be looked at.
+#[derive(Clone)]
+struct Hints {
+    directory: mpsc::Sender<()>,
+    grants: mpsc::Sender<()>,
+}
+
+impl Hints {
+    fn give(&self) {
+        for hint in [&self.directory, &self.grants] {
+            // Full: a look is due anyway.
+            let _ = hint.try_send(());
+        }
+    }
+}
+
 pub fn start(shared: Arc<Shared>, watching: Watching) -> AbortHandle {
-    // One hint waiting is enough: each makes the whole directory be looked at.
-    let (hint, hints) = mpsc::channel(1);
-    let notifier = match notifier(shared.directory(), shared.grants(), watching.debounce, hint) {
+    let (directory, directory_hints) = mpsc::channel(1);
+    let (grants, grants_hints) = mpsc::channel(1);
+    let hints = Hints { directory, grants };
+    // Before it is watched: what takes its place from now on shows.
+    let watched = places(&shared);
+    let notifier = match notify(&shared, watching, &hints) {
         Ok(notifier) => Some(notifier),
         Err(error) => {
             tracing::warn!(
@@ -35,14 +57,30 @@ pub fn start(shared: Arc<Shared>, watching: Watching) -> AbortHandle {
         Some(_) => watching.rescan,
         None => watching.rescan.min(POLL),
     };
-    tokio::spawn(follow(shared, notifier, hints, rescan)).abort_handle()
+    let following = async move {
+        tokio::join!(
+            follow(&shared, directory_hints, rescan),
+            settle(&shared, grants_hints, rescan),
+            keep_watching(&shared, watching, hints, notifier, watched)
+        )
+    };
+    tokio::spawn(following).abort_handle()
+}
+
+fn notify(
+    shared: &Shared,
+    watching: Watching,
+    hints: &Hints,
+) -> Result<Notifier, notify_debouncer_full::notify::Error> {
+    let (directory, grants) = (shared.directory(), shared.grants());
+    notifier(directory, grants, watching.debounce, hints.clone())
 }
 
 fn notifier(
     directory: &Path,
     grants: Option<&Path>,
     debounce: Duration,
-    hint: mpsc::Sender<()>,
+    hints: Hints,
 ) -> Result<Notifier, notify_debouncer_full::notify::Error> {
     let resolved = |path: &Path| match path.as_os_str().is_empty() {
         true => PathBuf::from("."),
@@ -66,8 +104,7 @@ fn notifier(
             changes.any(|event| event.paths.is_empty() || event.paths.iter().any(&concerns))
         });
         if tells {
-            // Full: a look is due anyway.
-            let _ = hint.try_send(());
+            hints.give();
         }
     };
     let mut notifier = new_debouncer(debounce, None, on_events)?;
@@ -87,19 +124,63 @@ fn is_change(kind: EventKind) -> bool {
     }
 }
 
-async fn follow(
-    shared: Arc<Shared>,
-    notifier: Option<Notifier>,
-    mut hints: mpsc::Receiver<()>,
-    rescan: Duration,
-) {
-    let mut clock = interval(rescan);
-    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let hinted = notifier.is_some();
+async fn follow(shared: &Shared, mut hints: mpsc::Receiver<()>, rescan: Duration) {
+    let mut clock = clock(rescan);
     loop {
         tokio::select! {
-            Some(()) = hints.recv(), if hinted => shared.reload_or_say_why().await,
+            Some(()) = hints.recv() => shared.reload_or_say_why().await,
             _ = clock.tick() => shared.reload_if_touched().await,
         }
     }
+}
+
+/// Grants are in force at once, while something is compiled too.
+async fn settle(shared: &Shared, mut hints: mpsc::Receiver<()>, rescan: Duration) {
+    let mut clock = clock(rescan);
+    loop {
+        tokio::select! {
+            Some(()) = hints.recv() => {}
+            _ = clock.tick() => {}
+        }
+        shared.settle().await;
+    }
+}
+
+/// When another directory has taken the place of the one that is watched, that one is.
+async fn keep_watching(
+    shared: &Shared,
+    watching: Watching,
+    hints: Hints,
+    mut notifier: Option<Notifier>,
+    mut watched: Places,
+) {
+    let mut clock = clock(POLL);
+    loop {
+        clock.tick().await;
+        let now = places(shared);
+        if now == watched {
+            continue;
+        }
+        // The old one tells nothing of the new.
+        drop(notifier.take());
+        notifier = notify(shared, watching, &hints).ok();
+        watched = now;
+        hints.give();
+    }
+}
+
+fn places(shared: &Shared) -> Places {
+    let parent = shared.grants().and_then(Path::parent);
+    let paths = [Some(shared.directory()), parent].into_iter().flatten();
+    let place = |path: &Path| {
+        let found = path.metadata().ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    paths.map(place).collect()
+}
+
+fn clock(period: Duration) -> Interval {
+    let mut clock = interval(period);
+    clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    clock
 }

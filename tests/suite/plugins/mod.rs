@@ -4,6 +4,7 @@ mod abilities;
 mod bad;
 mod body_edits;
 mod bulkheads;
+mod compiling;
 mod contract;
 mod costs;
 mod envelope;
