@@ -4,6 +4,7 @@ use super::Grants;
 use arc_swap::ArcSwap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,7 +142,15 @@ impl GrantsFile {
 
 async fn read(path: &Path) -> Result<String, String> {
     let path = path.to_owned();
-    tokio::task::spawn_blocking(move || text(&path))
+    let work = move || {
+        // A server reads it again and again, and would wait for who writes into it.
+        let found = path.metadata();
+        if found.is_ok_and(|found| found.file_type().is_fifo()) {
+            return Err(format!("{} is a pipe and no file", path.display()));
+        }
+        text(&path)
+    };
+    tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|error| Err(error.to_string()))
 }

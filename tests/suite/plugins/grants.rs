@@ -96,6 +96,13 @@ async fn a_broken_file_leaves_the_former_grants_in_force() {
             "{problem}"
         );
     }
+    fs::remove_file(file(&rig)).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(file(&rig)).status();
+    assert!(made.unwrap().success());
+    let generation = host.reload().await;
+    assert_eq!(status(&generation, "one").state, PluginState::Active);
+    assert!(generation.problem.clone().unwrap().contains("is a pipe"));
+    fs::remove_file(file(&rig)).unwrap();
     grant(&rig, BOTH);
     let generation = host.reload().await;
     assert_eq!((generation.number, generation.problem.clone()), (1, None));
