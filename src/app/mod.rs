@@ -79,6 +79,7 @@ impl fmt::Display for Listening {
 
 /// What a configuration names, looked at without starting anything: certificate, key, addresses.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
+    plugin_directory(config)?;
     certificates::check(config)?;
     for listener in &config.listeners {
         listen::endpoint(config, listener)?;
@@ -86,6 +87,10 @@ pub fn check(config: &Config) -> Result<(), ConfigError> {
     onward::hops(config)?;
     control::socket(&config.data_dir).map_err(|error| ConfigError::general(error.to_string()))?;
     Ok(())
+}
+
+fn plugin_directory(config: &Config) -> Result<(), ConfigError> {
+    config.plugins.absent.clone().map_or(Ok(()), Err)
 }
 
 /// Where former versions of plugins are kept, among other things.
@@ -111,6 +116,7 @@ pub fn idle_store(config: &Config) -> Result<SqliteStore, store::StoreError> {
 impl App {
     /// All of it, or nothing: sockets are bound first and served last. Without a compiler plugins are compiled in this process.
     pub async fn start(config: &Config, compiler: Option<Compiler>) -> Result<Self, ConfigError> {
+        plugin_directory(config)?;
         descriptors::raise(config);
         let metrics = Registry::default();
         let workers = Workers::start().map_err(|error| {
@@ -394,15 +400,15 @@ impl App {
     /// Stops accepting, lets what is in flight end, what filters do afterwards too, and closes the store.
     pub async fn stop(self) {
         self.stop.cancel();
+        if let Some(host) = &self.host {
+            host.stop_compiling();
+        }
         self.tasks.close();
         self.tasks.wait().await;
         for background in &self.background {
             background.drain(DRAIN).await;
         }
         if let Some(host) = self.host {
-        if let Some(host) = &self.host {
-            host.stop_compiling();
-        }
             host.flush().await;
         }
     }

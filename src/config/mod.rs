@@ -134,6 +134,8 @@ pub struct Listener {
 pub struct Plugins {
     /// None: no filters.
     pub directory: Option<PathBuf>,
+    /// It is not there: commands can do without, a server cannot start.
+    pub absent: Option<ConfigError>,
     /// The file with what each may do. None: that in the directory.
     pub grants: Option<PathBuf>,
     /// For a plugin whose manifest says nothing.

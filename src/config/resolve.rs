@@ -314,19 +314,16 @@ fn access(source: &Source, raw: &raw::Listener, is_unix: bool) -> Result<Access,
 fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, ConfigError> {
     let directory = raw
         .directory
-        .map(|directory| {
-            let path = base.join(directory.get_ref());
-            if path.is_dir() {
-                Ok(path)
-            } else {
-                Err(source.error(
-                    directory.span(),
-                    format!("the plugin directory {} is not there", path.display()),
-                    format!("make it: mkdir -p {}", path.display()),
-                ))
-            }
-        })
-        .transpose()?;
+        .as_ref()
+        .map(|directory| base.join(directory.get_ref()));
+    let absent = directory.as_ref().filter(|path| !path.is_dir());
+    let mut absent = absent.zip(raw.directory.as_ref()).map(|(path, directory)| {
+        source.error(
+            directory.span(),
+            format!("the plugin directory {} is not there", path.display()),
+            format!("make it: mkdir -p {}", path.display()),
+        )
+    });
     let in_range = |value: &Option<Spanned<u64>>, default: u64, range: Range<u64>| match value {
         None => Ok(default),
         Some(value) if range.contains(value.get_ref()) => Ok(*value.get_ref()),
@@ -338,24 +335,36 @@ fn plugins(source: &Source, base: &Path, raw: raw::Plugins) -> Result<Plugins, C
     };
     let memory = raw.memory.map_or(ByteSize::mib(64), Spanned::into_inner).0;
     // The file itself may not be there: then all have what all have.
-    let grants = raw.grants.map(|grants| {
-        let path = base.join(grants.get_ref());
-        let here = |parent: &Path| parent.as_os_str().is_empty();
-        let fine = path.parent().is_some_and(|parent| here(parent) || parent.is_dir());
-        match !fine || path.is_dir() {
-            true => Err(source.error(
-                grants.span(),
-                format!("{} is no place for a file of grants", path.display()),
-                "write the path of a file in a directory that is there, or leave it out: grants.toml in the plugin directory",
-            )),
-            false => Ok(path),
+    let grants = match raw.grants {
+        None => None,
+        Some(grants) => {
+            let path = base.join(grants.get_ref());
+            let wrong = || {
+                source.error(
+                    grants.span(),
+                    format!("{} is no place for a file of grants", path.display()),
+                    "write the path of a file in a directory that is there, or leave it out: grants.toml in the plugin directory",
+                )
+            };
+            if path.is_dir() {
+                return Err(wrong());
+            }
+            let here = |parent: &Path| parent.as_os_str().is_empty();
+            if !path
+                .parent()
+                .is_some_and(|parent| here(parent) || parent.is_dir())
+            {
+                absent.get_or_insert_with(wrong);
+            }
+            Some(path)
         }
-    });
+    };
     Ok(Plugins {
         directory,
+        absent,
         breaker: bulkheads::breaker(source, &raw.breaker)?,
         probation: bulkheads::probation(source, &raw.probation)?,
-        grants: grants.transpose()?,
+        grants,
         limits: crate::plugin::Limits {
             cpu: Duration::from_millis(in_range(&raw.cpu_ms, 250, 1..60_001)?),
             wall: Duration::from_millis(in_range(&raw.wall_ms, 5_000, 1..300_001)?),

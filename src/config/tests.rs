@@ -80,6 +80,23 @@ fn milters_wait_as_long_as_postfix_unless_told_otherwise() {
     }
 }
 
+/// Commands that ask a running server, or read what it left, need none.
+#[test]
+fn a_plugin_directory_that_is_not_there_is_an_error_for_who_needs_it() {
+    let with = |plugins: &str| {
+        parse(&format!("{LEAST}[plugins]\n{plugins}\n"))
+            .unwrap()
+            .plugins
+    };
+    let absent = with("directory = \"/nonexistent/plugins\"").absent.unwrap();
+    let absent = absent.to_string();
+    assert!(
+        absent.contains("mkdir -p /nonexistent/plugins") && absent.contains("directory = "),
+        "{absent}"
+    );
+    assert!(with("directory = \"/\"").absent.is_none());
+}
+
 /// Each with what the message must name.
 #[test]
 fn errors_point_at_the_line() {
@@ -114,11 +131,6 @@ fn errors_point_at_the_line() {
             "hostname = \"mx..test\"\ndata-dir = \"d\"\n",
             "not a domain name",
             "wasmilter.toml:1:12",
-        ),
-        (
-            "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[plugins]\ndirectory = \"/nonexistent/plugins\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",
-            "mkdir -p /nonexistent/plugins",
-            "wasmilter.toml:4:13",
         ),
         (
             "hostname = \"mx.example.test\"\ndata-dir = \"d\"\n[policy]\njunk = 5.0\nreject = 4.0\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:1\"\n",

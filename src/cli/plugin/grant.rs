@@ -47,7 +47,10 @@ pub fn directory(config: &Config) -> anyhow::Result<&Path> {
             config.source.path.display()
         );
     };
-    Ok(directory)
+    match &config.plugins.absent {
+        Some(absent) => Err(absent.clone().into()),
+        None => Ok(directory),
+    }
 }
 
 /// Where grants stand.

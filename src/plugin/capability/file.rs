@@ -46,11 +46,14 @@ impl Grants {
     }
 }
 
-/// The text of the file; none if it is not there.
+/// The text of the file; none if it is not there, and its directory is.
 pub fn text(path: &Path) -> Result<String, String> {
     let file = match File::open(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
+        // With all that it lies in gone, it says nothing about what it said.
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_in_place(path) => {
+            return Ok(String::new());
+        }
         Err(error) => return Err(format!("{}: {error}", path.display())),
     };
     let mut text = String::new();
@@ -63,6 +66,11 @@ pub fn text(path: &Path) -> Result<String, String> {
         Ok(_) => Ok(text),
         Err(error) => Err(format!("{}: {error}", path.display())),
     }
+}
+
+fn is_in_place(path: &Path) -> bool {
+    let parent = path.parent();
+    parent.is_some_and(|parent| parent.as_os_str().is_empty() || parent.is_dir())
 }
 
 /// What the file said last.

@@ -1,8 +1,10 @@
 //! Files come, change and go; what is in force follows, or stays and says why.
 
 use super::*;
+use crate::support::process::{Process, Sender, run};
 use std::os::unix::fs::symlink;
-use std::process::Command;
+use std::path::PathBuf;
+use std::process::{Command, Output};
 use wasmilter::plugin::{StatusFile, Watching};
 
 /// The guest's bytes with one text in them put for another of the same length.
@@ -446,26 +448,110 @@ async fn a_rescan_finds_what_nobody_told() {
     assert_eq!(names(&host.generation()), ["late"]);
 }
 
+/// `mv plugins old; mv new plugins`: who watches the old one hears nothing of what happens in the new one.
+#[tokio::test]
+async fn a_directory_that_takes_the_place_of_another_is_followed() {
+    let rig = Rig::new();
+    rig.guest("first", "");
+    let host = Host::start(Config {
+        watch: Some(Watching {
+            debounce: Duration::from_millis(20),
+            // Longer than the test.
+            rescan: Duration::from_secs(600),
+        }),
+        ..rig.config()
+    })
+    .await
+    .unwrap();
+    let patience = Duration::from_secs(60);
+    let mut changes = host.changes();
+    let mut wait_for = async |expected: &[&str]| {
+        let there = changes.wait_for(|generation| names(generation) == expected);
+        let there = tokio::time::timeout(patience, there).await;
+        assert!(there.is_ok(), "{:?}", names(&host.generation()));
+    };
+    let (old, new) = (Rig::new(), Rig::new());
+    new.guest("second", "");
+    fs::rename(rig.path(), old.path().join("old")).unwrap();
+    fs::rename(new.path(), rig.path()).unwrap();
+    wait_for(&["second"]).await;
+    rig.guest("third", "");
+    wait_for(&["second", "third"]).await;
+}
+
+/// A server's configuration and its plugin directory, with one plugin.
+struct Home {
+    directory: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        let home = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(home.at("plugins")).unwrap();
+        let config = format!(
+            "hostname = \"mx.example.test\"\ndata-dir = {:?}\ndomains = [\"example.test\"]\n[plugins]\ndirectory = \"plugins\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\ntls = \"none\"\n",
+            home.at("data")
+        );
+        fs::write(home.file(), config).unwrap();
+        home.done(&["account", "add", "alice@example.test"], "secret");
+        home.done(&["plugin", "install", "folders"], "");
+        home
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        self.directory.path().join(path)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.at("wasmilter.toml")
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let file = self.file();
+        run(
+            &[arguments, &["--config", file.to_str().unwrap()]].concat(),
+            input,
+        )
+    }
+
+    fn done(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_running_server_answers_without_its_plugin_directory() {
+    let home = Home::new();
+    let server = Process::serve(&home.file(), 1);
+    fs::rename(home.at("plugins"), home.at("old")).unwrap();
+    assert!(
+        home.done(&["plugin", "list"], "")
+            .contains("folders 0.1.0  active")
+    );
+    assert!(
+        home.done(&["plugin", "pin", "folders"], "")
+            .contains("is in force")
+    );
+    home.done(&["plugin", "unpin", "folders"], "");
+    for needs_it in [&["check"][..], &["plugin", "install", "folders"]] {
+        let output = home.run(needs_it, "");
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("mkdir -p"), "{said}");
+    }
+    server.terminate();
+}
+
 /// By the program itself: within the tests' process there is nothing that could be called to compile.
 #[test]
 fn plugins_are_compiled_in_another_process_and_only_once() {
-    use crate::support::process::{Process, Sender, run};
-    let home = tempfile::tempdir().unwrap();
-    let file = home.path().join("wasmilter.toml");
-    let data = home.path().join("data");
-    fs::create_dir(home.path().join("plugins")).unwrap();
-    let config = format!(
-        "hostname = \"mx.example.test\"\ndata-dir = {data:?}\ndomains = [\"example.test\"]\n[plugins]\ndirectory = \"plugins\"\n[[listener]]\nprotocol = \"smtp\"\naddress = \"127.0.0.1:0\"\ntls = \"none\"\n"
-    );
-    fs::write(&file, config).unwrap();
-    let config = ["--config", file.to_str().unwrap()];
-    let done = |arguments: &[&str], input: &str| {
-        let output = run(&[arguments, &config].concat(), input);
-        assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
-    done(&["account", "add", "alice@example.test"], "secret");
-    done(&["plugin", "install", "folders"], "");
+    let home = Home::new();
+    let data = home.at("data");
+    let done = |arguments: &[&str], input: &str| home.done(arguments, input);
     let marks = || -> Vec<_> {
         let marks = fs::read_dir(data.join("plugin-state/compiled")).unwrap();
         let stamp = |mark: fs::DirEntry| (mark.file_name(), mark.metadata().unwrap().modified());
@@ -478,7 +564,7 @@ fn plugins_are_compiled_in_another_process_and_only_once() {
     };
     let mut seen = Vec::new();
     for _ in 0..2 {
-        let server = Process::serve(&file, 1);
+        let server = Process::serve(&home.file(), 1);
         let mut sender = Sender::connect(server.address("smtp")).unwrap();
         assert_eq!(
             sender
