@@ -6,7 +6,7 @@ use super::digest::Digest;
 use super::engine::{EngineConfig, EngineError, TickingEngine};
 use super::limits::Limits;
 use crate::private;
-use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
 
-/// Time for one component: an interpreter of 20 MB takes a third of it.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// Seconds of a processor for one component: in a debug build, which is the slowest, 1 MB takes two.
+const CPU: u64 = 60;
+/// Time for it. A busy machine leaves a process of its priority a fiftieth of a processor.
+const DEADLINE: Duration = Duration::from_secs(600);
 /// GiB of memory for it.
 const MEMORY: u64 = 4;
 /// How often it is looked whether it is done.
@@ -102,7 +104,7 @@ impl Apart {
             End::Itself(status, said) => (status, said),
             End::Late => {
                 return Err(LoadError::Host(format!(
-                    "compiling it takes more than {} s, the limit; {TRIED_AGAIN}",
+                    "it was not compiled within {} s; {TRIED_AGAIN}",
                     self.compiler.deadline.as_secs_f32()
                 )));
             }
@@ -110,6 +112,11 @@ impl Apart {
                 return Err(LoadError::Host("the server is being stopped".to_owned()));
             }
         };
+        if status.signal() == Some(Signal::XCPU.as_raw()) {
+            return Err(LoadError::Host(format!(
+                "compiling it takes more than {CPU} s of a processor, the limit; {TRIED_AGAIN}"
+            )));
+        }
         // The allocator's last words.
         if status.signal().is_some() && said.contains("memory allocation of") {
             return Err(LoadError::Host(format!(
@@ -208,18 +215,11 @@ pub fn compile(
 ) -> Result<(), LoadError> {
     // It takes what others leave.
     let _ = nice(19);
-    // Of memory that is written to: what the engine reserves of addresses is no matter. A limit that is lower already stays.
-    let most = getrlimit(Resource::Data)
-        .maximum
-        .unwrap_or(u64::MAX)
-        .min(MEMORY << 30);
-    let _ = setrlimit(
-        Resource::Data,
-        Rlimit {
-            current: Some(most),
-            maximum: Some(most),
-        },
-    );
+    limit(Resource::Cpu, CPU);
+    // Of memory that is written to: what the engine reserves of addresses is no matter.
+    limit(Resource::Data, MEMORY << 30);
+    // Nobody wants to look into what was ended by these.
+    limit(Resource::Core, 0);
     let engine = TickingEngine::new(&EngineConfig {
         instances,
         most: Limits {
@@ -233,4 +233,16 @@ pub fn compile(
         Ok(_) => Ok(()),
         Err(error) => Err(LoadError::Compile(format!("{error:#}"))),
     }
+}
+
+/// One that is lower already stays.
+fn limit(resource: Resource, most: u64) {
+    let now = getrlimit(resource);
+    let most = now.maximum.map_or(most, |maximum| maximum.min(most));
+    // With both the same, too much time would be a SIGKILL, which doesn't say why.
+    let limit = Rlimit {
+        current: Some(most),
+        ..now
+    };
+    let _ = setrlimit(resource, limit);
 }

@@ -91,10 +91,7 @@ async fn what_takes_too_long_to_compile_is_kept_out_and_the_former_version_goes_
     let generation = host.generation();
     assert_eq!(status(&generation, "guest").state, PluginState::Active);
     let why = kept_out(&generation, "bomb");
-    assert!(
-        why.contains("compiling it takes more than 1 s, the limit"),
-        "{why}"
-    );
+    assert!(why.contains("it was not compiled within 1 s"), "{why}");
     // It is not tried at each reload.
     let started = Instant::now();
     host.reload().await;

@@ -97,7 +97,9 @@ async fn a_broken_file_leaves_the_former_grants_in_force() {
         );
     }
     fs::remove_file(file(&rig)).unwrap();
-    let made = std::process::Command::new("mkfifo").arg(file(&rig)).status();
+    let made = std::process::Command::new("mkfifo")
+        .arg(file(&rig))
+        .status();
     assert!(made.unwrap().success());
     let generation = host.reload().await;
     assert_eq!(status(&generation, "one").state, PluginState::Active);
