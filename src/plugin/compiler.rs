@@ -235,7 +235,7 @@ pub fn compile(
     }
 }
 
-/// One that is lower already stays.
+/// As far as the system allows it.
 fn limit(resource: Resource, most: u64) {
     let now = getrlimit(resource);
     let most = now.maximum.map_or(most, |maximum| maximum.min(most));
