@@ -241,7 +241,7 @@ mod tests {
         let port = help("[::]:25", &BindError::Permission);
         assert!(port.contains("CAP_NET_BIND_SERVICE"), "{port}");
         let path = help("unix:/run/w/s", &BindError::Permission);
-        assert!(path.contains("write to /run/w,"), "{path}");
+        assert!(path.contains("write to /run/w;"), "{path}");
         let missing = |endpoint| BindError::Other(endpoint, ErrorKind::NotFound.into());
         let missing = help("unix:/run/w/s", &missing);
         assert_eq!(missing, "make the directory: mkdir -p /run/w");
