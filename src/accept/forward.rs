@@ -148,6 +148,15 @@ pub(super) async fn settle(
         .iter()
         .flat_map(|aside| aside.dispositions.clone())
         .collect();
+    // Somebody who was named has it, here or at a next hop, or was refused it.
+    let is_heard = |(recipient, said): (&Recipient, &Option<Reply>)| {
+        said.is_some() && given.contains(&recipient.address)
+    };
+    let mut all = envelope.recipients.iter().zip(&said);
+    let counts = match !kept.is_empty() || all.any(is_heard) {
+        true => Counting::Named,
+        false => Counting::All,
+    };
     let journal = report.journal(ended, verdict, dispositions);
     let id = journal.id.clone();
     let stored = store(&*services.store, journal, at, aside).await;
@@ -170,7 +179,7 @@ pub(super) async fn settle(
     // Those who are not set aside don't depend on our disk.
     let ours = answer(&id, Ok("taken"));
     Ok(Finished {
-        replies: replies(&envelope, &given, &said, ours),
+        replies: replies(&envelope, &given, &said, counts, ours),
         aftermath,
     })
 }
@@ -316,21 +325,35 @@ async fn store(
     Ok(journal)
 }
 
+/// Whose refusals the client hears of.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    Named,
+    /// Those of recipients that filters added too: there is nobody else.
+    All,
+}
+
 /// For each recipient what the next hop said, and `ours` for those who are no affair of it. Where there is one reply for all, the worst
 /// counts, one that is temporary before all others: a message may be delivered twice, but nobody who was to have it is forgotten. That a
 /// recipient is refused for good whom a filter added is nothing to the client, unless filters left nobody else.
-fn replies(envelope: &Envelope, given: &[Address], said: &[Option<Reply>], ours: Reply) -> Replies {
+fn replies(
+    envelope: &Envelope,
+    given: &[Address],
+    said: &[Option<Reply>],
+    counts: Counting,
+    ours: Reply,
+) -> Replies {
     let rank = |reply: &Reply| match reply {
         reply if reply.is_temporary() => 0,
         reply if !reply.is_positive() => 1,
         _ => 2,
     };
-    let is_given = |recipient: &Recipient| given.contains(&recipient.address);
-    let only_added = !envelope.recipients.iter().any(is_given);
+    let counts =
+        |recipient: &Recipient| counts == Counting::All || given.contains(&recipient.address);
     let heard = envelope.recipients.iter().zip(said);
     let heard = heard.filter_map(|(recipient, said)| {
         let said = said.as_ref()?;
-        (only_added || said.is_temporary() || is_given(recipient)).then_some(said)
+        (said.is_temporary() || counts(recipient)).then_some(said)
     });
     let whole = heard.min_by_key(|reply| rank(reply)).cloned();
     let whole = whole.unwrap_or_else(|| ours.clone());

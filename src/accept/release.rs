@@ -137,11 +137,16 @@ impl Acceptor {
             Some(onward) => going.onward(came, onward, leaving).await?,
             None => going.places(came, &accounts, leaving).await?,
         };
-        let journal = services
-            .store
-            .release(delivery, leaving)
-            .await
-            .map_err(gone)?;
+        let handed_on = onward.is_some().then(|| delivery.journal.clone());
+        let journal = match (services.store.release(delivery, leaving).await, handed_on) {
+            (Ok(journal), _) => journal,
+            // It was deleted, or expired, while the next hop took it.
+            (Err(StoreError::NotFound(_)), Some(journal)) => {
+                services.store.record(&journal).await.map_err(gone)?;
+                journal
+            }
+            (Err(error), _) => return Err(gone(error)),
+        };
         tracing::info!(transaction = journal.id.as_str(), id = request.id, how = ?request.how, "released from quarantine");
         log_aside(&journal);
         let after = match request.how {

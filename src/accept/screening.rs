@@ -21,7 +21,7 @@ const NAME: &str = "wasmilter";
 const SPAM_FLAG: &str = "X-Spam-Flag";
 
 /// More than any mail server takes of one client: it is there so that memory has an end.
-const RECIPIENTS: usize = 50_000;
+const RECIPIENTS: usize = 10_000;
 
 /// The filters of one generation, for messages that somebody else keeps. Cheap to clone.
 #[derive(Clone)]

@@ -12,12 +12,6 @@ pub struct Compile {
     /// The cache of compiled code
     #[arg(long, value_name = "DIRECTORY")]
     cache: PathBuf,
-    /// Instances that the server's pool has
-    #[arg(long)]
-    instances: u32,
-    /// Octets that an instance may have
-    #[arg(long)]
-    memory: u64,
 }
 
 impl Compile {
@@ -26,7 +20,7 @@ impl Compile {
         std::io::stdin()
             .read_to_end(&mut component)
             .context("reading the component")?;
-        match plugin::compile(self.cache, self.instances, self.memory, &component) {
+        match plugin::compile(self.cache, &component) {
             Ok(()) => Ok(ExitCode::SUCCESS),
             // The server says itself that it did not compile.
             Err(plugin::LoadError::Compile(text)) => anyhow::bail!(text),

@@ -8,7 +8,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// RFC 5321 §4.5.3.1.1 says 64, and that no limit is better where there need be none: what mailing lists and forwarders make of an
-/// address (VERP, SRS) is longer. This much has a place in a line of SMTP beside the longest domain.
+/// address (VERP, SRS) is longer. This much has a place in a line of SMTP, beside any but the longest domains.
 const LOCAL_PART_MAX: usize = 256;
 /// RFC 5321 §4.5.3.1.2
 const DOMAIN_MAX: usize = 255;

@@ -3,8 +3,7 @@
 
 use super::component::LoadError;
 use super::digest::Digest;
-use super::engine::{EngineConfig, EngineError, TickingEngine};
-use super::limits::Limits;
+use super::engine;
 use crate::private;
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use std::ffi::OsString;
@@ -56,7 +55,6 @@ impl Compiler {
 #[derive(Debug)]
 pub struct Apart {
     pub compiler: Compiler,
-    pub engine: EngineConfig,
     pub cache: PathBuf,
     /// A file here for each component whose code is in the cache.
     pub known: PathBuf,
@@ -87,7 +85,7 @@ const TRIED_AGAIN: &str = "it is tried again when one of its files changes, and 
 impl Apart {
     /// Sees to it that the cache has the code of this component.
     pub fn compile(&self, bytes: &[u8]) -> Result<(), LoadError> {
-        let mark = self.known.join(self.key(bytes).to_string());
+        let mark = self.known.join(Self::key(bytes).to_string());
         if mark.exists() {
             return Ok(());
         }
@@ -141,24 +139,15 @@ impl Apart {
     }
 
     /// Of all that the code depends on.
-    fn key(&self, bytes: &[u8]) -> Digest {
-        let depends = format!(
-            "{} {} {} {}",
-            env!("CARGO_PKG_VERSION"),
-            self.engine.instances,
-            self.engine.most.memory,
-            Digest::of(bytes),
-        );
+    fn key(bytes: &[u8]) -> Digest {
+        let depends = format!("{} {}", env!("CARGO_PKG_VERSION"), Digest::of(bytes));
         Digest::of(depends.as_bytes())
     }
 
     fn call(&self, bytes: &[u8]) -> io::Result<End> {
-        let number = |number: u64| OsString::from(number.to_string());
         let child = Command::new(&self.compiler.program)
             .arg(Compiler::COMMAND)
             .args([OsString::from("--cache"), self.cache.clone().into()])
-            .args(["--instances".into(), number(self.engine.instances.into())])
-            .args(["--memory".into(), number(self.engine.most.memory)])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -206,30 +195,17 @@ impl Apart {
     }
 }
 
-/// Puts the code of a component into a cache, for an engine with that many instances and octets of memory for each.
-pub fn compile(
-    cache: PathBuf,
-    instances: u32,
-    memory: u64,
-    component: &[u8],
-) -> Result<(), LoadError> {
+/// Puts the code of a component into a cache.
+pub fn compile(cache: PathBuf, component: &[u8]) -> Result<(), LoadError> {
     // It takes what others leave.
     let _ = nice(19);
     limit(Resource::Cpu, CPU);
-    // Of memory that is written to: what the engine reserves of addresses is no matter.
+    // Of memory that is written to, not of addresses that are only reserved.
     limit(Resource::Data, MEMORY << 30);
     // Nobody wants to look into what was ended by these.
     limit(Resource::Core, 0);
-    let engine = TickingEngine::new(&EngineConfig {
-        instances,
-        most: Limits {
-            memory,
-            ..Limits::MOST
-        },
-        cache: Some(cache),
-    });
-    let engine = engine.map_err(|error: EngineError| LoadError::Host(error.to_string()))?;
-    match Component::from_binary(engine.engine(), component) {
+    let engine = engine::compiling(cache).map_err(|error| LoadError::Host(error.to_string()))?;
+    match Component::from_binary(&engine, component) {
         Ok(_) => Ok(()),
         Err(error) => Err(LoadError::Compile(format!("{error:#}"))),
     }

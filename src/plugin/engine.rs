@@ -100,6 +100,16 @@ impl TickingEngine {
     }
 }
 
+/// One that only compiles. The code is the same, and a pool would take gigabytes of what the compiler may have.
+pub fn compiling(cache: PathBuf) -> Result<Engine, EngineError> {
+    let config = EngineConfig {
+        instances: 1,
+        most: Limits::MOST,
+        cache: Some(cache),
+    };
+    Engine::new(&settings(&config, false)).map_err(EngineError::Engine)
+}
+
 impl Drop for TickingEngine {
     fn drop(&mut self) {
         if let Some(Ticker { stop, thread }) = self.ticker.take() {

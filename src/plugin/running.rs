@@ -79,7 +79,8 @@ impl Running {
         let before = self.0.thread.swap(thread, Relaxed);
         // Where others had the processor meanwhile, it is not the filter that took so long.
         let worked = match before {
-            0 => passed,
+            // Nobody has looked when it began. From here on it is known.
+            0 => 1,
             before => thread.saturating_sub(before).div_ceil(NANOSECONDS),
         };
         self.0.ran.fetch_add(passed.min(worked.max(1)), Relaxed);

@@ -108,7 +108,6 @@ impl Config {
     fn apart(&self, stop: CancellationToken) -> Option<Apart> {
         Some(Apart {
             compiler: self.compiler.clone()?,
-            engine: self.engine(),
             cache: self.cache.clone()?,
             known: self.state.as_ref()?.join("compiled"),
             stop,
@@ -334,7 +333,7 @@ impl Shared {
         let touched = match scan {
             Ok(scan) => {
                 let seen = self.seen.lock().await;
-                scan != seen.scan || seen.grants.is_touched().await
+                scan != seen.scan || seen.regranted || seen.grants.is_touched().await
             }
             Err(_) => true,
         };

@@ -279,6 +279,12 @@ impl Shared {
         for (name, pin) in pinned {
             let version = match before.get(&name) {
                 Some((former, Ok(loaded))) if former.id == pin.id => Ok(Arc::clone(loaded)),
+                // Nothing that it depends on has changed; what lies in the directory by now is there at no cost.
+                Some((former, Err(why)))
+                    if former.id == pin.id && !regranted && !lies_there(pin.id, slots) =>
+                {
+                    Err(why.clone())
+                }
                 _ => self.former(&name, pin.id, slots).await,
             };
             // It goes by the grants of now, as what lies in the directory does.
@@ -447,6 +453,11 @@ async fn read(pins: &Pins) -> io::Result<Pinned> {
 }
 
 /// It was set against one version, and another lies there.
+fn lies_there(id: Digest, slots: &[Slot]) -> bool {
+    let mut loaded = slots.iter().filter_map(|slot| slot.loaded.as_ref());
+    loaded.any(|loaded| loaded.fingerprint.id() == id)
+}
+
 fn is_over(name: &str, pin: &Pin, slots: &[Slot]) -> bool {
     let Some(against) = pin.against else {
         return false;

@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -17,7 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 const POLL: Duration = Duration::from_secs(2);
 
 /// The directory and that of the grants: which they are, not how they are called.
-type Places = Vec<Option<(u64, u64)>>;
+type Places = Vec<Option<(u64, u64, Option<SystemTime>)>>;
 type Notifier = Debouncer<RecommendedWatcher, RecommendedCache>;
 
 /// One hint waiting is enough: each makes the whole directory be looked at.
@@ -174,7 +174,8 @@ fn places(shared: &Shared) -> Places {
     let paths = [Some(shared.directory()), parent].into_iter().flatten();
     let place = |path: &Path| {
         let found = path.metadata().ok()?;
-        Some((found.dev(), found.ino()))
+        // The number of one that was removed is given out again at once.
+        Some((found.dev(), found.ino(), found.created().ok()))
     };
     paths.map(place).collect()
 }
