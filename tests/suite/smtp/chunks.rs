@@ -2,7 +2,7 @@
 
 use super::client::Client;
 use crate::support::{self, ALICE, PASSWORD, Server, imap::Reader, program};
-use wasmilter::mail::{Body, Disposition, Journal, Ret};
+use wasmilter::mail::{Address, Body, Disposition, Journal, MailboxName, Ret};
 use wasmilter::net::Endpoint;
 use wasmilter::store::Store;
 
@@ -29,7 +29,7 @@ async fn read(server: &Server, journal: &Journal) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_binary_message_is_kept_and_served_to_the_octet() {
+async fn a_binary_message_is_kept_to_the_octet_and_served_with_0x80_for_nul() {
     let server = Server::start().await;
     let mut client = client(&server).await;
     let offered = client.say("EHLO client.test").await;
@@ -67,8 +67,23 @@ async fn a_binary_message_is_kept_and_served_to_the_octet() {
     let journal = journal(&server, &reply).await;
     assert_eq!(journal.envelope.body, Body::Binary);
     assert_eq!(journal.size, message.len() as u64);
+    let Disposition::Filed { mailbox, uid, .. } = &journal.dispositions[0].disposition else {
+        panic!("not filed: {:?}", journal.dispositions)
+    };
+    let store = server.app.store();
+    let alice = Address::parse(ALICE).unwrap();
+    let alice = store.account(&alice).await.unwrap().unwrap();
+    let name = MailboxName::new(mailbox).unwrap();
+    let inbox = store.mailbox(alice.id, &name).await.unwrap();
+    let kept = store.content(inbox.id, *uid).await.unwrap();
+    assert!(kept.bytes().unwrap().ends_with(&message));
+    // RFC 3501 §9: a literal has no NUL.
+    let mut shown = message;
+    for octet in shown.iter_mut().filter(|octet| **octet == 0) {
+        *octet = 0x80;
+    }
     let read = read(&server, &journal).await;
-    assert!(read.ends_with(&message), "{} octets read", read.len());
+    assert!(read.ends_with(&shown), "{} octets read", read.len());
     server.app.stop().await;
 }
 
