@@ -35,7 +35,9 @@ pub async fn run(config: &Config) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     drop(out);
-    tracing::info!("{}: finishing what is in flight", stop().await);
+    // Not within the macro, which looks at nothing where its level is off.
+    let why = stop().await;
+    tracing::info!("{why}: finishing what is in flight");
     app.stop().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,6 +1,6 @@
 //! The commands as an administrator meets them: what they print and with which status they end.
 
-use crate::support::process::{Process, run};
+use crate::support::process::{Process, Sender, run};
 use crate::support::{self, ALICE, BOB};
 use std::net::TcpListener;
 use std::path::Path;
@@ -172,6 +172,24 @@ fn one_data_directory_has_one_server() {
     let second = run(&["serve", "--config", file.to_str().unwrap()], "");
     assert_eq!(second.status.code(), Some(2));
     assert!(stderr(&second).contains("data"), "{}", stderr(&second));
+    assert!(server.terminate().success());
+}
+
+/// What is not logged is waited for all the same.
+#[test]
+fn a_server_that_logs_little_runs_until_it_is_told_to_stop() {
+    let home = tempfile::tempdir().unwrap();
+    support::config(home.path(), "");
+    let mut command = crate::support::process::wasmilter();
+    command
+        .args(["serve", "--config"])
+        .arg(home.path().join("wasmilter.toml"))
+        .env("WASMILTER_LOG", "error");
+    let server = Process::start(command, 3);
+    let mut client = Sender::connect(server.address("smtp")).unwrap();
+    for _ in 0..50 {
+        assert_eq!(client.command("NOOP").unwrap(), 250);
+    }
     assert!(server.terminate().success());
 }
 
